@@ -1,0 +1,1 @@
+"""Everything that is true in every arm."""

@@ -1,0 +1,137 @@
+"""The composition root of the event-loop arms: a service with its real ports, opened and closed."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol
+
+from common.admission import Slots
+from common.database import GATEWAY, SALAS, database_path
+from common.execution import AsyncClock, AsyncExecution, TaskHandle
+from common.pipeline import InFlight
+from common.servicos.catalogo import Catalogo
+from common.servicos.conducao import Condutor, Politica
+from common.servicos.estoque import Estoque
+from common.servicos.fiscal import Fiscal
+from common.servicos.gateway import GatewaySimulado
+from common.servicos.logistica import Logistica
+from common.servicos.pagamentos import Pagamentos
+from common.servicos.pedidos import Pedidos
+from common.servicos.retentativa import Orcamento
+from common.settings import Settings
+from common.storage import Storage, Synchronous
+
+
+class Dial(Protocol):
+    """An arm's way to reach another service: an object with that service's operations."""
+
+    def __call__(self, servico: str, address: str) -> Any:
+        """A client, not yet connected; its `close()` is awaited at the end."""
+
+
+class App:
+    """A service, open: the object with the operations, and what lives beside it."""
+
+    def __init__(self, settings: Settings, dial: Dial, stack: AsyncExitStack) -> None:
+        self.settings = settings
+        self.clock = AsyncClock()
+        self.execution = AsyncExecution()
+        self.in_flight = InFlight()
+        self.service: Any = None
+        self._dial = dial
+        self._stack = stack
+        self._condutor: Condutor | None = None
+        self._recovery: TaskHandle | None = None
+
+    async def open(self) -> None:
+        """Open the databases and build the service on them."""
+        await getattr(self, f"_open_{self.settings.servico}")(await self._storage())
+        # Closed before the clients and the storage that its tasks use.
+        self._stack.push_async_callback(self.execution.encerrar)
+
+    def start_background(self) -> None:
+        """Begin what the service does on its own account: Pedidos recovers open orders."""
+        if self._condutor is not None:
+            self._recovery = self.execution.iniciar(self._condutor.recuperar_sempre())
+
+    async def drain(self, limit_s: float) -> None:
+        """Let the work under way finish, at most `limit_s` seconds."""
+        if self._recovery is not None:
+            self._recovery.cancelar()
+        await self.execution.drenar(limit_s, exceto=self._recovery)
+
+    async def _storage(self, nome: str = "", synchronous: Synchronous = "FULL") -> Storage:
+        nome = nome or SALAS[self.settings.servico].nome
+        path = database_path(self.settings.data_dir, nome)
+        storage = await Storage.open(path, synchronous=synchronous, load=self.in_flight)
+        self._stack.push_async_callback(storage.close)
+        return storage
+
+    def _client(self, servico: str) -> Any:
+        client = self._dial(servico, self.settings.addresses[servico])
+        self._stack.push_async_callback(client.close)
+        return client
+
+    async def _open_pedidos(self, banco: Storage) -> None:
+        settings = self.settings
+        self._condutor = Condutor(
+            banco=banco,
+            relogio=self.clock,
+            execucao=self.execution,
+            pagamentos=self._client("pagamentos"),
+            orcamento=Orcamento(random.random),
+            politica=Politica(
+                intervalo_varredura_s=settings.sweep_interval_s,
+                prazo_conducao_s=settings.drive_deadline_s,
+                idade_desistencia_s=settings.give_up_age_s,
+            ),
+        )
+        self.slots = Slots(settings.in_flight_max, settings.active_max)
+        self.service = Pedidos(
+            banco=banco,
+            relogio=self.clock,
+            execucao=self.execution,
+            vagas=self.slots,
+            catalogo=self._client("catalogo"),
+            condutor=self._condutor,
+            nova_chave=lambda: str(uuid.uuid4()),
+        )
+
+    async def _open_pagamentos(self, banco: Storage) -> None:
+        settings = self.settings
+        gateway = GatewaySimulado(
+            await self._storage(GATEWAY.nome, GATEWAY.synchronous),
+            self.clock,
+            semente=settings.seed,
+            latencia_min_s=settings.payment_latency_min_s,
+            latencia_max_s=settings.payment_latency_max_s,
+            aprovacao=settings.payment_approval,
+        )
+        self.service = Pagamentos(banco, self.clock, gateway, self._client("estoque"))
+
+    async def _open_estoque(self, banco: Storage) -> None:
+        self.service = Estoque(banco, self.clock, self._client("fiscal"))
+
+    async def _open_fiscal(self, banco: Storage) -> None:
+        self.service = Fiscal(banco, self.clock, self._client("logistica"))
+
+    async def _open_logistica(self, banco: Storage) -> None:
+        self.service = Logistica(banco, self.clock)
+
+    async def _open_catalogo(self, banco: Storage) -> None:
+        self.service = Catalogo(banco, self.clock, self.execution, self._client("estoque"))
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, dial: Dial) -> AsyncIterator[App]:
+    """A service on its real ports for the life of the block.
+
+    Whatever was opened is closed last in, first out. The databases must have been prepared.
+    """
+    async with AsyncExitStack() as stack:
+        app = App(settings, dial, stack)
+        await app.open()
+        yield app

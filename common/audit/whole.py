@@ -1,0 +1,211 @@
+"""Rules about the shop as a whole: orphans, sums, what is still open, and the imported past."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from common.audit.rules import Rule, collect
+from common.audit.snapshot import FILES
+from common.database import database_path
+from common.storage import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from common.audit.report import Check
+
+# An order, or none, and what is wrong.
+_Finding: TypeAlias = tuple[int | None, str]
+
+# Lines of SQLite's own findings on one file: the first tell the story.
+_FINDINGS_MAX: Final = 20
+
+_STEPS: Final = """
+SELECT pedido_id, 'SALA knows an order that Pedidos does not: ' || estado FROM SALA.passos
+WHERE NOT EXISTS (SELECT 1 FROM pedidos_depois.pedidos AS p WHERE p.id = pedido_id
+    AND (p.origem = 'importado') = (estado = 'importado'))
+"""
+_ROWS: Final = """
+SELECT pedido_id, 'LUGAR has a row of an order that Pedidos does not know' FROM LUGAR
+WHERE pedido_id NOT IN (SELECT id FROM pedidos_depois.pedidos) GROUP BY pedido_id
+"""
+_CHARGES: Final = """
+SELECT CASE WHEN chave GLOB 'pedido-[0-9]*' THEN CAST(substr(chave, 8) AS INTEGER) END,
+    'the gateway has the key ' || chave || ' of an order that Pedidos does not know'
+FROM gateway.cobrancas
+WHERE NOT EXISTS (SELECT 1 FROM later WHERE chave = 'pedido-' || later.id
+    AND later.id = CAST(substr(chave, 8) AS INTEGER))
+"""
+_SALAS: Final = ("pagamentos", "estoque", "fiscal", "logistica")
+_LUGARES: Final = (
+    "pagamentos.pagamentos",
+    "estoque.movimentos",
+    "fiscal.notas_fiscais",
+    "logistica.envios",
+    "pedidos_depois.itens_pedido",
+    "pedidos_depois.transicoes",
+    *(f"{sala}.transicoes" for sala in _SALAS),
+)
+
+# Judged against Pedidos' second reading, which is newer than all that the others were seen to hold.
+ORPHANS: Final = Rule(
+    "orphans",
+    "no service holds anything of an order that Pedidos does not know",
+    (8,),
+    """
+SELECT (SELECT count(*) FROM pagamentos.passos) + (SELECT count(*) FROM estoque.passos)
+    + (SELECT count(*) FROM fiscal.passos) + (SELECT count(*) FROM logistica.passos)
+    + (SELECT count(*) FROM gateway.cobrancas)
+""",
+    "UNION ALL".join(
+        (
+            *(_STEPS.replace("SALA", sala) for sala in _SALAS),
+            *(_ROWS.replace("LUGAR", lugar) for lugar in _LUGARES),
+            _CHARGES,
+        )
+    ),
+)
+
+PRODUCTS: Final = Rule(
+    "products",
+    "catalogo and estoque know the same products, and every one that was ordered",
+    (8,),
+    "SELECT count(*) FROM catalogo.produtos",
+    """
+SELECT NULL, 'product ' || id || ' is in catalogo and not in estoque' FROM catalogo.produtos
+WHERE id NOT IN (SELECT id FROM estoque.produtos)
+UNION ALL
+SELECT NULL, 'product ' || id || ' is in estoque and not in catalogo' FROM estoque.produtos
+WHERE id NOT IN (SELECT id FROM catalogo.produtos)
+UNION ALL
+SELECT i.pedido_id, 'ordered the unknown product ' || i.produto_id
+FROM driven JOIN pedidos.itens_pedido AS i ON i.pedido_id = driven.id
+WHERE i.produto_id NOT IN (SELECT id FROM catalogo.produtos)
+""",
+)
+
+OPEN_ORDERS: Final = Rule(
+    "open-orders",
+    "every order has ended",
+    (4,),
+    "SELECT count(*) FROM later",
+    """
+SELECT id, 'is still ' || status FROM later WHERE status NOT IN ('enviado', 'cancelado')
+""",
+)
+
+MONEY_SUMS: Final = Rule(
+    "money-sums",
+    "what the gateway kept, the shipped orders, approved payments and valid invoices sum alike",
+    (6,),
+    "SELECT count(*) FROM gateway.cobrancas",
+    """
+SELECT NULL, 'gateway ' || cobrado || ', shipped ' || enviado || ', paid ' || pago
+    || ', invoiced ' || faturado
+FROM (SELECT
+    (SELECT COALESCE(sum(cobrado_centavos - estornado_centavos), 0) FROM gateway.cobrancas)
+        AS cobrado,
+    (SELECT COALESCE(sum(valor_total_centavos), 0) FROM ended WHERE status = 'enviado') AS enviado,
+    (SELECT COALESCE(sum(valor_centavos), 0) FROM pagamentos.pagamentos
+        WHERE status = 'aprovado' AND origem = 'loja') AS pago,
+    (SELECT COALESCE(sum(valor_centavos), 0) FROM fiscal.notas_fiscais
+        WHERE status = 'emitida' AND origem = 'loja') AS faturado)
+WHERE cobrado <> enviado OR pago <> enviado OR faturado <> enviado
+""",
+)
+
+# The past comes from the shop's file, which another script may have written: only what no shop
+# could have lived through is wrong, and what was lost or touched after the import.
+IMPORTED: Final = Rule(
+    "imported-history",
+    "the imported past is possible, whole in every service, and was never driven again",
+    (5, 8),
+    "SELECT count(*) FROM pedidos.pedidos WHERE origem <> 'loja'",
+    """
+WITH past AS (
+    SELECT p.id, p.status, p.pagamento_status, p.nota_numero, p.envio_codigo, p.envio_status,
+        g.status AS g_status, n.numero AS n_numero, e.codigo_rastreamento AS e_codigo,
+        e.id AS e_id, e.status AS e_status, e.numero_nota AS e_nota
+    FROM pedidos.pedidos AS p
+    LEFT JOIN pagamentos.pagamentos AS g ON g.pedido_id = p.id
+    LEFT JOIN fiscal.notas_fiscais AS n ON n.pedido_id = p.id
+    LEFT JOIN logistica.envios AS e ON e.pedido_id = p.id
+    WHERE p.origem <> 'loja'
+)
+SELECT id, 'imported: shipped without an invoice' FROM past
+WHERE e_id IS NOT NULL AND (n_numero IS NULL OR e_nota IS NOT n_numero)
+UNION ALL
+SELECT id, 'imported: cancelado, yet invoiced or shipped' FROM past
+WHERE status = 'cancelado' AND (n_numero IS NOT NULL OR e_id IS NOT NULL)
+UNION ALL
+SELECT id, 'imported: Pedidos and the documents of the services differ' FROM past
+WHERE pagamento_status IS NOT g_status OR nota_numero IS NOT n_numero
+    OR envio_codigo IS NOT e_codigo OR envio_status IS NOT e_status
+UNION ALL
+SELECT id, 'imported, yet it has an idempotency key or stock was moved for it'
+FROM pedidos.pedidos WHERE origem <> 'loja' AND (chave_idempotencia IS NOT NULL
+    OR id IN (SELECT pedido_id FROM estoque.movimentos WHERE pedido_id IS NOT NULL))
+""",
+)
+
+RULES: Final = (ORPHANS, PRODUCTS, IMPORTED)
+
+_INTEGRITY: Final = Rule("integrity", "every file passes SQLite's integrity check", (13,), "", "")
+_FOREIGN_KEYS: Final = Rule("foreign-keys", "every foreign key finds its row", (13,), "", "")
+
+
+def integrity(data_dir: Path) -> Check:
+    """SQLite's own check of every file: its pages, its indexes and the rules of its columns."""
+    return collect(_INTEGRITY, len(FILES), _every_file(data_dir, _damage))
+
+
+def foreign_keys(data_dir: Path) -> Check:
+    """Every foreign key of every file; only the services' own connections enforce them."""
+    return collect(_FOREIGN_KEYS, len(FILES), _every_file(data_dir, _dangling))
+
+
+def _every_file(
+    data_dir: Path, findings: Callable[[sqlite3.Connection], Iterator[_Finding]]
+) -> Iterator[_Finding]:
+    """The findings on each file, on a connection of its own.
+
+    Damage found inside the audit's transaction would keep it from ever writing again, even into
+    its own temporary tables.
+    """
+    for nome in FILES:
+        with closing(connect(database_path(data_dir, nome), read_only=True)) as con:
+            try:
+                for pedido_id, detail in findings(con):
+                    yield pedido_id, f"{nome}.db: {detail}"
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                yield None, f"{nome}.db: {error}"
+
+
+def _damage(con: sqlite3.Connection) -> Iterator[_Finding]:
+    for (lines,) in con.execute(f"PRAGMA integrity_check({_FINDINGS_MAX})"):
+        # One finding may be several lines.
+        yield from ((None, line) for line in lines.splitlines() if line != "ok")
+
+
+def _dangling(con: sqlite3.Connection) -> Iterator[_Finding]:
+    for table, rowid, parent, _ in con.execute("PRAGMA foreign_key_check").fetchall():
+        # A table without row ids tells no row.
+        row = "a row" if rowid is None else f"row {rowid}"
+        detail = f"{row} of {table} names a row of {parent} that does not exist"
+        yield _order_of(con, table, rowid), detail
+
+
+def _order_of(con: sqlite3.Connection, table: str, rowid: int | None) -> int | None:
+    """The order that a row belongs to, if any; an order's own id is its row id."""
+    if rowid is None or table == "pedidos":
+        return rowid
+    row = con.execute(
+        f"SELECT pedido_id FROM {table} WHERE rowid = ?",  # noqa: S608 - SQLite's own names
+        (rowid,),
+    ).fetchone()
+    return row[0] if row else None

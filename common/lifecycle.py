@@ -1,0 +1,152 @@
+"""The life of a service process: prepare, open, listen, announce, serve, drain, close.
+
+Shutdown has named phases: stop accepting, drain (bounded), cancel what is left, close storage. A
+second signal leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from typing import NoReturn, Protocol
+
+import msgspec
+
+from common.app import App, Dial, open_app
+from common.database import GATEWAY, SALAS, DatabaseError, exclusive, prepare
+from common.ready import EXIT_UNUSABLE, Ready
+from common.settings import DRENO_S, Settings
+from common.shop import ShopError
+
+
+class Transport(Protocol):
+    """An arm's server for one service."""
+
+    async def start(self) -> str:
+        """Listen and serve; returns the address. Raises OSError when the port is taken."""
+
+    async def stop_accepting(self) -> None:
+        """Say not ready and take no new calls."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Let calls under way end within `grace_s`, then end them."""
+
+
+MakeTransport = Callable[[App], Transport]
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, dial: Dial, make_transport: MakeTransport
+) -> AsyncIterator[tuple[App, str]]:
+    """A service that listens for the life of the block; yields it with its address."""
+    async with open_app(settings, dial) as app:
+        transport = make_transport(app)
+        address = await transport.start()
+        app.start_background()
+        try:
+            yield app, address
+        finally:
+            await transport.stop_accepting()
+            await app.drain(DRENO_S)
+            await transport.stop(DRENO_S)
+
+
+def prepare_databases(settings: Settings) -> None:
+    """Make or check the databases of a service. Raises DatabaseError or ShopError."""
+    shop = settings.shop if settings.shop is not None and settings.shop.exists() else None
+    prepare(settings.data_dir, SALAS[settings.servico], shop, settings.stock)
+    if settings.servico == "pagamentos":
+        prepare(settings.data_dir, GATEWAY, None)
+
+
+def main(
+    settings: Settings,
+    serve: Callable[[Settings], AbstractAsyncContextManager[tuple[App, str]]],
+) -> NoReturn:
+    """Run one service until it is told to stop; ends the process."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        format=f"%(asctime)s {settings.servico} %(levelname)s %(message)s",
+    )
+    raise_open_files()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(settings.data_dir, settings.servico))
+            prepare_databases(settings)
+            with _runner(settings) as runner:
+                runner.run(_serve_until_told(settings, serve))
+        except (DatabaseError, ShopError) as error:
+            _leave(settings, str(error))
+        except OSError as error:
+            _leave(settings, f"cannot listen on {settings.host}:{settings.port}: {error}")
+    sys.exit(0)
+
+
+def _runner(settings: Settings) -> asyncio.Runner:
+    if settings.loop == "uvloop":
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    return asyncio.Runner()
+
+
+async def _serve_until_told(
+    settings: Settings,
+    serve: Callable[[Settings], AbstractAsyncContextManager[tuple[App, str]]],
+) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def tell() -> None:
+        if told.is_set():
+            os._exit(1)
+        told.set()
+
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, tell)
+    if settings.exit_with_parent:
+        _watch_parent(lambda: loop.call_soon_threadsafe(told.set))
+    async with serve(settings) as (_, address):
+        ready = Ready(settings.servico, address, os.getpid())
+        print(msgspec.json.encode(ready).decode(), flush=True)
+        await told.wait()
+
+
+def _watch_parent(gone: Callable[[], object]) -> None:
+    """Call `gone` when standard input ends: the supervisor holds its other end and has died."""
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        gone()
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def raise_open_files() -> int:
+    """Raise this process's limit of open files as far as it may; returns the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard or hard == resource.RLIM_INFINITY:
+        wanted = 1_048_576 if hard == resource.RLIM_INFINITY else hard
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (ValueError, OSError):
+            return soft
+        return wanted
+    return soft
+
+
+def _leave(settings: Settings, sentence: str) -> NoReturn:
+    print(f"{settings.servico}: {sentence}", file=sys.stderr)
+    sys.exit(EXIT_UNUSABLE)

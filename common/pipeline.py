@@ -1,0 +1,123 @@
+"""What happens around every operation of every service, whatever the transport.
+
+A transport turns bytes into a message and a context, awaits the endpoint, and turns the answer or
+the error back into bytes. Deadlines, bounds and defects are dealt with here, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Any, Final
+
+from msgspec import Struct
+
+from common.contratos import Mensagem, Operacao, operacoes_de
+from common.erros import Categoria, ErroServico, invalido, prazo_esgotado, sobrecarga
+from common.servicos.contexto import Contexto
+from common.settings import DEADLINE_PADRAO_S, PASSOS_EM_VOO_MAX, RESERVA_SALTO_S
+
+Endpoint = Callable[[Contexto, Any], Awaitable[Mensagem]]
+
+# Names on the wire, the same in gRPC metadata and HTTP headers.
+CABECALHO_CHAVE: Final = "idempotency-key"
+CABECALHO_PRAZO: Final = "x-deadline-ms"
+CABECALHO_LIMITE: Final = "x-timeout-ms"
+CABECALHO_TENTATIVA: Final = "x-attempt-count"
+CABECALHO_TEMPOS: Final = "server-timing"
+# Milliseconds. A day; a longer wait for an order is a mistake.
+LIMITE_MAX_MS: Final = 86_400_000
+
+_LOG = logging.getLogger(__name__)
+
+
+class InFlight(Struct):
+    """Calls that a service is working on: all of them, and the steps among them."""
+
+    total: int = 0
+    passos: int = 0
+
+
+def endpoints(
+    service: object, nome: str, in_flight: InFlight
+) -> dict[str, tuple[Operacao, Endpoint]]:
+    """Every operation of a service, by name, ready for a transport to bind.
+
+    `in_flight` is kept true by them: what the service is working on at this moment.
+    """
+    return {
+        operacao.nome: (operacao, _endpoint(operacao, getattr(service, operacao.nome), in_flight))
+        for operacao in operacoes_de(nome)
+    }
+
+
+def _endpoint(operacao: Operacao, method: Endpoint, in_flight: InFlight) -> Endpoint:
+    # Steps only: orders have a queue of their own at the edge, cancelling must always pass.
+    bounded = operacao.classe == "passo"
+
+    async def call(ctx: Contexto, req: Any) -> Mensagem:
+        if ctx.prazo <= time.monotonic():
+            raise prazo_esgotado("o prazo terminou antes do início")
+        if bounded:
+            if in_flight.passos >= PASSOS_EM_VOO_MAX:
+                raise sobrecarga("há chamadas demais em andamento neste serviço", 1.0)
+            in_flight.passos += 1
+        in_flight.total += 1
+        try:
+            return await method(ctx, req)
+        except ErroServico:
+            raise
+        except Exception as error:
+            _LOG.exception("defeito em %s", operacao.nome)
+            raise ErroServico(Categoria.INTERNO, "erro interno") from error
+        finally:
+            in_flight.total -= 1
+            if bounded:
+                in_flight.passos -= 1
+
+    return call
+
+
+def deadline(
+    absolute_ms: str | None, timeout_ms: str | None, remaining_s: float | None = None
+) -> float:
+    """The instant (monotonic) by which a hop must have answered, its own reserve kept back.
+
+    `absolute_ms` is the wall clock's instant that the hop above set, `timeout_ms` what a client
+    asked for, `remaining_s` what the transport itself knows. The earliest counts; with none of
+    them the default does. Raises ErroServico (invalid) for a value that is not a number.
+    """
+    remaining = DEADLINE_PADRAO_S if remaining_s is None else remaining_s
+    if absolute_ms is None and timeout_ms is None:
+        return time.monotonic() + remaining - RESERVA_SALTO_S
+    if timeout_ms is not None:
+        requested = _number(CABECALHO_LIMITE, timeout_ms)
+        if not 1 <= requested <= LIMITE_MAX_MS:
+            raise invalido(CABECALHO_LIMITE, f"deve estar entre 1 e {LIMITE_MAX_MS} milissegundos")
+        remaining = requested / 1e3 if remaining_s is None else min(remaining, requested / 1e3)
+    if absolute_ms is not None:
+        until = _number(CABECALHO_PRAZO, absolute_ms) / 1e3 - time.time()
+        from_default = remaining_s is None and timeout_ms is None
+        remaining = until if from_default else min(remaining, until)
+    return time.monotonic() + min(remaining, LIMITE_MAX_MS / 1e3) - RESERVA_SALTO_S
+
+
+def _number(campo: str, texto: str) -> int:
+    if not (texto.isascii() and texto.isdecimal() and len(texto) <= len("1700000000000") + 3):
+        raise invalido(campo, "deve ser um número inteiro de milissegundos")
+    return int(texto)
+
+
+def outgoing(ctx: Contexto) -> tuple[float | None, str | None]:
+    """What a client sends with a call: seconds left, and the absolute deadline as text.
+
+    Raises ErroServico (deadline) when nothing is left: what cannot finish is not started.
+    """
+    if ctx.prazo == inf:
+        return None, None
+    remaining = ctx.prazo - time.monotonic()
+    if remaining <= 0:
+        raise prazo_esgotado("o prazo não deixa tempo para a próxima chamada")
+    return remaining, str(int((time.time() + remaining) * 1e3))

@@ -1,0 +1,138 @@
+"""Fiscal: issues the invoice, with a number that leaves no hole and a 44-digit access key."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import date
+from typing import Any, ClassVar
+
+from common import contratos as c
+from common.servicos.chave_acesso import montar_chave
+from common.servicos.contexto import Contexto
+from common.servicos.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
+from common.servicos.portas import Banco, ProximoLogistica, Relogio
+from common.servicos.transicoes import AUSENTE, Transicoes
+
+TRANSICOES: Transicoes = {
+    (AUSENTE, "emitir"): "emitida",
+    (AUSENTE, "anular"): TOMBSTONE,
+    ("emitida", "cancelar"): "cancelada",
+}
+
+# `sequencia` counts 1..N without a hole; imported invoices stand apart and have none.
+ESQUEMA = (
+    ESQUEMA_PASSOS
+    + """
+CREATE TABLE notas_fiscais (
+    id INTEGER PRIMARY KEY,
+    pedido_id INTEGER NOT NULL UNIQUE,
+    numero TEXT NOT NULL,
+    sequencia INTEGER UNIQUE,
+    data_emissao TEXT NOT NULL,
+    chave_acesso TEXT,
+    valor_centavos INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    origem TEXT NOT NULL DEFAULT 'loja',
+    UNIQUE (origem, numero)
+);
+CREATE TABLE numeracao (id INTEGER PRIMARY KEY CHECK (id = 1), ultimo INTEGER NOT NULL);
+INSERT INTO numeracao VALUES (1, 0);
+"""
+)
+
+IMPORTACAO = """
+INSERT INTO notas_fiscais
+    (pedido_id, numero, data_emissao, chave_acesso, valor_centavos, status, origem)
+SELECT n.pedido_id, n.numero, n.data_emissao, n.chave_acesso,
+       CAST(ROUND(COALESCE(p.valor_total, 0) * 100) AS INTEGER), 'emitida', 'importado'
+FROM loja.notas_fiscais n JOIN loja.pedidos p ON p.id = n.pedido_id ORDER BY n.id;
+INSERT INTO passos (pedido_id, estado) SELECT pedido_id, 'importado' FROM notas_fiscais;
+"""
+
+_NUMERAR = "UPDATE numeracao SET ultimo = ultimo + 1 RETURNING ultimo"
+_INSERIR = """
+INSERT INTO notas_fiscais
+    (pedido_id, numero, sequencia, data_emissao, chave_acesso, valor_centavos, status)
+VALUES (?, ?, ?, ?, ?, ?, 'emitida')
+"""
+_CANCELAR = "UPDATE notas_fiscais SET status = 'cancelada' WHERE pedido_id = ?"
+_LER = """
+SELECT numero, chave_acesso, valor_centavos, data_emissao, status
+FROM notas_fiscais WHERE pedido_id = ?
+"""
+
+
+def _codigo_numerico(pedido_id: int) -> int:
+    """The key's eight free digits: spread by a prime, so that they do not just repeat the number."""
+    return (pedido_id * 48_271 + 11) % 100_000_000
+
+
+class Fiscal(Elo[c.EmitirNotaFiscalRequest]):
+    """The fourth service of the chain."""
+
+    TRANSICOES: ClassVar[Transicoes] = TRANSICOES
+    DESFAZER: ClassVar[str] = "cancelar"
+
+    def __init__(self, banco: Banco, relogio: Relogio, logistica: ProximoLogistica) -> None:
+        super().__init__(banco, relogio)
+        self._logistica = logistica
+
+    async def emitir_nota_fiscal(
+        self, ctx: Contexto, req: c.EmitirNotaFiscalRequest
+    ) -> c.AndamentoResponse:
+        """Issue the invoice, then have the parcel booked."""
+        return await self.avancar(ctx, req)
+
+    async def cancelar_nota_fiscal(
+        self, ctx: Contexto, req: c.CancelarPassoRequest
+    ) -> c.AndamentoResponse:
+        """Cancel the invoice behind a tombstone; it keeps its number."""
+        return await self.cancelar(ctx, req)
+
+    async def consultar_nota_fiscal(
+        self, ctx: Contexto, req: c.ConsultarPassoRequest
+    ) -> c.NotaFiscalResponse:
+        """What is stored of an order's invoice."""
+        return await self._banco.leitura(ctx, self._consultar, req.pedido_id)
+
+    def _fazer(
+        self, con: sqlite3.Connection, req: c.EmitirNotaFiscalRequest, preparo: None, instante: str
+    ) -> tuple[str, None, dict[str, Any]]:
+        (sequencia,) = con.execute(_NUMERAR).fetchone()
+        numero = f"NF{sequencia:09d}"
+        chave = montar_chave(
+            emitida_em=date.fromisoformat(instante[:10]),
+            numero=sequencia,
+            codigo=_codigo_numerico(req.pedido_id),
+        )
+        con.execute(
+            _INSERIR,
+            (req.pedido_id, numero, sequencia, instante, chave, req.valor_total_centavos),
+        )
+        return "emitir", None, {"nota_fiscal": c.ResumoNotaFiscal(numero, chave)}
+
+    def _desfazer(self, con: sqlite3.Connection, pedido_id: int, instante: str) -> None:
+        con.execute(_CANCELAR, (pedido_id,))
+
+    def _ler_partes(self, con: sqlite3.Connection, pedido_id: int) -> dict[str, Any]:
+        linha = con.execute(_LER, (pedido_id,)).fetchone()
+        return {} if linha is None else {"nota_fiscal": c.ResumoNotaFiscal(linha[0], linha[1])}
+
+    async def _seguir(
+        self, ctx: Contexto, req: c.EmitirNotaFiscalRequest, passo: Passo
+    ) -> c.AndamentoResponse:
+        nota: c.ResumoNotaFiscal = passo.partes["nota_fiscal"]
+        return await self._logistica.agendar_envio(
+            ctx, c.AgendarEnvioRequest(req.pedido_id, req.cliente_id, nota)
+        )
+
+    async def _seguir_cancelando(
+        self, ctx: Contexto, req: c.CancelarPassoRequest
+    ) -> c.AndamentoResponse:
+        return await self._logistica.cancelar_envio(ctx, req)
+
+    def _consultar(self, con: sqlite3.Connection, pedido_id: int) -> c.NotaFiscalResponse:
+        estado, motivo = self._consultar_passo(con, pedido_id)
+        linha = con.execute(_LER, (pedido_id,)).fetchone()
+        numero, chave, valor, emissao, status = linha or (None, None, None, None, estado)
+        return c.NotaFiscalResponse(pedido_id, status, motivo, numero, chave, valor, emissao)

@@ -1,0 +1,113 @@
+"""The payment gateway, simulated: the outside world, with books of its own.
+
+Latency and verdict are drawn from the seed and the key, so a retry cannot change the verdict. A
+key charges at most once. Voiding a key gives back what it was charged; voiding an unknown key
+makes a later charge refused. Its database is not ours to make durable: it is not flushed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from hashlib import blake2b
+
+from common.erros import conflito
+from common.servicos.contexto import Contexto
+from common.servicos.portas import Banco, Relogio
+from common.servicos.transicoes import AUSENTE, Transicoes
+
+TRANSICOES: Transicoes = {
+    (AUSENTE, "capturar"): "capturada",
+    (AUSENTE, "negar"): "negada",
+    (AUSENTE, "anular"): "anulada",
+    ("capturada", "anular"): "anulada",
+    ("negada", "anular"): "anulada",
+}
+
+# The net charge of a key is cobrado_centavos - estornado_centavos.
+ESQUEMA = """
+CREATE TABLE cobrancas (
+    chave TEXT PRIMARY KEY,
+    valor_centavos INTEGER,
+    situacao TEXT NOT NULL,
+    cobrado_centavos INTEGER NOT NULL DEFAULT 0,
+    estornado_centavos INTEGER NOT NULL DEFAULT 0,
+    instante TEXT NOT NULL
+);
+"""
+
+_COBRAR = """
+INSERT INTO cobrancas (chave, valor_centavos, situacao, cobrado_centavos, instante)
+VALUES (?, ?, ?, ?, ?) ON CONFLICT (chave) DO NOTHING
+"""
+_ANULAR = """
+INSERT INTO cobrancas (chave, situacao, instante) VALUES (?, 'anulada', ?)
+ON CONFLICT (chave) DO UPDATE
+SET situacao = 'anulada', estornado_centavos = cobrado_centavos
+"""
+
+
+def sorteio(semente: int, chave: str) -> tuple[float, float]:
+    """Two uniform draws in [0, 1) that depend on the seed and the key alone."""
+    bruto = blake2b(f"{semente}:{chave}".encode(), digest_size=16).digest()
+    return (
+        int.from_bytes(bruto[:8], "big") / 2**64,
+        int.from_bytes(bruto[8:], "big") / 2**64,
+    )
+
+
+class GatewaySimulado:
+    """Charges after `latencia_min_s`..`latencia_max_s`; approves a share `aprovacao` of keys."""
+
+    def __init__(
+        self,
+        banco: Banco,
+        relogio: Relogio,
+        *,
+        semente: int,
+        latencia_min_s: float,
+        latencia_max_s: float,
+        aprovacao: float,
+    ) -> None:
+        self._banco = banco
+        self._relogio = relogio
+        self._semente = semente
+        self._latencia_min_s = latencia_min_s
+        self._latencia_max_s = latencia_max_s
+        self._aprovacao = aprovacao
+
+    async def cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> bool:
+        """Charge once for `chave`. Raises ErroServico (conflict) for a key with another value."""
+        inicio = self._relogio.agora()
+        demora, veredito = sorteio(self._semente, chave)
+        latencia = self._latencia_min_s + demora * (self._latencia_max_s - self._latencia_min_s)
+        if latencia > 0:
+            await self._relogio.dormir(latencia)
+        pretendida = "capturada" if veredito < self._aprovacao else "negada"
+        situacao = await self._banco.unidade(
+            None, self._registrar, chave, valor_centavos, pretendida
+        )
+        ctx.gateway += self._relogio.agora() - inicio
+        return situacao == "capturada"
+
+    async def anular(self, ctx: Contexto, chave: str) -> None:
+        """Void a key, charged or not."""
+        inicio = self._relogio.agora()
+        await self._banco.unidade(None, self._estornar, chave)
+        ctx.gateway += self._relogio.agora() - inicio
+
+    def _registrar(
+        self, con: sqlite3.Connection, chave: str, valor_centavos: int, situacao: str
+    ) -> str:
+        cobrado = valor_centavos if situacao == "capturada" else 0
+        linha = (chave, valor_centavos, situacao, cobrado, self._relogio.data_hora())
+        if con.execute(_COBRAR, linha).rowcount == 1:
+            return situacao
+        valor, situacao = con.execute(
+            "SELECT valor_centavos, situacao FROM cobrancas WHERE chave = ?", (chave,)
+        ).fetchone()
+        if situacao != "anulada" and valor != valor_centavos:
+            raise conflito(f"a chave {chave} já foi cobrada com outro valor")
+        return str(situacao)
+
+    def _estornar(self, con: sqlite3.Connection, chave: str) -> None:
+        con.execute(_ANULAR, (chave, self._relogio.data_hora()))

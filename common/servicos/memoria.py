@@ -1,0 +1,78 @@
+"""A value fetched from another service, shared by whoever asks while it is young enough."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Generic, TypeVar
+
+from common.erros import ErroServico, indisponivel
+from common.servicos.contexto import Contexto
+from common.servicos.portas import Execucao, Promessa, Relogio
+
+T = TypeVar("T")
+
+
+class Memoria(Generic[T]):
+    """Coalesces: at most one fetch is under way, and everybody who waits shares its result.
+
+    The age of a value counts from the moment its fetch began, so it is never older than it claims.
+    The fetch belongs to nobody's request: one caller that hangs up takes nothing from the others.
+    """
+
+    # Seconds. Longer than a healthy fetch by far; a hung one must not hold its waiters for ever.
+    BUSCA_MAX_S = 5.0
+
+    def __init__(
+        self,
+        buscar: Callable[[Contexto], Awaitable[T]],
+        relogio: Relogio,
+        execucao: Execucao,
+    ) -> None:
+        self._buscar = buscar
+        self._relogio = relogio
+        self._execucao = execucao
+        self._valor: T | None = None
+        self._instante = -inf
+        self._em_curso: Promessa[T] | None = None
+
+    def idade(self) -> float:
+        """Seconds since the fetch of the value at hand began; infinite when there is none."""
+        return self._relogio.agora() - self._instante
+
+    def atual(self) -> T | None:
+        """The value at hand, whatever its age."""
+        return self._valor
+
+    async def obter(self, ctx: Contexto, idade_max_s: float) -> T:
+        """A value at most `idade_max_s` old.
+
+        Raises ErroServico when it cannot be fetched before the deadline of `ctx`.
+        """
+        if self._valor is not None and self.idade() <= idade_max_s:
+            return self._valor
+        valor = await self.renovar().esperar(ctx.prazo)
+        if valor is None:
+            raise indisponivel("a consulta a outro serviço não respondeu a tempo")
+        return valor
+
+    def renovar(self) -> Promessa[T]:
+        """Start a fetch, or join the one under way."""
+        if self._em_curso is None:
+            self._em_curso = self._execucao.promessa()
+            self._execucao.iniciar(self._realizar(self._em_curso))
+        return self._em_curso
+
+    async def _realizar(self, promessa: Promessa[T]) -> None:
+        inicio = self._relogio.agora()
+        try:
+            valor = await self._buscar(Contexto(inicio + self.BUSCA_MAX_S))
+        except ErroServico as erro:
+            promessa.falhar(erro)
+        else:
+            self._valor, self._instante = valor, inicio
+            promessa.resolver(valor)
+        finally:
+            self._em_curso = None
+            # A fetch that was cancelled, or died of a defect, must still release its waiters.
+            promessa.falhar(indisponivel("a consulta a outro serviço foi interrompida"))

@@ -1,0 +1,198 @@
+"""What a service may await: its ports.
+
+A service's steps are coroutines, but everything they await is one of these. On asyncio the ports
+suspend; in an arm on threads the same ports block, so a step runs to its end the first time it is
+driven and the domain exists once. Nothing here, and nothing in this package, knows asyncio.
+
+Instants are seconds on the monotonic clock unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from common import contratos as c
+from common.servicos.contexto import Contexto
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Banco(Protocol):
+    """A service's own database."""
+
+    async def unidade(
+        self,
+        ctx: Contexto | None,
+        funcao: Callable[Concatenate[sqlite3.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run `funcao(conexao, *args)` as one durable unit of work.
+
+        Returns only after the commit. Whatever `funcao` raises rolls its own work back and is
+        raised here. Raises ErroServico (unavailable) when the storage failed: nothing is kept.
+        """
+
+    async def leitura(
+        self,
+        ctx: Contexto | None,
+        funcao: Callable[Concatenate[sqlite3.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run `funcao(conexao, *args)` on a read-only connection that sees what was committed."""
+
+
+class Relogio(Protocol):
+    """Time: the only way a service has to know it or to let it pass."""
+
+    def agora(self) -> float:
+        """Seconds on the monotonic clock."""
+
+    def data_hora(self) -> str:
+        """The wall clock, ISO 8601 in UTC with milliseconds; for documents, never for deadlines."""
+
+    def epoca(self) -> float:
+        """The wall clock, seconds since 1970; for ages that must survive a restart."""
+
+    async def dormir(self, segundos: float) -> None:
+        """Let time pass."""
+
+
+class GatewayPagamento(Protocol):
+    """The outside world that charges cards; it keeps its own books."""
+
+    async def cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> bool:
+        """Charge at most once for `chave`; True when approved, False when denied or voided."""
+
+    async def anular(self, ctx: Contexto, chave: str) -> None:
+        """Give back what `chave` was charged and refuse whatever it may still ask."""
+
+
+class Tarefa(Protocol):
+    """A piece of work that the service owns."""
+
+    def cancelar(self) -> None:
+        """Ask it to stop at its next await; an arm on threads may let it run to its end."""
+
+
+class Promessa(Protocol[R]):
+    """A value that somebody will set once; later settings are ignored."""
+
+    def resolver(self, valor: R) -> None:
+        """Set the value and wake whoever waits."""
+
+    def falhar(self, erro: BaseException) -> None:
+        """Set an error that whoever waits will see raised."""
+
+    def pronta(self) -> bool:
+        """True once set."""
+
+    async def esperar(self, ate: float) -> R | None:
+        """Wait for the value, at most until the instant `ate`; None when it did not come."""
+
+
+class Execucao(Protocol):
+    """Spawn and wait: what differs between an event loop and threads."""
+
+    def iniciar(self, corrotina: Coroutine[Any, Any, None]) -> Tarefa:
+        """Run a coroutine as a task owned by the service; it outlives the request."""
+
+    def promessa(self) -> Promessa[Any]:
+        """A fresh promise."""
+
+
+class Vaga(Protocol):
+    """A place among the orders in flight."""
+
+    def liberar(self) -> None:
+        """Give it back; giving it back twice is harmless."""
+
+
+class Vagas(Protocol):
+    """Admission at the edge: how many orders are in flight, and who waits in which order."""
+
+    def livre(self) -> bool:
+        """True when the next order would start at once."""
+
+    async def ocupar(self, ctx: Contexto) -> Vaga:
+        """Wait in order for a place.
+
+        Raises ErroServico (overload) when the bound is reached or when the wait cannot end within
+        the deadline of `ctx`; either way nothing has happened.
+        """
+
+
+class ProximoPagamentos(Protocol):
+    """Pagamentos as Pedidos sees it."""
+
+    async def processar_pagamento(
+        self, ctx: Contexto, req: c.ProcessarPagamentoRequest
+    ) -> c.AndamentoResponse:
+        """Forward."""
+
+    async def cancelar_pagamento(
+        self, ctx: Contexto, req: c.CancelarPassoRequest
+    ) -> c.AndamentoResponse:
+        """Cancel."""
+
+
+class ProximoEstoque(Protocol):
+    """Estoque as Pagamentos sees it."""
+
+    async def separar_estoque(
+        self, ctx: Contexto, req: c.SepararEstoqueRequest
+    ) -> c.AndamentoResponse:
+        """Forward."""
+
+    async def cancelar_separacao(
+        self, ctx: Contexto, req: c.CancelarPassoRequest
+    ) -> c.AndamentoResponse:
+        """Cancel."""
+
+
+class ProximoFiscal(Protocol):
+    """Fiscal as Estoque sees it."""
+
+    async def emitir_nota_fiscal(
+        self, ctx: Contexto, req: c.EmitirNotaFiscalRequest
+    ) -> c.AndamentoResponse:
+        """Forward."""
+
+    async def cancelar_nota_fiscal(
+        self, ctx: Contexto, req: c.CancelarPassoRequest
+    ) -> c.AndamentoResponse:
+        """Cancel."""
+
+
+class ProximoLogistica(Protocol):
+    """Logistica as Fiscal sees it."""
+
+    async def agendar_envio(self, ctx: Contexto, req: c.AgendarEnvioRequest) -> c.AndamentoResponse:
+        """Forward: the pivot."""
+
+    async def cancelar_envio(
+        self, ctx: Contexto, req: c.CancelarPassoRequest
+    ) -> c.AndamentoResponse:
+        """Fence the order, or learn that it was sent."""
+
+
+class Precos(Protocol):
+    """Catalogo as Pedidos sees it."""
+
+    async def consultar_precos(
+        self, ctx: Contexto, req: c.ConsultarPrecosRequest
+    ) -> c.ListaPrecosResponse:
+        """Prices of every product."""
+
+
+class Saldos(Protocol):
+    """Estoque as Catalogo sees it."""
+
+    async def listar_estoque(
+        self, ctx: Contexto, req: c.ListarEstoqueRequest
+    ) -> c.ListaEstoqueResponse:
+        """Available units of every product."""

@@ -1,0 +1,259 @@
+"""Every limit and choice of a run, with its unit and its reason, and the options that set them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final, Literal
+
+from msgspec import Struct, field
+
+from common.contratos import SERVICOS
+
+# Seconds. The contract's default for a client that names no deadline.
+DEADLINE_PADRAO_S: Final = 60.0
+# Seconds. What each hop keeps for itself, so that an inner answer still reaches the outer caller.
+RESERVA_SALTO_S: Final = 0.02
+# Orders. Above ten thousand waiting callers; each costs a few kilobytes while it waits.
+EM_VOO_MAX: Final = 16_384
+# Orders. What five event loops on a small machine juggle without losing speed.
+ATIVAS_MAX: Final = 1_024
+# Calls. Above what Pedidos drives and recovers at once: only another client can reach it.
+PASSOS_EM_VOO_MAX: Final = 4_096
+# Bytes. Fifty items take under 3 kB; anything near this is not an order.
+CORPO_MAX: Final = 64 * 1024
+# Connections a hop, for the orders driven and, beside them, for recovering and cancelling.
+CONEXOES_POR_SALTO: Final = ATIVAS_MAX + 256
+# Connections that wait for accept(): ten thousand callers may arrive in the same instant.
+BACKLOG: Final = 16_384
+# Seconds. What is under way at a stop may take this long to finish.
+DRENO_S: Final = 2.0
+
+BASE_PORT: Final = {"grpc": 50050, "http": 8000}
+
+Loop = Literal["uvloop", "asyncio"]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """How one service process runs."""
+
+    servico: str
+    data_dir: Path
+    shop: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    addresses: dict[str, str] = field(default_factory=dict)
+    loop: Loop = "uvloop"
+    seed: int = 42
+    payment_latency_min_s: float = 0.5
+    payment_latency_max_s: float = 1.5
+    payment_approval: float = 0.9
+    stock: int | None = None
+    in_flight_max: int = EM_VOO_MAX
+    active_max: int = ATIVAS_MAX
+    sweep_interval_s: float = 1.0
+    drive_deadline_s: float = 10.0
+    give_up_age_s: float = 120.0
+    exit_with_parent: bool = False
+
+
+def latency_range(text: str) -> tuple[float, float]:
+    """Parse `0.5:1.5` or `0.5` into seconds, lowest first."""
+    low, _, high = text.partition(":")
+    try:
+        minimum, maximum = float(low), float(high or low)
+    except ValueError:
+        minimum, maximum = 1.0, 0.0
+    if not 0 <= minimum <= maximum <= DEADLINE_PADRAO_S:
+        msg = f"expected MIN:MAX in seconds, 0 <= MIN <= MAX <= {DEADLINE_PADRAO_S:g}, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return minimum, maximum
+
+
+def share(text: str) -> float:
+    """Parse a share between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        msg = f"expected a share between 0 and 1, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"expected a whole number of at least 1, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    if not text.isdecimal():
+        msg = f"expected a whole number of at least 0, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Parse a port; 0 lets the system choose."""
+    if not text.isdecimal() or int(text) > 65_535 - len(SERVICOS):
+        msg = f"expected a port from 0 to {65_535 - len(SERVICOS)}, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Parse a positive number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        msg = f"expected a positive number of seconds, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def add_lab_options(parser: argparse.ArgumentParser) -> None:
+    """The options that run_all.py and every service share; run_all.py hands them on."""
+    add = parser.add_argument
+    add("--data-dir", type=Path, default=Path("dados"), help="where the databases live")
+    add("--shop", type=Path, default=Path("ecommerce.db"), help="the shop to import at first start")
+    add("--seed", type=natural, default=42, help="seed of every simulated draw")
+    add(
+        "--payment-latency",
+        type=latency_range,
+        default=(0.5, 1.5),
+        metavar="MIN:MAX",
+        help="seconds that the simulated gateway takes (default 0.5:1.5)",
+    )
+    add(
+        "--payment-approval",
+        type=share,
+        default=0.9,
+        metavar="SHARE",
+        help="share of payments that the gateway approves (default 0.9)",
+    )
+    add(
+        "--stock",
+        type=natural,
+        metavar="N",
+        help="units of each product, at import only (default: the shop's own)",
+    )
+    add(
+        "--in-flight-max",
+        type=positive,
+        default=EM_VOO_MAX,
+        metavar="N",
+        help=f"orders admitted at once, the rest is refused (default {EM_VOO_MAX})",
+    )
+    add(
+        "--active-max",
+        type=positive,
+        default=ATIVAS_MAX,
+        metavar="N",
+        help=f"of these, orders driven at once, the rest waits in order (default {ATIVAS_MAX})",
+    )
+    add(
+        "--sweep-interval",
+        type=seconds,
+        default=1.0,
+        metavar="S",
+        help="seconds between sweeps for unfinished orders (default 1)",
+    )
+    add(
+        "--give-up-age",
+        type=seconds,
+        default=120.0,
+        metavar="S",
+        help="seconds after which an unfinished order is cancelled (default 120)",
+    )
+    add("--loop", choices=("uvloop", "asyncio"), default="uvloop", help="event loop")
+
+
+def lab_arguments(args: argparse.Namespace) -> list[str]:
+    """The shared options as a service's command line."""
+    low, high = args.payment_latency
+    arguments = [
+        f"--data-dir={args.data_dir}",
+        f"--shop={args.shop}",
+        f"--seed={args.seed}",
+        f"--payment-latency={low}:{high}",
+        f"--payment-approval={args.payment_approval}",
+        f"--in-flight-max={args.in_flight_max}",
+        f"--active-max={args.active_max}",
+        f"--sweep-interval={args.sweep_interval}",
+        f"--give-up-age={args.give_up_age}",
+        f"--loop={args.loop}",
+    ]
+    if args.stock is not None:
+        arguments.append(f"--stock={args.stock}")
+    return arguments
+
+
+def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settings:
+    """The command line of one service process."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {prog}",
+        description="Run one service of the checkout in this process, on loopback.",
+    )
+    parser.add_argument("servico", choices=SERVICOS, help="the service to run")
+    add_lab_options(parser)
+    base = BASE_PORT[mode]
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument(
+        "--base-port",
+        type=port,
+        default=base,
+        metavar="N",
+        help=f"port of pedidos; the others follow in order (default {base})",
+    )
+    parser.add_argument(
+        "--port", type=port, metavar="N", help="port of this service (default: from --base-port)"
+    )
+    parser.add_argument(
+        "--address",
+        action="append",
+        default=[],
+        metavar="SERVICE=HOST:PORT",
+        help="where another service listens (default: from --base-port); may be repeated",
+    )
+    parser.add_argument(
+        "--exit-with-parent",
+        action="store_true",
+        help="stop when standard input ends, so that no service outlives its supervisor",
+    )
+    args = parser.parse_args(argv)
+    addresses = {
+        nome: f"{args.host}:{args.base_port + indice}" for indice, nome in enumerate(SERVICOS)
+    }
+    for entry in args.address:
+        nome, _, address = entry.partition("=")
+        if nome not in SERVICOS or ":" not in address:
+            parser.error(f"--address expects SERVICE=HOST:PORT, got {entry!r}")
+        addresses[nome] = address
+    own = int(addresses[args.servico].rpartition(":")[2]) if args.port is None else args.port
+    low, high = args.payment_latency
+    return Settings(
+        servico=args.servico,
+        data_dir=args.data_dir,
+        shop=args.shop,
+        host=args.host,
+        port=own,
+        addresses=addresses,
+        loop=args.loop,
+        seed=args.seed,
+        payment_latency_min_s=low,
+        payment_latency_max_s=high,
+        payment_approval=args.payment_approval,
+        stock=args.stock,
+        in_flight_max=args.in_flight_max,
+        active_max=args.active_max,
+        sweep_interval_s=args.sweep_interval,
+        give_up_age_s=args.give_up_age,
+        exit_with_parent=args.exit_with_parent,
+    )

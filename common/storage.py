@@ -1,0 +1,303 @@
+"""Storage: one SQLite file a service, one writer, and commits shared by the work that waits.
+
+A unit of work is one synchronous function run in the database thread. Units that wait together
+share one `BEGIN IMMEDIATE ... COMMIT`, each inside a savepoint of its own, so that one that fails
+harms no other; a unit's caller resumes only after the commit. With `synchronous=FULL` the log is on
+disk by then. Sharing the commit is the largest single lever on speed here: one flush serves all.
+
+aiosqlite supplies the thread and the connection; the unit of work is what is added.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
+
+import aiosqlite
+
+from common.erros import indisponivel
+from common.servicos.contexto import Contexto
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Units. Bounds the time that the first of a batch waits for the last.
+LOTE_MAX: Final = 256
+# Seconds. The longest that a unit waits for company before its batch begins.
+ESPERA_LOTE_S: Final = 0.01
+# A batch begins once it holds one in this many of the calls under way: with few callers nobody
+# waits, with many the flush is shared by many.
+CHAMADAS_POR_UNIDADE: Final = 8
+# Milliseconds. Only an auditor's snapshot or a checkpoint may ever be in the way.
+BUSY_TIMEOUT_MS: Final = 5_000
+
+# Calls. Where a full batch is reached, more company is of no use.
+_COMPANHIA_MAX: Final = LOTE_MAX * CHAMADAS_POR_UNIDADE
+
+Synchronous = Literal["FULL", "NORMAL", "OFF"]
+
+
+class Load(Protocol):
+    """How much work is under way in the process."""
+
+    total: int
+
+
+class Idle:
+    """The load of a process that serves no calls: nobody waits for company."""
+
+    total = 0
+
+
+class _Unit(NamedTuple):
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    future: asyncio.Future[tuple[Any, float]]
+
+
+# What a unit came to: its value, or its error.
+_Outcome = tuple[Any, BaseException | None]
+
+
+class GroupConnection(aiosqlite.Connection):
+    """An aiosqlite connection whose waiting work shares transactions.
+
+    `load` tells how many calls the service is working on, that is: how much company a unit of work
+    may expect if it waits a little.
+    """
+
+    def __init__(
+        self, connector: Callable[[], sqlite3.Connection], *, writer: bool, load: Load
+    ) -> None:
+        super().__init__(connector, iter_chunk_size=64)
+        self._writer = writer
+        self._begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
+        self._load = load
+        self._waiting: deque[_Unit] = deque()
+        self._running_batch = False
+        self._patience: asyncio.TimerHandle | None = None
+
+    async def unit_of_work(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[R, float]:
+        """Run `function(connection, *args)`; returns its value and the seconds of its commit.
+
+        Cancelling the caller does not undo the unit: once handed over it runs.
+        """
+        assert not kwargs, "units of work take positional arguments only"
+        if not self._running or self._connection is None:
+            raise indisponivel("o banco de dados está fechado")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[tuple[R, float]] = loop.create_future()
+        self._waiting.append(_Unit(function, args, future))
+        self._consider(loop)
+        return await future
+
+    async def close(self) -> None:
+        """Run what was handed over, then close the connection."""
+        while self._waiting or self._running_batch:
+            ended = asyncio.get_running_loop().create_future()
+            self._waiting.append(_Unit(_nothing, (), ended))
+            self._begin_batch(asyncio.get_running_loop())
+            await ended
+        await super().close()
+
+    def _consider(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin a batch if there is enough company, else wait for more, but not for long."""
+        if self._running_batch or not self._waiting:
+            return
+        if len(self._waiting) * CHAMADAS_POR_UNIDADE >= min(self._load.total, _COMPANHIA_MAX):
+            self._begin_batch(loop)
+        elif self._patience is None:
+            self._patience = loop.call_later(ESPERA_LOTE_S, self._begin_batch, loop)
+
+    def _begin_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if not self._running_batch:
+            self._running_batch = True
+            self._tx.put_nowait((None, lambda: self._run_batch(loop)))
+
+    def _ended(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: list[_Unit],
+        outcomes: list[_Outcome],
+        commit_s: float,
+    ) -> None:
+        """Back on the loop: tell every caller, and see to those who came meanwhile."""
+        self._running_batch = False
+        self._consider(loop)
+        for unit, (value, error) in zip(batch, outcomes, strict=True):
+            if unit.future.done():
+                continue
+            if error is None:
+                unit.future.set_result((value, commit_s))
+            else:
+                unit.future.set_exception(error)
+
+    # --- in the database thread ---------------------------------------------------------------
+
+    def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = self._take()
+        outcomes, commit_s = self._run(self._conn, batch)
+        loop.call_soon_threadsafe(self._ended, loop, batch, outcomes, commit_s)
+
+    def _take(self) -> list[_Unit]:
+        batch: list[_Unit] = []
+        while self._waiting and len(batch) < LOTE_MAX:
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _run(self, con: sqlite3.Connection, batch: list[_Unit]) -> tuple[list[_Outcome], float]:
+        try:
+            con.execute(self._begin)
+            outcomes = [self._run_unit(con, unit, alone=len(batch) == 1) for unit in batch]
+            start = time.perf_counter()
+            if con.in_transaction:
+                con.execute("COMMIT")
+            return outcomes, time.perf_counter() - start
+        except BaseException as error:
+            # The transaction is gone, or must go: nobody in the batch may be told otherwise.
+            # A rollback that fails too finds nothing to keep: SQLite recovers the file at its next use.
+            with contextlib.suppress(sqlite3.Error):
+                if con.in_transaction:
+                    con.execute("ROLLBACK")
+            return [(None, error)] * len(batch), 0.0
+
+    def _run_unit(self, con: sqlite3.Connection, unit: _Unit, *, alone: bool) -> _Outcome:
+        """One unit; what it raises is its own unless the transaction died with it."""
+        if not self._writer:
+            try:
+                return unit.function(con, *unit.args), None
+            except BaseException as error:
+                return None, error
+        if not alone:
+            con.execute("SAVEPOINT unidade")
+        try:
+            value = unit.function(con, *unit.args)
+        except BaseException as error:
+            if not con.in_transaction:
+                raise
+            con.execute("ROLLBACK" if alone else "ROLLBACK TO unidade")
+            if not alone:
+                con.execute("RELEASE unidade")
+            return None, error
+        if not con.in_transaction:
+            msg = "a unit of work ended the shared transaction"
+            raise sqlite3.ProgrammingError(msg)
+        if not alone:
+            con.execute("RELEASE unidade")
+        return value, None
+
+
+def _nothing(con: sqlite3.Connection) -> None:
+    """A unit that only marks a place in the queue."""
+
+
+class Storage:
+    """The port `Banco` on two aiosqlite connections: the only writer, and a read-only one."""
+
+    def __init__(self, writer: GroupConnection, reader: GroupConnection) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    @classmethod
+    async def open(
+        cls, path: Path, *, synchronous: Synchronous = "FULL", load: Load | None = None
+    ) -> Storage:
+        """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
+        load = load or Idle()
+        writer = GroupConnection(
+            lambda: connect(path, synchronous=synchronous), writer=True, load=load
+        )
+        reader = GroupConnection(lambda: connect(path, read_only=True), writer=False, load=load)
+        try:
+            await writer
+            await reader
+        except sqlite3.Error as error:
+            await writer.close()
+            raise indisponivel(f"{path.name}: {error}") from error
+        return cls(writer, reader)
+
+    async def unidade(
+        self,
+        ctx: Contexto | None,
+        funcao: Callable[Concatenate[sqlite3.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """One durable unit of work; see portas.Banco."""
+        return await _timed(self._writer, ctx, funcao, *args, **kwargs)
+
+    async def leitura(
+        self,
+        ctx: Contexto | None,
+        funcao: Callable[Concatenate[sqlite3.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """One read; see portas.Banco."""
+        return await _timed(self._reader, ctx, funcao, *args, **kwargs)
+
+    async def close(self) -> None:
+        """Finish what was handed over, then close both connections."""
+        await self._reader.close()
+        await self._writer.close()
+
+
+async def _timed(
+    connection: GroupConnection,
+    ctx: Contexto | None,
+    function: Callable[Concatenate[sqlite3.Connection, P], R],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> R:
+    start = time.monotonic()
+    try:
+        value, commit_s = await connection.unit_of_work(function, *args, **kwargs)
+    except sqlite3.IntegrityError:
+        # A rule of the schema that the domain should have checked: a defect, not bad luck.
+        raise
+    except sqlite3.Error as error:
+        raise indisponivel(f"o banco de dados falhou: {error}") from error
+    finally:
+        if ctx is not None:
+            ctx.banco += time.monotonic() - start
+    if ctx is not None:
+        ctx.commit += commit_s
+    return value
+
+
+def connect(
+    path: Path, *, read_only: bool = False, synchronous: Synchronous = "FULL"
+) -> sqlite3.Connection:
+    """A connection set up as every one here must be: WAL, explicit transactions, foreign keys."""
+    mode = "ro" if read_only else "rw"
+    con = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    try:
+        con.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        con.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            con.execute("PRAGMA journal_mode = WAL")
+            con.execute(f"PRAGMA synchronous = {synchronous}")
+    except BaseException:
+        con.close()
+        raise
+    return con

@@ -1,0 +1,1 @@
+"""The grpc.aio arm: the same domain, called over gRPC on an event loop."""

@@ -1,0 +1,98 @@
+"""A client of one service, bound from the table of operations: one method an operation."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import grpc.aio
+
+from common.contratos import Mensagem, Operacao, operacoes_de
+from common.erros import indisponivel
+from common.pipeline import (
+    CABECALHO_CHAVE,
+    CABECALHO_PRAZO,
+    CABECALHO_TEMPOS,
+    CABECALHO_TENTATIVA,
+    outgoing,
+)
+from common.servicos.contexto import Contexto
+from grpc_aio.status import erro_de
+from grpc_aio.wire import CODECS, caminho
+
+OPCOES: Final[tuple[tuple[str, Any], ...]] = (
+    # Milliseconds. A restarted service is found again in half a second, not in eight.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # Pedidos is the one place that retries.
+    ("grpc.enable_retries", 0),
+    # Two clients of one process do not share a connection behind our back.
+    ("grpc.use_local_subchannel_pool", 1),
+    # A long list of products is not an attack; requests are bounded by the server.
+    ("grpc.max_receive_message_length", -1),
+)
+
+Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
+
+
+class GrpcClient:
+    """Reaches one service; its methods are the operations of that service.
+
+    Every failure is an ErroServico; whatever the transport could not tell is INDISPONIVEL, that
+    is: unknown.
+    """
+
+    def __init__(self, servico: str, address: str) -> None:
+        self._channel: Any = grpc.aio.insecure_channel(address, options=OPCOES)
+        for operacao in operacoes_de(servico):
+            setattr(self, operacao.nome, self._bind(operacao))
+
+    async def close(self) -> None:
+        """Close the connection; calls under way fail as unavailable."""
+        await self._channel.close()
+
+    def _bind(self, operacao: Operacao) -> Method:
+        serialize = CODECS[operacao.requisicao].serialize
+        parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
+        send = self._channel.unary_unary(caminho(operacao))
+
+        async def call(ctx: Contexto, req: Any) -> Mensagem:
+            remaining, until = outgoing(ctx)
+            metadata: list[tuple[str, str]] = []
+            if until is not None:
+                metadata.append((CABECALHO_PRAZO, until))
+            if ctx.tentativa:
+                metadata.append((CABECALHO_TENTATIVA, str(ctx.tentativa)))
+            if ctx.chave is not None:
+                metadata.append((CABECALHO_CHAVE, ctx.chave))
+            start = time.monotonic()
+            rpc = send(serialize(req), timeout=remaining, metadata=metadata)
+            try:
+                data = await rpc
+                trailing = await rpc.trailing_metadata()
+            except grpc.aio.AioRpcError as error:
+                raise erro_de(error) from None
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                raise indisponivel("a chamada foi interrompida") from None
+            finally:
+                ctx.proximo += time.monotonic() - start
+            ctx.abaixo = str(trailing.get(CABECALHO_TEMPOS, ""))
+            return read(parse(data))
+
+        return call
+
+
+def dial(servico: str, address: str, *, connections: int = 1) -> GrpcClient:
+    """A client of the service at `address` (host:port), connecting at its first call.
+
+    One HTTP/2 connection carries every call, so `connections` is accepted for the sake of the other
+    arm and changes nothing.
+    """
+    del connections
+    return GrpcClient(servico, address)

@@ -1,0 +1,171 @@
+"""The gRPC server of one service, bound from the table of operations."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+
+from common.app import App
+from common.contratos import Operacao
+from common.erros import Categoria, ErroServico, invalido
+from common.lifecycle import serving as serve_until_closed
+from common.pipeline import (
+    CABECALHO_CHAVE,
+    CABECALHO_LIMITE,
+    CABECALHO_PRAZO,
+    CABECALHO_TEMPOS,
+    CABECALHO_TENTATIVA,
+    Endpoint,
+    deadline,
+    endpoints,
+)
+from common.servicos.contexto import Contexto
+from common.settings import CORPO_MAX, DRENO_S, Settings
+from grpc_aio.client import dial
+from grpc_aio.status import codigo, detalhes
+from grpc_aio.wire import CODECS, nome_do_servico
+
+# The core drops calls, without a word, once a thousand wait to be picked up; the bound is ours to
+# keep, at the edge, where it comes with a clear refusal.
+_PENDENTES_MAX: Final = 100_000
+
+OPCOES: Final[tuple[tuple[str, Any], ...]] = (
+    # An old process and its replacement must never answer on the same port.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", CORPO_MAX),
+    ("grpc.server.max_pending_requests", _PENDENTES_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", _PENDENTES_MAX),
+    # Seconds. Longer than any deadline: an order may wait its turn.
+    ("grpc.server_max_unrequested_time_in_server", 3_600),
+)
+
+Handler = Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]
+
+
+def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
+    """One operation as a gRPC method: bytes in, bytes or a status out."""
+    parse, read = CODECS[operacao.requisicao].parse, CODECS[operacao.requisicao].read
+    serialize = CODECS[operacao.resposta].serialize
+    keyed = operacao.classe == "pedido"
+
+    async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        start = time.monotonic()
+        ctx = Contexto()
+        try:
+            metadata = dict(context.invocation_metadata() or ())
+            ctx.prazo = deadline(
+                metadata.get(CABECALHO_PRAZO),
+                metadata.get(CABECALHO_LIMITE),
+                context.time_remaining(),
+            )
+            ctx.primeira = metadata.get(CABECALHO_TENTATIVA) == "1"
+            if keyed:
+                ctx.chave = metadata.get(CABECALHO_CHAVE)
+            answer = await endpoint(ctx, read(parse(data)))
+        except (ErroServico, DecodeError, asyncio.CancelledError) as error:
+            await _abort(context, servico, ctx, start, _failure(context, error))
+        context.set_trailing_metadata(_trailing(servico, ctx, start))
+        return serialize(answer)
+
+    return handle
+
+
+def _failure(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> ErroServico:
+    """What to tell the caller. Raises `error` when this very call was cancelled."""
+    if isinstance(error, ErroServico):
+        return error
+    if isinstance(error, DecodeError):
+        return invalido("corpo", "não é uma mensagem protobuf deste método")
+    task = asyncio.current_task()
+    if context.cancelled() or (task is not None and task.cancelling()):
+        raise error
+    # Something behind us was cancelled, not this call: left alone, grpc.aio would send no status
+    # at all and the caller would wait its whole deadline.
+    return ErroServico(Categoria.INDISPONIVEL, "o serviço está encerrando")
+
+
+def _trailing(servico: str, ctx: Contexto, start: float) -> tuple[tuple[str, str], ...]:
+    record = (CABECALHO_TEMPOS, ctx.registro(servico, time.monotonic() - start))
+    if ctx.chave is None:
+        return (record,)
+    return (record, (CABECALHO_CHAVE, ctx.chave))
+
+
+async def _abort(
+    context: grpc.aio.ServicerContext[Any, Any],
+    servico: str,
+    ctx: Contexto,
+    start: float,
+    erro: ErroServico,
+) -> None:
+    if erro.categoria is Categoria.INVALIDO:
+        ctx.chave = None  # a broken key may not travel back as metadata
+    trailing: Any = (*_trailing(servico, ctx, start), *detalhes(erro))
+    await context.abort(codigo(erro.categoria), erro.detalhe, trailing)
+
+
+class GrpcTransport:
+    """The server of one service: its operations, health and reflection."""
+
+    def __init__(self, app: App) -> None:
+        settings = app.settings
+        self._address = (settings.host, settings.port)
+        self._server = grpc.aio.server(options=OPCOES)
+        self._health = HealthServicer()
+        self._stopping: asyncio.Task[None] | None = None
+        nome = nome_do_servico(settings.servico)
+        methods = {
+            operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
+                _handler(settings.servico, operacao, endpoint)
+            )
+            for operacao, endpoint in endpoints(
+                app.service, settings.servico, app.in_flight
+            ).values()
+        }
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(nome, methods),)
+        )
+        add_HealthServicer_to_server(self._health, self._server)
+        names = (nome, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        self._names = ("", nome)
+
+    async def start(self) -> str:
+        """Listen and serve. Raises OSError when the port is taken."""
+        host, port = self._address
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            msg = "the port is taken or not ours to use"
+            raise OSError(msg) from error
+        await self._server.start()
+        for name in self._names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return f"{host}:{bound}"
+
+    async def stop_accepting(self) -> None:
+        """Say NOT_SERVING and take no new calls; those under way go on."""
+        await self._health.enter_graceful_shutdown()
+        self._stopping = asyncio.create_task(self._server.stop(2 * DRENO_S))
+
+    async def stop(self, grace_s: float) -> None:
+        """Wait for calls under way, at most `grace_s` seconds, then end them."""
+        assert self._stopping is not None
+        await asyncio.wait((self._stopping,), timeout=grace_s)
+        await self._server.stop(None)
+
+
+def serving(settings: Settings) -> AbstractAsyncContextManager[tuple[App, str]]:
+    """A service of this arm that listens for the life of the block; yields it and its address."""
+    return serve_until_closed(settings, dial, GrpcTransport)

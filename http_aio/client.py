@@ -1,0 +1,104 @@
+"""A client of one service, bound from the table of operations: one method an operation."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import aiohttp
+from yarl import URL
+
+from common.contratos import Mensagem, Operacao, operacoes_de
+from common.erros import indisponivel, prazo_esgotado
+from common.pipeline import (
+    CABECALHO_CHAVE,
+    CABECALHO_PRAZO,
+    CABECALHO_TEMPOS,
+    CABECALHO_TENTATIVA,
+    outgoing,
+)
+from common.servicos.contexto import Contexto
+from common.settings import CONEXOES_POR_SALTO
+from http_aio.status import erro_de
+from http_aio.wire import CODECS
+
+# Seconds. Shorter than the server keeps an idle connection, so that the server never closes one
+# that we are about to use.
+CONEXAO_OCIOSA_S: Final = 30.0
+
+_SEM_LIMITE: Final = aiohttp.ClientTimeout(total=None)
+_JSON: Final = {"Content-Type": "application/json"}
+
+Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
+
+
+class HttpClient:
+    """Reaches one service; its methods are the operations of that service.
+
+    Every failure is an ErroServico; whatever the transport could not tell is INDISPONIVEL, that
+    is: unknown.
+    """
+
+    def __init__(self, servico: str, address: str, connections: int) -> None:
+        self._base = f"http://{address}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=CONEXAO_OCIOSA_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_SEM_LIMITE,
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        )
+        for operacao in operacoes_de(servico):
+            setattr(self, operacao.nome, self._bind(operacao))
+
+    async def close(self) -> None:
+        """Close the connections; calls under way fail as unavailable."""
+        await self._session.close()
+
+    def _bind(self, operacao: Operacao) -> Method:
+        codec, method, session = CODECS[operacao.nome], operacao.metodo_http, self._session
+        base = self._base
+        fixed = None if codec.no_caminho or codec.na_consulta else URL(base + operacao.caminho)
+
+        async def call(ctx: Contexto, req: Any) -> Mensagem:
+            remaining, until = outgoing(ctx)
+            body = codec.body(req)
+            headers = {} if body is None else dict(_JSON)
+            if until is not None:
+                headers[CABECALHO_PRAZO] = until
+            if ctx.tentativa:
+                headers[CABECALHO_TENTATIVA] = str(ctx.tentativa)
+            if ctx.chave is not None:
+                headers[CABECALHO_CHAVE] = ctx.chave
+            url = fixed or URL(base + codec.path(req), encoded=True)
+            start = time.monotonic()
+            try:
+                # The pool's queue counts too: the deadline covers everything.
+                async with (
+                    asyncio.timeout(remaining),
+                    session.request(method, url, data=body, headers=headers) as response,
+                ):
+                    data = await response.read()
+            except TimeoutError:
+                raise prazo_esgotado("o prazo terminou durante a chamada") from None
+            except aiohttp.ClientError as error:
+                texto = str(error) or type(error).__name__
+                raise indisponivel(f"{operacao.servico}: {texto}") from error
+            finally:
+                ctx.proximo += time.monotonic() - start
+            ctx.abaixo = response.headers.get(CABECALHO_TEMPOS, "")
+            if response.status >= 400:
+                raise erro_de(response.status, data, response.headers.get("Retry-After"))
+            return codec.answer(data)
+
+        return call
+
+
+def dial(servico: str, address: str, *, connections: int = CONEXOES_POR_SALTO) -> HttpClient:
+    """A client of the service at `address` (host:port), connecting at its first call.
+
+    At most `connections` calls are under way at once; the rest wait for one in order of arrival.
+    """
+    return HttpClient(servico, address, connections)

@@ -1,0 +1,235 @@
+"""The REST server of one service, bound from the table of operations."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, NoReturn
+
+from aiohttp import HttpVersion11, hdrs, web
+
+from common.app import App
+from common.contratos import Operacao, PedidoResponse
+from common.erros import Categoria, ErroServico, invalido
+from common.lifecycle import serving as serve_until_closed
+from common.pipeline import (
+    CABECALHO_CHAVE,
+    CABECALHO_LIMITE,
+    CABECALHO_PRAZO,
+    CABECALHO_TEMPOS,
+    CABECALHO_TENTATIVA,
+    Endpoint,
+    deadline,
+    endpoints,
+)
+from common.servicos.contexto import Contexto
+from common.servicos.livro import TERMINAIS
+from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
+from http_aio.client import dial
+from http_aio.openapi import documento
+from http_aio.status import PROTOCOL_LOG, resposta
+from http_aio.wire import CODECS, Codec
+
+JSON: Final = "application/json"
+# Seconds. Longer than a client keeps an idle connection.
+CONEXAO_OCIOSA_S: Final = 75.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
+    """One operation as a REST handler: a request in, JSON or problem+json out."""
+    codec = CODECS[operacao.nome]
+    keyed = operacao.classe == "pedido"
+    has_query = operacao.metodo_http == "GET"
+
+    async def handle(request: web.Request) -> web.Response:
+        start = time.monotonic()
+        ctx = Contexto()
+        headers = request.headers
+        try:
+            ctx.prazo = deadline(headers.get(CABECALHO_PRAZO), headers.get(CABECALHO_LIMITE))
+            ctx.primeira = headers.get(CABECALHO_TENTATIVA) == "1"
+            if keyed:
+                ctx.chave = headers.get(CABECALHO_CHAVE)
+            body = await _body(request, codec)
+            query = _query(request) if has_query and request.query_string else {}
+            answer = await endpoint(ctx, codec.read(request.match_info, query, body))
+        except (ErroServico, web.HTTPRequestEntityTooLarge, asyncio.CancelledError) as error:
+            erro = _failure(error)
+            if erro.categoria is Categoria.INVALIDO:
+                ctx.chave = None  # a broken key may not travel back as a header
+            return resposta(erro, _headers(servico, ctx, start))
+        out = _headers(servico, ctx, start)
+        status = 200
+        if isinstance(answer, PedidoResponse) and operacao.metodo_http == "POST":
+            status = _status(operacao, answer)
+            out["Location"] = f"/pedidos/{answer.pedido_id}"
+        return web.Response(status=status, body=codec.write(answer), content_type=JSON, headers=out)
+
+    return handle
+
+
+def _failure(error: BaseException) -> ErroServico:
+    """What to tell the caller. Raises `error` when this very call was cancelled."""
+    if isinstance(error, ErroServico):
+        return error
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return ErroServico(Categoria.TAMANHO, f"o corpo passa de {CORPO_MAX} bytes")
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise error
+    return ErroServico(Categoria.INDISPONIVEL, "o serviço está encerrando")
+
+
+def _status(operacao: Operacao, answer: PedidoResponse) -> int:
+    """202 while the work goes on; at its end 201 for an order, 200 for a cancelling."""
+    if answer.status not in TERMINAIS:
+        return 202
+    return 201 if operacao.classe == "pedido" else 200
+
+
+def _headers(servico: str, ctx: Contexto, start: float) -> dict[str, str]:
+    headers = {CABECALHO_TEMPOS: ctx.registro(servico, time.monotonic() - start)}
+    chave = ctx.chave
+    if chave is not None and chave.isascii() and chave.isprintable():
+        # Refused before the service looked at it, a key may hold what no header may.
+        headers[CABECALHO_CHAVE] = chave
+    return headers
+
+
+async def _body(request: web.Request, codec: Codec) -> bytes:
+    if not request.can_read_body:
+        if codec.corpo_obrigatorio:
+            raise invalido("corpo", "falta o corpo da requisição")
+        return b""
+    if codec.no_corpo and (
+        request.content_type != JSON or hdrs.CONTENT_ENCODING in request.headers
+    ):
+        raise ErroServico(Categoria.MIDIA, f"o corpo deve ser {JSON}, sem compressão")
+    try:
+        body = await request.read()
+    except web.RequestPayloadError:
+        raise invalido("corpo", "não chegou inteiro ou foi mal fragmentado") from None
+    if not codec.no_corpo:
+        # GET, and commands whose every field is in the path, have no use for a body.
+        return b""
+    if not body and codec.corpo_obrigatorio:
+        raise invalido("corpo", "falta o corpo da requisição")
+    return body
+
+
+def _query(request: web.Request) -> dict[str, str]:
+    query: dict[str, str] = {}
+    for nome, valor in request.query.items():
+        if nome in query:
+            raise invalido(nome or "consulta", "aparece mais de uma vez na consulta")
+        query[nome] = valor
+    return query
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What aiohttp itself refuses (no such path, no such method) in the project's own form."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return resposta(ErroServico(Categoria.NAO_ENCONTRADO, "não há nada neste caminho"))
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ",".join(sorted(error.allowed_methods))
+        erro = ErroServico(Categoria.METODO, f"este caminho admite {allowed}")
+        return resposta(erro, {"Allow": allowed})
+
+
+async def _expect(request: web.Request) -> web.Response | None:
+    """Tell a client that asks first to go on; whatever else it may expect is not served."""
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        return resposta(invalido("expect", "só admite 100-continue"))
+    if request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # That was not the answer, which has not begun.
+        request.writer.output_size = 0
+    return None
+
+
+async def _other_method(request: web.Request) -> NoReturn:
+    """A path that is spelled out stands before one with a place for an id: it refuses by itself."""
+    routes = request.match_info.route.resource or ()
+    methods = [route.method for route in routes if route.method != hdrs.METH_ANY]
+    raise web.HTTPMethodNotAllowed(request.method, methods)
+
+
+class HttpTransport:
+    """The server of one service: its operations, health and its own description."""
+
+    def __init__(self, app: App) -> None:
+        settings = app.settings
+        self._address = (settings.host, settings.port)
+        self._ready = False
+        self._document = documento(settings.servico)
+        web_app = web.Application(client_max_size=CORPO_MAX, middlewares=[_problems])
+        for operacao, endpoint in endpoints(app.service, settings.servico, app.in_flight).values():
+            web_app.router.add_route(
+                operacao.metodo_http,
+                operacao.caminho,
+                _handler(settings.servico, operacao, endpoint),
+                expect_handler=_expect,
+            )
+            if not CODECS[operacao.nome].no_caminho:
+                web_app.router.add_route(
+                    "*", operacao.caminho, _other_method, expect_handler=_expect
+                )
+        web_app.router.add_route("GET", "/healthz", self._healthz)
+        web_app.router.add_route("GET", "/readyz", self._readyz)
+        web_app.router.add_route("GET", "/openapi.json", self._openapi)
+        self._runner = web.AppRunner(
+            web_app,
+            access_log=None,
+            logger=PROTOCOL_LOG,
+            # A body is small and travels as it is; unpacking what strangers packed is a risk.
+            auto_decompress=False,
+            handle_signals=False,
+            keepalive_timeout=CONEXAO_OCIOSA_S,
+            shutdown_timeout=DRENO_S,
+        )
+        self._site: web.TCPSite | None = None
+
+    async def start(self) -> str:
+        """Listen and serve. Raises OSError when the port is taken."""
+        host, port = self._address
+        await self._runner.setup()
+        self._site = web.TCPSite(self._runner, host, port, backlog=BACKLOG)
+        await self._site.start()
+        self._ready = True
+        bound: Any = self._runner.addresses[0]
+        return f"{bound[0]}:{bound[1]}"
+
+    async def stop_accepting(self) -> None:
+        """Say not ready and take no new connections; calls under way go on."""
+        self._ready = False
+        if self._site is not None:
+            await self._site.stop()
+
+    async def stop(self, grace_s: float) -> None:
+        """Let calls under way end, at most `grace_s` seconds, then end them."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._runner.cleanup(), grace_s + 0.5)
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(body=b'{"status":"ok"}', content_type=JSON)
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        if not self._ready:
+            return resposta(ErroServico(Categoria.INDISPONIVEL, "o serviço não está pronto"))
+        return web.Response(body=b'{"status":"ready"}', content_type=JSON)
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._document, content_type=JSON)
+
+
+def serving(settings: Settings) -> AbstractAsyncContextManager[tuple[App, str]]:
+    """A service of this arm that listens for the life of the block; yields it and its address."""
+    return serve_until_closed(settings, dial, HttpTransport)

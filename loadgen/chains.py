@@ -1,0 +1,164 @@
+"""Starts and stops what the floor compares: a bare chain of five hops, or the real arm.
+
+Both are context managers that yield where to send orders and which processes do the work. Every
+process is started by exec and ends with the block, however it is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from common.contratos import SERVICOS
+from common.runfile import Run, read_run
+from loadgen.bare import CHAIN
+from loadgen.crew import ROOT
+from loadgen.plan import Population
+from loadgen.targets import fetch_population
+
+# Seconds. Twenty times what a start takes on two cores.
+INICIO_MAX_S: Final = 60.0
+# Seconds. Above what a clean stop may take.
+PARADA_MAX_S: Final = 15.0
+# The default shop's ids, for chains that have none of their own.
+LOJA_PADRAO: Final = Population(tuple(range(1, 51)), tuple(range(1, 31)))
+# Units of each product: no floor may end for want of stock.
+ESTOQUE: Final = 1_000_000
+
+
+class ChainError(Exception):
+    """A chain did not start; the message says why."""
+
+
+class Chain(Struct, frozen=True):
+    """A chain that runs: where orders go, who may buy, and the pid of each service."""
+
+    address: str
+    pids: dict[str, int]
+    population: Population
+
+
+@asynccontextmanager
+async def bare_chain(mode: str, payment_wait: tuple[float, float]) -> AsyncIterator[Chain]:
+    """Five hops of plain handlers and stubs."""
+    pids: dict[str, int] = {}
+    address = ""
+    async with AsyncExitStack() as stack:
+        # From the last hop to the first, so that each is told where the next one listens.
+        for name in reversed(CHAIN):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                f"loadgen.bare_{mode}",
+                name,
+                f"--next={address}",
+                f"--payment-wait={payment_wait[0]}:{payment_wait[1]}",
+                stdin=PIPE,
+                stdout=PIPE,
+                cwd=ROOT,
+                start_new_session=True,
+            )
+            stack.push_async_callback(_end_bare, process)
+            address = await _address_of(process, name)
+            pids[name] = process.pid
+        yield Chain(address, {name: pids[name] for name in CHAIN}, LOJA_PADRAO)
+
+
+async def _address_of(process: Process, name: str) -> str:
+    assert process.stdout is not None
+    with contextlib.suppress(TimeoutError, ValueError):
+        async with asyncio.timeout(INICIO_MAX_S):
+            line = await process.stdout.readline()
+        address: str = json.loads(line)["address"]
+        return address
+    raise ChainError(f"the bare hop {name} did not start")
+
+
+async def _end_bare(process: Process) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    await _end(process)
+
+
+@asynccontextmanager
+async def real_arm(
+    mode: str, payment_wait: tuple[float, float], directory: Path
+) -> AsyncIterator[Chain]:
+    """The real arm by `run_all.py` on a fresh data directory below `directory`."""
+    data_dir = directory / "dados"
+    log = directory / "run_all.log"
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "run_all.py",
+            f"--mode={mode}",
+            "--fresh",
+            f"--data-dir={data_dir}",
+            f"--shop={directory / 'loja.db'}",
+            "--base-port=0",
+            f"--payment-latency={payment_wait[0]}:{payment_wait[1]}",
+            "--payment-approval=1",
+            f"--stock={ESTOQUE}",
+            stdin=DEVNULL,
+            stdout=out,
+            stderr=STDOUT,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+    try:
+        yield await _chain_of(process, mode, data_dir, log)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await _end(process)
+
+
+async def _chain_of(process: Process, mode: str, data_dir: Path, log: Path) -> Chain:
+    try:
+        async with asyncio.timeout(INICIO_MAX_S):
+            while process.returncode is None:
+                run = _ready(data_dir)
+                if run is not None:
+                    pedidos = run.services["pedidos"].address
+                    catalogo = run.services["catalogo"].address
+                    population = await fetch_population(mode, pedidos, catalogo)
+                    each = run.services.items()
+                    pids = {name: service.pid for name, service in each if service.pid is not None}
+                    return Chain(pedidos, pids, population)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        pass
+    raise ChainError(f"the {mode} arm did not start: {_last_line(log)}")
+
+
+def _ready(data_dir: Path) -> Run | None:
+    """What runs on `data_dir`, once every service of it is ready."""
+    try:
+        run = read_run(data_dir)
+    except FileNotFoundError:
+        return None
+    complete = set(run.services) == set(SERVICOS)
+    return run if complete and all(service.ready for service in run.services.values()) else None
+
+
+def _last_line(log: Path) -> str:
+    words = log.read_text(errors="replace").strip().splitlines()
+    return words[-1] if words else "it said nothing"
+
+
+async def _end(process: Process) -> None:
+    try:
+        async with asyncio.timeout(PARADA_MAX_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,82 @@
+"""Progress while a run lasts: one line that renews itself on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.live import Live as Screen
+from rich.table import Table
+
+from loadgen.recorder import Live
+
+# Times a second that a terminal is drawn at most.
+QUADROS_POR_S: Final = 4
+
+
+class Progress:
+    """Shows how far a run has come; a context manager around it."""
+
+    def __init__(self, console: Console, *, total: int | None, duration_s: float | None) -> None:
+        self._console = console
+        self._total = total
+        self._duration_s = duration_s
+        self._start = time.monotonic()
+        self._before = (self._start, 0)
+        self._screen = (
+            Screen(console=console, refresh_per_second=QUADROS_POR_S, transient=True)
+            if console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Self:
+        if self._screen is not None:
+            self._screen.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._screen is not None:
+            self._screen.stop()
+
+    def show(self, live: Live) -> None:
+        """Show the state of this moment."""
+        cells = self._cells(live)
+        if self._screen is None:
+            text = "  ".join(f"{name} {value}" for name, value in cells.items())
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            return
+        table = Table()
+        for name in cells:
+            table.add_column(name, justify="right")
+        table.add_row(*cells.values())
+        self._screen.update(table)
+
+    def _cells(self, live: Live) -> dict[str, str]:
+        now = time.monotonic()
+        then, ended_then = self._before
+        ended = live.completed + live.failed
+        self._before = (now, ended)
+        rate = (ended - ended_then) / (now - then) if now > then else 0.0
+        recent = sorted(live.recent_ms)
+        cells = {
+            "elapsed": self._elapsed(now - self._start),
+            "sent": f"{live.sent:,}" + (f"/{self._total:,}" if self._total is not None else ""),
+            "completed": f"{live.completed:,}",
+            "failed": f"{live.failed:,}",
+            "in flight": f"{live.sent - ended:,}",
+            "per s": f"{rate:,.0f}",
+        }
+        if recent:
+            cells["recent p50 ms"] = f"{recent[len(recent) // 2]:,.1f}"
+            cells["recent p99 ms"] = f"{recent[len(recent) * 99 // 100]:,.1f}"
+        return cells
+
+    def _elapsed(self, seconds: float) -> str:
+        return f"{seconds:.0f}" + (f"/{self._duration_s:.0f}" if self._duration_s else "") + " s"

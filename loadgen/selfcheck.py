@@ -1,0 +1,78 @@
+"""The generator checks itself: a result made by an overloaded generator is worth nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from loadgen.recorder import Recording, decoded, lag_histogram
+
+# Seconds between looks at the loop.
+INTERVALO_S: Final = 0.02
+# Milliseconds at the 99th percentile, and as a share of the median latency: the loop of the
+# generator may be late by the larger of the two. On a small machine that the services keep busy,
+# a process waits for a core for tens of milliseconds; what matters is how that compares with what
+# is measured.
+ATRASO_P99_MAX_MS: Final = 50.0
+ATRASO_P99_MAX_PARTE: Final = 0.5
+# Share of one core. A process above it has nothing left, and measures itself.
+CPU_MAX: Final = 0.95
+# Seconds. Deadlines travel as instants of the wall clock: a step moves them all.
+PASSO_RELOGIO_MAX_S: Final = 1.0
+
+
+class LoopWatch:
+    """Measures how late the event loop wakes a sleeper, and whether the wall clock was moved."""
+
+    def __init__(self) -> None:
+        self.lag = lag_histogram()
+        self._difference = time.time() - time.monotonic()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            due = time.monotonic() + INTERVALO_S
+            await asyncio.sleep(INTERVALO_S)
+            late_us = int((time.monotonic() - due) * 1e6)
+            self.lag.record_value(max(1, late_us))
+
+    def clock_step_s(self) -> float:
+        """By how much the wall clock ran away from the monotonic one since the start."""
+        return time.time() - time.monotonic() - self._difference
+
+
+def invalid_reasons(recording: Recording) -> list[str]:
+    """Why the run cannot be believed; empty when it can."""
+    reasons = list(recording.problems)
+    counts = {kind: sum(labels.values()) for kind, labels in recording.outcomes.items()}
+    sent = sum(counts.values())
+    if recording.interrupted:
+        reasons.append("the run was interrupted")
+    if sent == 0:
+        reasons.append("nothing was measured: every order was sent during the warm-up, or none was")
+    elif counts.get("enviado", 0) + counts.get("cancelado", 0) == 0:
+        reasons.append(f"none of {sent} orders came to a terminal answer")
+    reasons += _own_load(recording)
+    if abs(recording.clock_step_s) > PASSO_RELOGIO_MAX_S:
+        reasons.append(f"the wall clock moved by {recording.clock_step_s:+.1f} s during the run")
+    return reasons
+
+
+def _own_load(recording: Recording) -> list[str]:
+    reasons = []
+    wall_s = (recording.end_ns - recording.start_ns) / 1e9
+    # The processor time of a run of a moment is that of starting, and says nothing.
+    if wall_s >= 1 and (busiest := max(recording.cpu_s, default=0.0) / wall_s) > CPU_MAX:
+        reasons.append(
+            f"the generator used {busiest:.0%} of a core and was the bottleneck; use --processes"
+        )
+    median_ms = decoded(recording.latency).get_value_at_percentile(50) / 1e3
+    late_ms = decoded(recording.lag).get_value_at_percentile(99) / 1e3
+    bound_ms = max(ATRASO_P99_MAX_MS, ATRASO_P99_MAX_PARTE * median_ms)
+    if late_ms > bound_ms:
+        reasons.append(
+            f"the generator's loop was late by {late_ms:.0f} ms at its 99th percentile,"
+            f" more than {bound_ms:.0f} ms; use --processes or fewer callers"
+        )
+    return reasons

@@ -1,0 +1,493 @@
+"""What can be done behind the services' backs, one row a kind, and what must turn red for it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Corrupcao(NamedTuple):
+    """One kind of damage.
+
+    `destino` picks the order that it strikes, whose id stands for {id}: one of a fate, "anulado"
+    for one whose invoice was issued and then cancelled, "importado" for one of the past, "ninguem"
+    for an id that nobody has. It is empty when no order can be named for the damage, which then
+    strikes one that is "anulado". `vermelhas` are the checks that must turn red, and no other.
+    `comandos` are statements, each after the name of its file and ended by a semicolon.
+    """
+
+    nome: str
+    destino: str
+    vermelhas: str
+    comandos: str
+
+    def por_arquivo(self, pedido_id: int) -> list[tuple[str, str]]:
+        """The statements, each with the file that it goes to."""
+        textos = [texto for texto in self.comandos.split(";") if texto.strip()]
+        partes = [texto.strip().partition(": ") for texto in textos]
+        return [(arquivo, comando.format(id=pedido_id)) for arquivo, _, comando in partes]
+
+
+# The statements that corrupt more than one thing leave the rest consistent on purpose, so that
+# only the rule in question can notice.
+CORRUPCOES: Final = (
+    Corrupcao(
+        "pagamento apagado",
+        "enviado",
+        "documents-pagamentos",
+        """
+pagamentos: DELETE FROM pagamentos WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "pagamento esquecido",
+        "enviado",
+        "shipped",
+        """
+pagamentos: DELETE FROM pagamentos WHERE pedido_id = {id};
+pagamentos: DELETE FROM passos WHERE pedido_id = {id};
+pagamentos: DELETE FROM transicoes WHERE pedido_id = {id};
+""",
+    ),
+    # The forgotten number leaves a hole.
+    Corrupcao(
+        "nota esquecida",
+        "enviado",
+        "invoice-numbers shipped",
+        """
+fiscal: DELETE FROM notas_fiscais WHERE pedido_id = {id};
+fiscal: DELETE FROM passos WHERE pedido_id = {id};
+fiscal: DELETE FROM transicoes WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "envio esquecido",
+        "enviado",
+        "shipped",
+        """
+logistica: DELETE FROM envios WHERE pedido_id = {id};
+logistica: DELETE FROM passos WHERE pedido_id = {id};
+logistica: DELETE FROM transicoes WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "cobrado duas vezes",
+        "enviado",
+        "gateway-ledger gateway-net",
+        """
+gateway: UPDATE cobrancas SET cobrado_centavos = 2 * valor_centavos WHERE chave =
+    'pedido-{id}';
+""",
+    ),
+    Corrupcao(
+        "nunca cobrado",
+        "enviado",
+        "gateway-net",
+        """
+gateway: DELETE FROM cobrancas WHERE chave = 'pedido-{id}';
+""",
+    ),
+    Corrupcao(
+        "cancelado e cobrado",
+        "estoque_insuficiente",
+        "gateway-net",
+        """
+gateway: UPDATE cobrancas SET estornado_centavos = 0, situacao = 'capturada' WHERE chave =
+    'pedido-{id}';
+""",
+    ),
+    Corrupcao(
+        "cobranca de outro valor",
+        "aberto",
+        "document-values",
+        """
+gateway: UPDATE cobrancas SET valor_centavos = 1, cobrado_centavos = 1 WHERE chave =
+    'pedido-{id}' AND situacao = 'capturada';
+""",
+    ),
+    Corrupcao(
+        "total mudado",
+        "enviado",
+        "document-values gateway-net order-total",
+        """
+pedidos: UPDATE pedidos SET valor_total_centavos = valor_total_centavos + 1 WHERE id = {id};
+""",
+    ),
+    Corrupcao(
+        "preco de item mudado",
+        "enviado",
+        "order-total",
+        """
+pedidos: UPDATE itens_pedido SET preco_unitario_centavos = 1 WHERE pedido_id = {id} AND linha
+    = 1;
+""",
+    ),
+    Corrupcao(
+        "nota de outro valor",
+        "enviado",
+        "document-values",
+        """
+fiscal: UPDATE notas_fiscais SET valor_centavos = 1 WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "pago por outro metodo",
+        "enviado",
+        "document-values",
+        """
+pagamentos: UPDATE pagamentos SET metodo = 'boleto' WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "enviado com a nota de outro",
+        "enviado",
+        "document-values",
+        """
+logistica: UPDATE envios SET numero_nota = 'NF0' WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "buraco nos numeros",
+        "",
+        "invoice-numbers",
+        """
+fiscal: DELETE FROM notas_fiscais WHERE pedido_id = {id};
+fiscal: DELETE FROM passos WHERE pedido_id = {id};
+fiscal: DELETE FROM transicoes WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "contador adiantado",
+        "",
+        "invoice-numbers",
+        """
+fiscal: UPDATE numeracao SET ultimo = ultimo + 1;
+""",
+    ),
+    Corrupcao(
+        "digito verificador errado",
+        "anulado",
+        "invoice-keys",
+        """
+fiscal: UPDATE notas_fiscais SET chave_acesso = substr(chave_acesso, 1, 43) ||
+    ((substr(chave_acesso, 44) + 1) % 10) WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "chave de acesso repetida",
+        "anulado",
+        "invoice-keys",
+        """
+fiscal: UPDATE notas_fiscais SET chave_acesso = (SELECT max(chave_acesso) FROM notas_fiscais
+    WHERE origem = 'loja') WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "movimento apagado",
+        "enviado",
+        "stock-balance stock-items",
+        """
+estoque: DELETE FROM movimentos WHERE pedido_id = {id} AND produto_id = 2;
+""",
+    ),
+    Corrupcao(
+        "saldo mudado",
+        "",
+        "stock-balance",
+        """
+estoque: UPDATE produtos SET quantidade_estoque = 7 WHERE id = 4;
+""",
+    ),
+    Corrupcao(
+        "quantidade do pedido mudada",
+        "enviado",
+        "order-total stock-items",
+        """
+pedidos: UPDATE itens_pedido SET quantidade = 9 WHERE pedido_id = {id} AND linha = 1;
+""",
+    ),
+    Corrupcao(
+        "baixado antes da abertura",
+        "enviado",
+        "stock-ledger",
+        """
+estoque: UPDATE movimentos SET id = -1 WHERE pedido_id = {id} AND produto_id = 2;
+""",
+    ),
+    Corrupcao(
+        "devolvido duas vezes",
+        "anulado",
+        "documents-estoque stock-ledger",
+        """
+estoque: INSERT INTO movimentos (produto_id, pedido_id, tipo, quantidade, instante) SELECT
+    produto_id, pedido_id, tipo, quantidade, instante FROM movimentos WHERE pedido_id = {id}
+    AND tipo = 'devolucao';
+estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque + 1 WHERE id IN (1, 2);
+""",
+    ),
+    Corrupcao(
+        "devolvido a menos",
+        "anulado",
+        "stock-ledger",
+        """
+estoque: UPDATE movimentos SET quantidade = 0 WHERE pedido_id = {id} AND produto_id = 2 AND
+    tipo = 'devolucao';
+estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque - 1 WHERE id = 2;
+""",
+    ),
+    Corrupcao(
+        "cancelado e nunca devolvido",
+        "anulado",
+        "cancelled",
+        """
+estoque: UPDATE passos SET estado = 'separado', motivo = NULL WHERE pedido_id = {id};
+estoque: DELETE FROM transicoes WHERE pedido_id = {id} AND de <> 'ausente';
+estoque: DELETE FROM movimentos WHERE pedido_id = {id} AND tipo = 'devolucao';
+estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque - 1 WHERE id IN (1, 2);
+""",
+    ),
+    Corrupcao(
+        "cancelado com nota valida",
+        "anulado",
+        "cancelled",
+        """
+fiscal: UPDATE passos SET estado = 'emitida', motivo = NULL WHERE pedido_id = {id};
+fiscal: DELETE FROM transicoes WHERE pedido_id = {id} AND de <> 'ausente';
+fiscal: UPDATE notas_fiscais SET status = 'emitida' WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "cancelado e pago",
+        "anulado",
+        "cancelled",
+        """
+pagamentos: UPDATE passos SET estado = 'aprovado', motivo = NULL WHERE pedido_id = {id};
+pagamentos: DELETE FROM transicoes WHERE pedido_id = {id} AND de <> 'ausente';
+pagamentos: UPDATE pagamentos SET status = 'aprovado' WHERE pedido_id = {id};
+pedidos: UPDATE pedidos SET pagamento_status = 'aprovado' WHERE id = {id};
+""",
+    ),
+    # Without the tombstone nothing stands behind the reason any more, and the shipment has no
+    # invoice to name.
+    Corrupcao(
+        "cancelado e enviado",
+        "anulado",
+        "cancelled document-values reason",
+        """
+logistica: UPDATE passos SET estado = 'enviado', motivo = NULL WHERE pedido_id = {id};
+logistica: UPDATE transicoes SET para = 'enviado', motivo = NULL WHERE pedido_id = {id};
+logistica: INSERT INTO envios (pedido_id, codigo_rastreamento, status) VALUES ({id},
+    'BR999999999PY', 'enviado');
+""",
+    ),
+    Corrupcao(
+        "enviado com lapide",
+        "enviado",
+        "shipped",
+        """
+logistica: UPDATE passos SET estado = 'tombstone', motivo = 'solicitado' WHERE pedido_id =
+    {id};
+logistica: UPDATE transicoes SET para = 'tombstone', motivo = 'solicitado' WHERE pedido_id =
+    {id};
+logistica: DELETE FROM envios WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "transicao ilegal",
+        "enviado",
+        "log-pagamentos",
+        """
+pagamentos: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'aprovado',
+    'rejeitado', '2026-01-01');
+""",
+    ),
+    Corrupcao(
+        "passo depois da lapide",
+        "anulado",
+        "log-logistica",
+        """
+logistica: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'tombstone',
+    'enviado', '2026-01-01');
+""",
+    ),
+    Corrupcao(
+        "passo repetido no registro",
+        "enviado",
+        "log-fiscal",
+        """
+fiscal: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'ausente',
+    'emitida', '2026-01-01');
+""",
+    ),
+    Corrupcao(
+        "registro apagado",
+        "enviado",
+        "log-estoque",
+        """
+estoque: DELETE FROM transicoes WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "registro de pedidos com lacuna",
+        "enviado",
+        "log-pedidos",
+        """
+pedidos: DELETE FROM transicoes WHERE pedido_id = {id} AND para = 'em_separacao';
+""",
+    ),
+    Corrupcao(
+        "estado terminal trocado",
+        "enviado",
+        "cancelled gateway-net log-pedidos reason summary",
+        """
+pedidos: UPDATE pedidos SET status = 'cancelado', motivo = 'solicitado' WHERE id = {id};
+""",
+    ),
+    Corrupcao(
+        "resumo do pedido mudado",
+        "enviado",
+        "summary",
+        """
+pedidos: UPDATE pedidos SET envio_codigo = 'BR000000000PY' WHERE id = {id};
+""",
+    ),
+    Corrupcao(
+        "cancelado que mostra uma nota",
+        "anulado",
+        "summary",
+        """
+pedidos: UPDATE pedidos SET nota_numero = 'NF000000001' WHERE id = {id};
+""",
+    ),
+    Corrupcao(
+        "situacao do envio mudada",
+        "enviado",
+        "documents-logistica summary",
+        """
+logistica: UPDATE envios SET status = 'entregue' WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "motivo de outro",
+        "estoque_insuficiente",
+        "reason",
+        """
+pedidos: UPDATE pedidos SET motivo = 'pagamento_rejeitado' WHERE id = {id};
+pedidos: UPDATE transicoes SET motivo = 'pagamento_rejeitado' WHERE pedido_id = {id} AND para
+    = 'cancelado';
+""",
+    ),
+    Corrupcao(
+        "motivo desconhecido",
+        "anulado",
+        "status-words",
+        """
+pedidos: UPDATE pedidos SET motivo = 'capricho' WHERE id = {id};
+pedidos: UPDATE transicoes SET motivo = 'capricho' WHERE pedido_id = {id} AND para =
+    'cancelado';
+""",
+    ),
+    Corrupcao(
+        "status desconhecido",
+        "aberto",
+        "log-pedidos status-words",
+        """
+pedidos: UPDATE pedidos SET status = 'perdido', motivo = NULL WHERE id = {id};
+pedidos: UPDATE transicoes SET para = 'perdido' WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "chave de idempotencia perdida",
+        "enviado",
+        "keys",
+        """
+pedidos: UPDATE pedidos SET chave_idempotencia = NULL WHERE id = {id};
+""",
+    ),
+    Corrupcao(
+        "resumo da requisicao perdido",
+        "enviado",
+        "keys",
+        """
+pedidos: UPDATE pedidos SET resumo = NULL WHERE id = {id};
+""",
+    ),
+    Corrupcao(
+        "chave estrangeira quebrada",
+        "enviado",
+        "foreign-keys",
+        """
+pedidos: UPDATE pedidos SET cliente_id = 9999 WHERE id = {id};
+""",
+    ),
+    Corrupcao(
+        "produto que nao existe",
+        "enviado",
+        "products stock-items",
+        """
+pedidos: UPDATE itens_pedido SET produto_id = 99 WHERE pedido_id = {id} AND linha = 1;
+""",
+    ),
+    Corrupcao(
+        "produto fora do catalogo",
+        "",
+        "products",
+        """
+catalogo: DELETE FROM produtos WHERE id = 5;
+""",
+    ),
+    Corrupcao(
+        "pedido perdido",
+        "enviado",
+        "orphans",
+        """
+pedidos: DELETE FROM itens_pedido WHERE pedido_id = {id};
+pedidos: DELETE FROM transicoes WHERE pedido_id = {id};
+pedidos: DELETE FROM pedidos WHERE id = {id};
+""",
+    ),
+    Corrupcao(
+        "envio orfao",
+        "ninguem",
+        "orphans",
+        """
+logistica: INSERT INTO passos VALUES ({id}, 'enviado', NULL, x'00');
+logistica: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'ausente',
+    'enviado', '2026-01-01');
+logistica: INSERT INTO envios (pedido_id, codigo_rastreamento, status) VALUES ({id},
+    'BR999999999PY', 'enviado');
+""",
+    ),
+    Corrupcao(
+        "cobranca orfa",
+        "ninguem",
+        "orphans",
+        """
+gateway: INSERT INTO cobrancas VALUES ('pedido-{id}', 5, 'capturada', 5, 0, '2026-01-01');
+""",
+    ),
+    Corrupcao(
+        "cobranca de chave alheia",
+        "",
+        "orphans",
+        """
+gateway: INSERT INTO cobrancas VALUES ('avulsa', 5, 'capturada', 5, 0, '2026-01-01');
+""",
+    ),
+    Corrupcao(
+        "importado sem nota",
+        "importado",
+        "imported-history",
+        """
+fiscal: DELETE FROM notas_fiscais WHERE pedido_id = {id};
+fiscal: DELETE FROM passos WHERE pedido_id = {id};
+""",
+    ),
+    Corrupcao(
+        "importado conduzido",
+        "importado",
+        "documents-pagamentos log-pagamentos orphans",
+        """
+pagamentos: UPDATE passos SET estado = 'aprovado' WHERE pedido_id = {id};
+""",
+    ),
+)

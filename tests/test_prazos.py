@@ -1,0 +1,144 @@
+"""Deadlines and hanging up: what is lost is the reply, never the order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from common.erros import Categoria
+from common.pipeline import LIMITE_MAX_MS
+from common.settings import RESERVA_SALTO_S
+from tests.cluster import CANCEL, CHAIN, FORWARD, Cluster, step
+from tests.conftest import OpenCluster
+from tests.edges import deadline_header
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOPS = CHAIN[1:]
+
+
+async def test_cliente_que_desliga_no_pagamento_perde_so_a_resposta(cluster: Cluster) -> None:
+    """A client that hangs up during the payment does not stop its order."""
+    gate = cluster.gateway.hold("before")
+    creating = asyncio.create_task(cluster.create(key="desligou"))
+    await gate.reached()
+    creating.cancel()
+    await asyncio.wait([creating])
+    gate.open()
+    await cluster.idle()
+    cluster.check_shipped(cluster.last())
+    assert cluster.gateway.count("cobrar") == 1
+    assert (await cluster.create(key="desligou")).body["status"] == "enviado"
+
+
+async def test_prazo_menor_que_o_pagamento_responde_o_status_atual(cluster: Cluster) -> None:
+    """A deadline that ends before the order answers where it stands; the order ends later."""
+    gate = cluster.gateway.hold("before")
+    reply = await cluster.create(key="com pressa", timeout_s=0.3)
+    pedido_id = reply.body["pedido_id"]
+    assert reply.code in {202, "OK"}
+    assert reply.body["status"] == "pendente"
+    assert reply.body["pagamento"] is None
+    if reply.code == 202:
+        assert reply.headers["location"] == f"/pedidos/{pedido_id}"
+    gate.open()
+    assert (await cluster.end_of(pedido_id))["status"] == "enviado"
+    cluster.check_shipped(pedido_id)
+    assert (await cluster.create(key="com pressa")).code in {201, "OK"}
+
+
+async def test_prazo_menor_que_o_pagamento_de_verdade(open_fresh: OpenCluster) -> None:
+    """The same with the gateway's own latency: one charge, whatever the deadline cut."""
+    async with open_fresh(payment_latency_min_s=0.5, payment_latency_max_s=0.5) as cluster:
+        reply = await cluster.create(timeout_s=0.25)
+        assert reply.body["status"] == "pendente"
+        assert (await cluster.end_of(reply.body["pedido_id"]))["status"] == "enviado"
+        cluster.check_shipped(reply.body["pedido_id"])
+
+
+async def test_servico_lento_nao_segura_alem_do_prazo(cluster: Cluster) -> None:
+    """A hop that hangs costs its caller the deadline and no more."""
+    gate = cluster.link("fiscal").hold("before")
+    start = time.monotonic()
+    reply = await cluster.create(timeout_s=0.4)
+    assert reply.body["status"] == "pendente"
+    assert time.monotonic() - start < 2
+    gate.open()
+    await cluster.end_of(reply.body["pedido_id"])
+    cluster.check_shipped(reply.body["pedido_id"])
+
+
+async def test_cada_salto_recebe_um_prazo_absoluto_com_reserva(cluster: Cluster) -> None:
+    """The client's deadline reaches every hop as an instant, each hop's reserve kept back."""
+    start = time.monotonic()
+    await cluster.create(timeout_s=5.0)
+    deadlines = [cluster.link(servico).calls[-1].deadline - start for servico in HOPS]
+    assert 4.5 < deadlines[0] <= 5.5 - RESERVA_SALTO_S
+    for above, below in zip(deadlines, deadlines[1:], strict=False):
+        # Milliseconds travel, so an instant may move by a few of them.
+        assert above - below == pytest.approx(RESERVA_SALTO_S, abs=0.015)
+
+
+async def test_sem_prazo_do_cliente_vale_o_padrao(open_fresh: OpenCluster) -> None:
+    """A caller that names no deadline has the contract's sixty seconds, or its transport's."""
+    async with open_fresh() as cluster:
+        start = time.monotonic()
+        await cluster.create()
+        assert 20 < cluster.link("pagamentos").calls[0].deadline - start < 60
+
+
+@pytest.mark.parametrize("ahead_s", [-5.0, 0.0, RESERVA_SALTO_S / 2])
+async def test_prazo_vencido_nao_comeca_nada(cluster: Cluster, ahead_s: float) -> None:
+    """What cannot finish in time is not started: no order, no step, no fence."""
+    before = cluster.orders()
+    reply = await cluster.create(headers=deadline_header(ahead_s))
+    assert reply.category is Categoria.PRAZO
+    assert reply.code in {504, "DEADLINE_EXCEEDED"}
+    assert cluster.orders() == before
+    for n, servico in enumerate(HOPS):
+        for operation, body in (
+            (FORWARD[servico], step(servico, 600_000 + n)),
+            (CANCEL[servico], {"pedido_id": 600_000 + n}),
+        ):
+            late = await cluster.edge.call(operation, body, headers=deadline_header(ahead_s))
+            assert late.category is Categoria.PRAZO
+        assert cluster.situation(600_000 + n).passos == {}
+
+
+async def test_o_relogio_de_parede_do_prazo_e_lido_uma_vez(cluster: Cluster) -> None:
+    """The earliest of the deadlines that a call carries counts."""
+    reply = await cluster.create(timeout_s=5.0, headers=deadline_header(-1.0))
+    assert reply.category is Categoria.PRAZO
+
+
+@pytest.mark.parametrize("text", ["0", str(LIMITE_MAX_MS + 1), "abc", "-1", "1.5", "", "9" * 30])
+async def test_limite_de_tempo_invalido(cluster: Cluster, text: str) -> None:
+    """A timeout outside its bounds, or no number, is the caller's error."""
+    before = cluster.orders()
+    reply = await cluster.create(headers={"x-timeout-ms": text})
+    assert reply.category is Categoria.INVALIDO
+    assert reply.fields == ("x-timeout-ms",)
+    assert cluster.orders() == before
+
+
+async def test_o_maior_limite_de_tempo_e_aceito(cluster: Cluster) -> None:
+    """A timeout of a whole day is within bounds."""
+    reply = await cluster.create(headers={"x-timeout-ms": str(LIMITE_MAX_MS)})
+    assert reply.body["status"] == "enviado"
+
+
+async def test_cancelar_com_prazo_curto_responde_cancelando(cluster: Cluster) -> None:
+    """A cancelling call whose deadline ends first says cancelando; the order ends later."""
+    forward = cluster.link("fiscal").hold("before", FORWARD["fiscal"])
+    creating = asyncio.create_task(cluster.create())
+    await forward.reached()
+    pedido_id = cluster.last()
+    down = cluster.link("pagamentos").hold("before", CANCEL["pagamentos"])
+    reply = await cluster.cancel(pedido_id, timeout_s=0.2)
+    assert reply.code in {202, "OK"}
+    assert (reply.body["status"], reply.body["motivo"]) == ("cancelando", "solicitado")
+    down.open()
+    assert (await creating).body["status"] == "cancelado"
+    cluster.check_cancelled(pedido_id, "solicitado")
