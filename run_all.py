@@ -142,10 +142,21 @@ def _load_and_audit(args: argparse.Namespace, *, complete: bool) -> Work:
         if history.exists():
             audit += [f"--history={history}", *(["--complete"] if complete else [])]
         audited = await run_errand(audit)
+        if audited != 0 and result.exists():
+            _void_goodput(result)
         say(f"load {_verdict(load, 'valid')}, audit {_verdict(audited, 'clean')}")
         return EXIT_OK if load == audited == 0 else EXIT_FAILED
 
     return work
+
+
+def _void_goodput(result: Path) -> None:
+    """A run whose audit is not clean has no goodput: whatever it counted may be wrong."""
+    import msgspec
+
+    figures = msgspec.json.decode(result.read_bytes())
+    figures["goodput_per_s"] = None
+    result.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
 
 
 def _verdict(code: int, good: str) -> str:

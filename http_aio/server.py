@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from common.app import App
 from common.contratos import Operacao, PedidoResponse
-from common.erros import Categoria, ErroServico, invalido
+from common.erros import Categoria, ErroServico, invalido, prazo_esgotado
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import (
     CABECALHO_CHAVE,
@@ -55,7 +55,7 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
             ctx.primeira = headers.get(CABECALHO_TENTATIVA) == "1"
             if keyed:
                 ctx.chave = headers.get(CABECALHO_CHAVE)
-            body = await _body(request, codec)
+            body = await _body(request, codec, ctx.prazo)
             query = _query(request) if has_query and request.query_string else {}
             answer = await endpoint(ctx, codec.read(request.match_info, query, body))
         except (ErroServico, web.HTTPRequestEntityTooLarge, asyncio.CancelledError) as error:
@@ -101,7 +101,7 @@ def _headers(servico: str, ctx: Contexto, start: float) -> dict[str, str]:
     return headers
 
 
-async def _body(request: web.Request, codec: Codec) -> bytes:
+async def _body(request: web.Request, codec: Codec, prazo: float) -> bytes:
     if not request.can_read_body:
         if codec.corpo_obrigatorio:
             raise invalido("corpo", "falta o corpo da requisição")
@@ -111,9 +111,17 @@ async def _body(request: web.Request, codec: Codec) -> bytes:
     ):
         raise ErroServico(Categoria.MIDIA, f"o corpo deve ser {JSON}, sem compressão")
     try:
-        body = await request.read()
-    except web.RequestPayloadError:
+        if request.content.is_eof():
+            body = await request.read()
+        else:
+            # aiohttp does not tell us of a chunk that breaks from here on, nor of a caller that
+            # stops sending: without a bound the call would wait for as long as the caller likes.
+            async with asyncio.timeout(prazo - time.monotonic()):
+                body = await request.read()
+    except (web.RequestPayloadError, ConnectionError):
         raise invalido("corpo", "não chegou inteiro ou foi mal fragmentado") from None
+    except TimeoutError:
+        raise prazo_esgotado("o corpo não chegou inteiro dentro do prazo") from None
     if not codec.no_corpo:
         # GET, and commands whose every field is in the path, have no use for a body.
         return b""

@@ -88,7 +88,7 @@ class Pagamentos(pagamentos_pb2_grpc.PagamentosServicer):
     async def ProcessarPagamento(self, request: Any, context: Any) -> Any:  # noqa: N802 - the generated name
         """Charge it."""
         if self._wait[1] > 0:
-            await asyncio.sleep(random.uniform(*self._wait))  # noqa: S311 - a simulated wait
+            await asyncio.sleep(random.uniform(*self._wait))
         reply = await self._next.SepararEstoque(
             estoque_pb2.SepararEstoqueRequest(
                 pedido_id=request.pedido_id,

@@ -67,7 +67,7 @@ async def pagamentos(request: web.Request) -> web.Response:
     body = await request.json()
     wait = request.app[HOP].payment_wait
     if wait[1] > 0:
-        await asyncio.sleep(random.uniform(*wait))  # noqa: S311 - a simulated wait
+        await asyncio.sleep(random.uniform(*wait))
     fields = ("pedido_id", "cliente_id", "valor_total_centavos", "itens")
     reply = await post(request, "/estoque/separar", {name: body[name] for name in fields})
     reply["pagamento"] = {"status": "aprovado", "metodo": body["metodo_pagamento"]}

@@ -74,7 +74,7 @@ async def fetch_population(mode: str, pedidos: str, catalogo: str) -> Population
 
 def baskets(plan: Plan, count: int = CESTAS) -> list[Basket]:
     """The baskets of a plan, deterministic by its seed, population and items."""
-    draw = Random(f"baskets {plan.seed}")  # noqa: S311 - a simulation, repeatable by design
+    draw = Random(f"baskets {plan.seed}")
     customers = _Popularity(plan.population.clientes, ZIPF_CLIENTES, draw)
     products = _Popularity(plan.population.produtos, ZIPF_PRODUTOS, draw)
     low = min(plan.itens_min, len(plan.population.produtos))

@@ -11,7 +11,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,12 +20,14 @@ import grpc_aio.client
 import grpc_aio.server
 import http_aio.client
 import http_aio.server
+from common import contratos as c
 from common import lifecycle
 from common.app import App, Dial
-from common.contratos import SERVICOS
 from common.database import database_path
+from common.erros import ErroServico
 from common.lifecycle import MakeTransport, prepare_databases
 from common.servicos.chave_acesso import montar_chave
+from common.servicos.contexto import Contexto
 from common.servicos.retentativa import Orcamento
 from common.settings import Settings
 from common.shop_generator import Opcoes, gerar
@@ -48,6 +50,13 @@ CANCEL: Final = {
     "estoque": "cancelar_separacao",
     "fiscal": "cancelar_nota_fiscal",
     "logistica": "cancelar_envio",
+}
+# A lookup at each service that others call, for an order that none of them knows.
+PROBES: Final = {
+    "pagamentos": ("consultar_pagamento", c.ConsultarPassoRequest(c.PEDIDO_ID_MAX)),
+    "estoque": ("consultar_separacao", c.ConsultarPassoRequest(c.PEDIDO_ID_MAX)),
+    "fiscal": ("consultar_nota_fiscal", c.ConsultarPassoRequest(c.PEDIDO_ID_MAX)),
+    "logistica": ("consultar_envio", c.ConsultarPassoRequest(c.PEDIDO_ID_MAX)),
 }
 STOCK: Final = 100
 CUSTOMERS: Final = 5
@@ -120,6 +129,15 @@ class Cluster:
             if servico == "pedidos":
                 # Retries without pauses: a test that cuts a link cuts it for as many as it means.
                 app._condutor._orcamento = Orcamento(lambda: 0.0)
+            await self._connect(servico)
+
+    async def _connect(self, caller: str) -> None:
+        """Have a service's connections made before a test counts calls on them."""
+        for (owner, servico), link in self.links.items():
+            if owner == caller and servico in PROBES and servico in self._stacks:
+                operation, request = PROBES[servico]
+                with suppress(ErroServico):
+                    await getattr(link.target, operation)(Contexto(), request)
 
     async def stop(self, *servicos: str) -> None:
         """Stop services in an orderly way."""
@@ -149,7 +167,7 @@ class Cluster:
             "data_dir": self.data_dir,
             "shop": self.shop,
             "port": port,
-            "addresses": {nome: "127.0.0.1:1" for nome in SERVICOS} | self.addresses,
+            "addresses": dict.fromkeys(c.SERVICOS, "127.0.0.1:1") | self.addresses,
             "payment_latency_min_s": 0.0,
             "payment_latency_max_s": 0.0,
             "payment_approval": 1.0,
@@ -215,7 +233,9 @@ class Cluster:
 
     # --- speaking to it -----------------------------------------------------------------------
 
-    async def create(self, *itens: tuple[int, int], key: str | None = None, **options: Any) -> Reply:
+    async def create(
+        self, *itens: tuple[int, int], key: str | None = None, **options: Any
+    ) -> Reply:
         """Order products as (product, units); one unit of the first by default."""
         return await self.edge.call("criar_pedido", basket(*itens), key=key, **options)
 
@@ -420,9 +440,7 @@ class Process:
         return cls(process, address)
 
     async def kill(self) -> None:
-        """kill -9, if it still lives."""
+        """Kill -9, if it still lives."""
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
-
-

@@ -13,7 +13,7 @@ import grpc.aio
 import msgspec
 from google.rpc import error_details_pb2, status_pb2
 
-from common.contratos import OPERACOES, Operacao
+from common.contratos import OPERACOES
 from common.erros import CODIGO_GRPC, STATUS_HTTP, Categoria
 from grpc_aio.client import OPCOES
 from grpc_aio.wire import CODECS, caminho, protobuf_type
@@ -107,10 +107,10 @@ class HttpEdge(Edge):
             row.metodo_http, self.url(row.servico, path), headers=sent, **extra
         ) as response:
             data = await response.read()
-        return self._reply(row, response, data)
+        return self._reply(response, data)
 
     @staticmethod
-    def _reply(row: Operacao, response: aiohttp.ClientResponse, data: bytes) -> Reply:
+    def _reply(response: aiohttp.ClientResponse, data: bytes) -> Reply:
         received = {name.lower(): value for name, value in response.headers.items()}
         body = json.loads(data)
         if response.status < 400:

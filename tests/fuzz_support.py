@@ -29,6 +29,8 @@ ESTOQUE: Final = 10_000_000
 # Ids that name nothing in a shop of this size.
 CLIENTE_AUSENTE: Final = 4_000
 PRODUTO_AUSENTE: Final = 5_000
+# An access key with the right check digit.
+CHAVE_NF: Final = "35261111222333000181550010000000011000000111"
 # Down the chain: whoever is called listens before its caller does.
 ORDEM_DE_PARTIDA: Final = (
     "logistica", "fiscal", "estoque", "pagamentos", "catalogo", "pedidos",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Any, NamedTuple
@@ -24,9 +25,7 @@ class Call(NamedTuple):
 class _Fault:
     """One thing that happens to calls, before or after they are made, a number of times."""
 
-    def __init__(
-        self, point: str, operation: str | None, times: float, action: Action
-    ) -> None:
+    def __init__(self, point: str, operation: str | None, times: float, action: Action) -> None:
         self.point = point
         self.operation = operation
         self.times = times
@@ -65,6 +64,8 @@ class Link:
     def __init__(self) -> None:
         self.target: Any = None
         self.calls: list[Call] = []
+        self._under_way: Counter[Any] = Counter()
+        self._peaks: Counter[Any] = Counter()
         self._faults: list[_Fault] = []
         self._gates: list[Gate] = []
 
@@ -102,6 +103,10 @@ class Link:
             for call in self.calls
         )
 
+    def peak(self, pedido_id: int) -> int:
+        """How many calls for one order were ever under way at the same time."""
+        return self._peaks[pedido_id]
+
     async def close(self) -> None:
         """Close the real client."""
         await self.target.close()
@@ -109,9 +114,15 @@ class Link:
     def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
         async def call(ctx: Contexto, request: Any, *more: Any) -> Any:
             self.calls.append(Call(operation, request, ctx.prazo))
-            await self._meet("before", operation)
-            answer = await getattr(self.target, operation)(ctx, request, *more)
-            await self._meet("after", operation)
+            order = getattr(request, "pedido_id", None)
+            self._under_way[order] += 1
+            self._peaks[order] = max(self._peaks[order], self._under_way[order])
+            try:
+                await self._meet("before", operation)
+                answer = await getattr(self.target, operation)(ctx, request, *more)
+                await self._meet("after", operation)
+            finally:
+                self._under_way[order] -= 1
             return answer
 
         return call

@@ -39,19 +39,23 @@ async def test_cancelar_antes_do_pivo_desfaz_tudo(cluster: Cluster, servico: str
     issued = 1 if "fiscal" in before else 0
     assert cluster.value("fiscal", "SELECT ultimo FROM numeracao") == invoices + issued
     if issued:
-        assert cluster.value(
-            "fiscal", "SELECT sequencia FROM notas_fiscais WHERE pedido_id = ?", pedido_id
-        ) == invoices + 1
-    assert cluster.value(
-        "gateway", "SELECT situacao FROM cobrancas WHERE chave = ?", f"pedido-{pedido_id}"
-    ) == "anulada"
+        assert (
+            cluster.value(
+                "fiscal", "SELECT sequencia FROM notas_fiscais WHERE pedido_id = ?", pedido_id
+            )
+            == invoices + 1
+        )
+    assert (
+        cluster.value(
+            "gateway", "SELECT situacao FROM cobrancas WHERE chave = ?", f"pedido-{pedido_id}"
+        )
+        == "anulada"
+    )
     cluster.check_books()
 
 
 @pytest.mark.parametrize("point", ["before", "after"])
-async def test_cancelar_durante_o_pagamento_anula_a_cobranca(
-    cluster: Cluster, point: str
-) -> None:
+async def test_cancelar_durante_o_pagamento_anula_a_cobranca(cluster: Cluster, point: str) -> None:
     """Cancelled while the gateway works, the key is voided: no charge stands, however late."""
     gate = cluster.gateway.hold(point, "cobrar")
     creating = asyncio.create_task(cluster.create())
@@ -165,9 +169,7 @@ async def test_um_tombstone_nao_gasta_numero_de_nota(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("servico", HOPS)
-async def test_na_descida_o_cancelamento_nao_escreve_nada(
-    cluster: Cluster, servico: str
-) -> None:
+async def test_na_descida_o_cancelamento_nao_escreve_nada(cluster: Cluster, servico: str) -> None:
     """Until Logistica has answered, a cancelling call has changed no service on its way."""
     forward = cluster.link("logistica").hold("before", "agendar_envio")
     creating = asyncio.create_task(cluster.create())
@@ -177,9 +179,7 @@ async def test_na_descida_o_cancelamento_nao_escreve_nada(
     down = cluster.link(servico).hold("before", CANCEL[servico])
     cancelling = asyncio.create_task(cluster.cancel(pedido_id))
     await down.reached()
-    assert cluster.situation(pedido_id) == before._replace(
-        status="cancelando", motivo="solicitado"
-    )
+    assert cluster.situation(pedido_id) == before._replace(status="cancelando", motivo="solicitado")
     assert (await cluster.look(pedido_id))["status"] == "cancelando"
     down.open()
     assert (await cancelling).body["status"] == (await creating).body["status"] == "cancelado"

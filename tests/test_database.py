@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from common import database
 from common.contratos import SERVICOS
 from common.database import GATEWAY, SALAS, DatabaseError, database_path, exclusive, prepare
 from common.servicos.chave_acesso import chave_valida
@@ -26,6 +26,25 @@ from common.database import exclusive
 with exclusive(Path(sys.argv[1]), "pedidos"):
     print("held", flush=True)
     sys.stdin.read()
+"""
+
+# Dies, as by kill -9, where the import would commit.
+DYING = """
+import os, sqlite3, sys
+from pathlib import Path
+from common import database
+
+class Dying(sqlite3.Connection):
+    def execute(self, sql, *args):
+        if sql == "COMMIT":
+            os._exit(9)
+        return super().execute(sql, *args)
+
+def connect(path, **options):
+    return sqlite3.connect(path.as_uri(), uri=True, isolation_level=None, factory=Dying)
+
+database.connect = connect
+database.prepare(Path(sys.argv[1]), database.SALAS["estoque"], Path(sys.argv[2]))
 """
 
 
@@ -75,9 +94,7 @@ async def test_um_segundo_processo_e_recusado_com_o_numero_do_primeiro(tmp_path:
 
 
 @pytest.mark.parametrize("arm", ARMS)
-async def test_um_segundo_servico_sai_com_uma_frase(
-    arm: str, shop: Path, tmp_path: Path
-) -> None:
+async def test_um_segundo_servico_sai_com_uma_frase(arm: str, shop: Path, tmp_path: Path) -> None:
     """A second instance of a service on the same data says one clear line and exits."""
     with exclusive(tmp_path, "logistica"):
         process = await asyncio.create_subprocess_exec(
@@ -151,7 +168,7 @@ def test_o_estoque_inicial_e_um_movimento(shop: Path, tmp_path: Path, stock: int
 
 @pytest.mark.parametrize("servico", SERVICOS)
 def test_importacao_interrompida_deixa_um_arquivo_vazio(
-    servico: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servico: str, shop: Path, tmp_path: Path
 ) -> None:
     """An import that dies in the middle left nothing: the next start imports all of it."""
     sala = SALAS[servico]
@@ -164,33 +181,15 @@ def test_importacao_interrompida_deixa_um_arquivo_vazio(
     assert _rows(path, "SELECT valor FROM meta WHERE chave = 'servico'") == [(servico,)]
 
 
-def test_processo_morto_na_importacao_comeca_de_novo(
-    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processo_morto_na_importacao_comeca_de_novo(shop: Path, tmp_path: Path) -> None:
     """A process killed just before the import's commit leaves a file that is imported next time."""
-    pid = os.fork()
-    if pid == 0:
-        sala = SALAS["estoque"]
-        real = database.connect
-
-        class Dying(sqlite3.Connection):
-            def execute(self, sql: str, *args: object) -> sqlite3.Cursor:
-                if sql == "COMMIT":
-                    os._exit(9)
-                return super().execute(sql, *args)
-
-        def dying(path: Path, **options: object) -> sqlite3.Connection:
-            real(path, **options).close()
-            return sqlite3.connect(
-                path.as_uri(), uri=True, isolation_level=None, factory=Dying
-            )
-
-        database.connect = dying
-        prepare(tmp_path, sala, shop)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    dying = subprocess.run(
+        [sys.executable, "-c", DYING, str(tmp_path), str(shop)], cwd=ROOT, check=False
+    )
+    assert dying.returncode == 9
     path = prepare(tmp_path, SALAS["estoque"], shop)
     assert _rows(path, "SELECT count(*) FROM produtos") == [(PRODUCTS,)]
+    assert _rows(path, "SELECT count(*) FROM movimentos") == [(PRODUCTS,)]
 
 
 def test_sem_loja_nao_ha_o_que_importar(tmp_path: Path) -> None:
@@ -233,7 +232,9 @@ def test_outra_loja_e_recusada(shop: Path, tmp_path: Path) -> None:
     assert str(other) in sentence
 
 
-@pytest.mark.parametrize("content", [b"isto nao e um banco de dados" * 100, b"SQLite format 3\0abc"])
+@pytest.mark.parametrize(
+    "content", [b"isto nao e um banco de dados" * 100, b"SQLite format 3\0abc"]
+)
 def test_o_que_nao_e_banco_e_recusado(shop: Path, tmp_path: Path, content: bytes) -> None:
     """A file that is no database is refused in one sentence, untouched."""
     (tmp_path / "pedidos.db").write_bytes(content)

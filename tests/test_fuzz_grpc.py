@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import grpc
 import grpc.aio
 import pytest
-from fuzz_support import CLIENTES, PRODUTOS, Servidores, servidores
+from fuzz_support import CHAVE_NF, CLIENTES, PRODUTOS, Servidores, servidores
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2
@@ -151,7 +151,7 @@ _TEXTOS = st.one_of(
     st.sampled_from(
         ["", "pix", "boleto", "cartao_credito", "PIX", "solicitado", "expirado", "\0",
          "'; DROP TABLE pedidos; --", "\U0001f9fe", "NF000000001", "0" * 44,
-         "35261111222333000181550010000000011000000111", "\u202e", "\n", "`$.a` - at `$.b`"]
+         CHAVE_NF, "\u202e", "\n", "`$.a` - at `$.b`"]
     ),
     st.text(st.characters(exclude_categories=("Cs",)), max_size=60),
 )  # fmt: skip
@@ -193,9 +193,7 @@ _BONS: dict[str, Any] = {
     "itens": st.integers(1, PRODUTOS).map(
         lambda ate: [{"produto_id": produto, "quantidade": 1} for produto in range(1, ate + 1)]
     ),
-    "nota_fiscal": st.just(
-        {"numero": "NF1", "chave_acesso": "35261111222333000181550010000000011000000111"}
-    ),
+    "nota_fiscal": st.just({"numero": "NF1", "chave_acesso": CHAVE_NF}),
 }
 
 

@@ -80,6 +80,7 @@ async def test_cinquenta_duplicatas_fazem_um_pedido(open_fresh: OpenCluster) -> 
         assert cluster.orders() == 1
         assert cluster.rows("gateway", "SELECT count(*) FROM cobrancas") == [(1,)]
         assert cluster.link("pagamentos").count("processar_pagamento") == 1
+        assert cluster.link("pagamentos").peak(cluster.last()) == 1
         cluster.check_shipped(cluster.last())
 
 

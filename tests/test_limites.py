@@ -64,8 +64,12 @@ async def test_chave_so_de_caracteres_imprimiveis(cluster: Cluster) -> None:
     if isinstance(cluster.edge, HttpEdge):
         assert await _refused(cluster, basket(), key="chave-é") == "idempotency-key"
         assert await _refused(cluster, basket(), key="a\tb") == "idempotency-key"
-    reply = await cluster.create(key=" !~ com espaço".replace("ç", "c"))
-    assert reply.category is None
+    else:
+        # HTTP takes the spaces at both ends of a header for padding.
+        assert await _refused(cluster, basket(), key=" a") == "idempotency-key"
+        assert await _refused(cluster, basket(), key="a ") == "idempotency-key"
+    reply = await cluster.create(key="!~ com espaco")
+    assert reply.key == "!~ com espaco"
 
 
 async def test_ids_cabem_em_32_bits(cluster: Cluster) -> None:

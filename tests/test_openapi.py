@@ -10,7 +10,7 @@ import pytest
 import requests
 import schemathesis
 from aiohttp import hdrs
-from fuzz_support import CLIENTES, PRODUTO_AUSENTE, PRODUTOS, Servidores, servidores
+from fuzz_support import CHAVE_NF, CLIENTES, PRODUTO_AUSENTE, PRODUTOS, Servidores, servidores
 
 from common import contratos as c
 from common.erros import STATUS_HTTP
@@ -32,7 +32,6 @@ PEDIDO = {
     "metodo_pagamento": "pix",
 }
 JSON = {"Content-Type": "application/json"}
-CHAVE_NF = "35261111222333000181550010000000011000000111"
 
 cada_servico = pytest.mark.parametrize("servico", c.SERVICOS)
 
@@ -100,7 +99,9 @@ def test_toda_referencia_leva_a_um_esquema_usado(servico: str) -> None:
     """Every reference resolves, and no schema lies about unused."""
     texto = json.dumps(DOCUMENTOS[servico])
     esquemas = DOCUMENTOS[servico]["components"]["schemas"]
-    usados = {parte.partition('"')[0] for parte in texto.split('"$ref": "#/components/schemas/')[1:]}
+    usados = {
+        parte.partition('"')[0] for parte in texto.split('"$ref": "#/components/schemas/')[1:]
+    }
     assert usados == set(esquemas)
 
 
@@ -264,7 +265,11 @@ def test_toda_operacao_tem_uma_resposta_real() -> None:
 def test_listas_reais_tem_o_que_a_loja_tem(seis: Servidores) -> None:
     """The bare lists hold the whole shop: an empty one would validate too."""
     assert len(requests.get(f"{seis.url('pedidos')}/clientes", timeout=30).json()) == CLIENTES
-    for servico, caminho in (("catalogo", "produtos"), ("catalogo", "precos"), ("estoque", "estoque")):
+    for servico, caminho in (
+        ("catalogo", "produtos"),
+        ("catalogo", "precos"),
+        ("estoque", "estoque"),
+    ):
         assert len(requests.get(f"{seis.url(servico)}/{caminho}", timeout=30).json()) == PRODUTOS
 
 
@@ -292,7 +297,9 @@ def test_problema_real_e_o_descrito(
 ) -> None:
     """Errors are problem+json as described, with the contract's status."""
     chave = {"Idempotency-Key": "openapi"}
-    assert requests.post(f"{seis.url('pedidos')}/pedidos", json=PEDIDO, headers=chave, timeout=30).ok
+    assert requests.post(
+        f"{seis.url('pedidos')}/pedidos", json=PEDIDO, headers=chave, timeout=30
+    ).ok
     url = seis.url("pedidos") + caminho.format(pedido_id=c.PEDIDO_ID_MAX)
     resposta = requests.request(metodo, url, timeout=30, **pedido)
     assert resposta.status_code == status, resposta.text

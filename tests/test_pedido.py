@@ -66,9 +66,10 @@ async def test_cada_servico_guarda_a_sua_parte(cluster: Cluster) -> None:
         "WHERE pedido_id = ?",
         pedido_id,
     ) == [(2, 3, _prices(cluster)[2])]
-    assert cluster.value(
-        "pedidos", "SELECT chave_idempotencia FROM pedidos WHERE id = ?", pedido_id
-    ) == "partes"
+    assert (
+        cluster.value("pedidos", "SELECT chave_idempotencia FROM pedidos WHERE id = ?", pedido_id)
+        == "partes"
+    )
 
 
 async def test_o_historico_do_pedido_passa_por_cada_status(cluster: Cluster) -> None:
@@ -97,9 +98,7 @@ async def test_consultar_da_a_mesma_resposta_que_criar(cluster: Cluster) -> None
 async def test_notas_numeradas_de_um_a_n_sem_buraco(open_fresh: OpenCluster) -> None:
     """Invoice numbers count from 1 without a hole, apart from the imported ones."""
     async with open_fresh() as cluster:
-        numbers = [
-            (await cluster.create()).body["nota_fiscal"]["numero"] for _ in range(3)
-        ]
+        numbers = [(await cluster.create()).body["nota_fiscal"]["numero"] for _ in range(3)]
         assert numbers == ["NF000000001", "NF000000002", "NF000000003"]
         cluster.check_books()
 
@@ -138,9 +137,7 @@ async def test_veredito_vem_da_semente_e_do_pedido(open_fresh: OpenCluster) -> N
     async with open_fresh(payment_approval=0.5, seed=7) as cluster:
         replies = [await cluster.create() for _ in range(12)]
         seen = {reply.body["pedido_id"]: reply.body["status"] for reply in replies}
-        drawn = {
-            n: "enviado" if sorteio(7, f"pedido-{n}")[1] < 0.5 else "cancelado" for n in seen
-        }
+        drawn = {n: "enviado" if sorteio(7, f"pedido-{n}")[1] < 0.5 else "cancelado" for n in seen}
         assert seen == drawn
         assert len(set(seen.values())) == 2
 
@@ -198,7 +195,6 @@ async def test_consultas_ao_catalogo_partilham_uma_busca(cluster: Cluster) -> No
     link = cluster.links["catalogo", "estoque"]
     cluster.apps["catalogo"].service._saldos._instante = float("-inf")
     gate = link.hold("before")
-
 
     tasks = [asyncio.create_task(cluster.edge.call("listar_produtos", {})) for _ in range(10)]
     await gate.reached()

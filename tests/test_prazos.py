@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import pytest
@@ -76,7 +77,7 @@ async def test_cada_salto_recebe_um_prazo_absoluto_com_reserva(cluster: Cluster)
     await cluster.create(timeout_s=5.0)
     deadlines = [cluster.link(servico).calls[-1].deadline - start for servico in HOPS]
     assert 4.5 < deadlines[0] <= 5.5 - RESERVA_SALTO_S
-    for above, below in zip(deadlines, deadlines[1:], strict=False):
+    for above, below in itertools.pairwise(deadlines):
         # Milliseconds travel, so an instant may move by a few of them.
         assert above - below == pytest.approx(RESERVA_SALTO_S, abs=0.015)
 

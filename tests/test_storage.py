@@ -89,9 +89,7 @@ class _Company:
         return self.statements.count("COMMIT")
 
 
-async def test_uma_unidade_devolve_o_seu_valor_depois_do_commit(
-    banco: Storage, path: Path
-) -> None:
+async def test_uma_unidade_devolve_o_seu_valor_depois_do_commit(banco: Storage, path: Path) -> None:
     """A unit's value comes once another connection can see what it wrote."""
     assert await banco.unidade(None, _put, 1) == 1
     with closing(sqlite3.connect(path)) as other:
@@ -140,7 +138,7 @@ async def test_uma_regra_do_esquema_quebrada_e_um_defeito(banco: Storage) -> Non
 async def test_quem_e_cancelado_tem_a_sua_unidade_feita(banco: Storage) -> None:
     """Cancelling the caller does not undo a unit that was handed over."""
     free = threading.Event()
-    holding = asyncio.create_task(banco.unidade(None, lambda con: free.wait(10)))
+    holding = asyncio.create_task(banco.unidade(None, lambda _: free.wait(10)))
     await asyncio.sleep(0)
     leaving = asyncio.create_task(banco.unidade(None, _put, 1))
     await asyncio.sleep(0)

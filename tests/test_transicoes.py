@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from contextlib import closing
 
@@ -131,7 +132,7 @@ def test_o_percurso_contado_e_sempre_legal(
     assert steps[-1][1] == status
     pairs = {(before, after) for (before, _), after in livro.TRANSICOES.items()}
     assert set(steps) <= pairs
-    assert all(a[1] == b[0] for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(steps))
 
 
 def _book() -> sqlite3.Connection:

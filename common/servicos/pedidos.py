@@ -125,8 +125,11 @@ class Pedidos:
             raise invalido(
                 "idempotency-key", f"deve ter de 1 a {c.CHAVE_IDEMPOTENCIA_MAX} caracteres"
             )
-        elif not (chave.isascii() and chave.isprintable()):
-            raise invalido("idempotency-key", "só admite caracteres ASCII imprimíveis")
+        elif not (chave.isascii() and chave.isprintable()) or chave.strip() != chave:
+            # HTTP takes spaces off the ends, gRPC leaves them: one key would be two.
+            raise invalido(
+                "idempotency-key", "só admite caracteres ASCII imprimíveis, sem espaço nas pontas"
+            )
         return chave
 
     def _imediato(self) -> bool:
