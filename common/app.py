@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from common.admission import Slots
 from common.database import GATEWAY, SALAS, database_path
 from common.execution import AsyncClock, AsyncExecution, TaskHandle
-from common.pipeline import InFlight
+from common.load import InFlight
 from common.servicos.catalogo import Catalogo
 from common.servicos.conducao import Condutor, Politica
 from common.servicos.estoque import Estoque
@@ -66,7 +66,7 @@ class App:
     async def _storage(self, nome: str = "", synchronous: Synchronous = "FULL") -> Storage:
         nome = nome or SALAS[self.settings.servico].nome
         path = database_path(self.settings.data_dir, nome)
-        storage = await Storage.open(path, synchronous=synchronous, load=self.in_flight)
+        storage = await Storage.open(path, synchronous=synchronous, in_flight=self.in_flight)
         self._stack.push_async_callback(storage.close)
         return storage
 

@@ -94,13 +94,15 @@ def prepare(data_dir: Path, sala: Sala, shop: Path | None, stock: int | None = N
     """
     path = database_path(data_dir, sala.nome)
     try:
-        if not path.exists():
-            path.touch()
+        # Looked at before it is opened for writing: what is refused must stay as it was.
+        if path.exists() and path.stat().st_size > 0:
+            with closing(connect(path, read_only=True)) as con:
+                if not _empty(con):
+                    _check(con, path, sala, shop)
+                    return path
+        path.touch()
         with closing(connect(path, synchronous=sala.synchronous)) as con:
-            if _empty(con):
-                _create(con, sala, shop, stock)
-            else:
-                _check(con, path, sala, shop)
+            _create(con, sala, shop, stock)
     except sqlite3.Error as error:
         msg = f"cannot use {path}: {error}; move it away or start with --fresh"
         raise DatabaseError(msg) from error

@@ -12,10 +12,9 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Any, Final
 
-from msgspec import Struct
-
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import Categoria, ErroServico, invalido, prazo_esgotado, sobrecarga
+from common.load import InFlight
 from common.servicos.contexto import Contexto
 from common.settings import DEADLINE_PADRAO_S, PASSOS_EM_VOO_MAX, RESERVA_SALTO_S
 
@@ -31,13 +30,6 @@ CABECALHO_TEMPOS: Final = "server-timing"
 LIMITE_MAX_MS: Final = 86_400_000
 
 _LOG = logging.getLogger(__name__)
-
-
-class InFlight(Struct):
-    """Calls that a service is working on: all of them, and the steps among them."""
-
-    total: int = 0
-    passos: int = 0
 
 
 def endpoints(

@@ -1,8 +1,9 @@
 """Storage: one SQLite file a service, one writer, and commits shared by the work that waits.
 
 A unit of work is one synchronous function run in the database thread. Units that wait together
-share one `BEGIN IMMEDIATE ... COMMIT`, each inside a savepoint of its own, so that one that fails
-harms no other; a unit's caller resumes only after the commit. With `synchronous=FULL` the log is on
+share one `BEGIN IMMEDIATE ... COMMIT`; when one of them fails the batch begins again with each inside
+a savepoint of its own, so that it harms no other. A unit may therefore run twice: it depends on the
+database and its arguments alone. A unit's caller resumes only after the commit. With `synchronous=FULL` the log is on
 disk by then. Sharing the commit is the largest single lever on speed here: one flush serves all.
 
 aiosqlite supplies the thread and the connection; the unit of work is what is added.
@@ -17,11 +18,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, TypeVar
 
 import aiosqlite
 
 from common.erros import indisponivel
+from common.load import InFlight, Pressure
 from common.servicos.contexto import Contexto
 
 P = ParamSpec("P")
@@ -29,30 +31,20 @@ R = TypeVar("R")
 
 # Units. Bounds the time that the first of a batch waits for the last.
 LOTE_MAX: Final = 256
-# Seconds. The longest that a unit waits for company before its batch begins.
-ESPERA_LOTE_S: Final = 0.01
-# A batch begins once it holds one in this many of the calls under way: with few callers nobody
-# waits, with many the flush is shared by many.
-CHAMADAS_POR_UNIDADE: Final = 8
+# Seconds. The longest that a unit waits for company before its batch begins, when the processors
+# are the bottleneck: then one flush and two thread switches for many are worth the wait.
+ESPERA_LOTE_S: Final = 0.02
+# A batch begins at once when it holds one in this many of the calls under way.
+CHAMADAS_POR_UNIDADE: Final = 2
+# Pages of the write-ahead log between checkpoints. Hot pages come again and again: the longer the
+# log, the fewer of their copies are written back. 16 MB, read through in a blink at start.
+PAGINAS_POR_CHECKPOINT: Final = 4_000
+# Seconds. A shorter wait is not worth a timer.
+_PACIENCIA_MIN_S: Final = 0.001
 # Milliseconds. Only an auditor's snapshot or a checkpoint may ever be in the way.
 BUSY_TIMEOUT_MS: Final = 5_000
 
-# Calls. Where a full batch is reached, more company is of no use.
-_COMPANHIA_MAX: Final = LOTE_MAX * CHAMADAS_POR_UNIDADE
-
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
-
-
-class Load(Protocol):
-    """How much work is under way in the process."""
-
-    total: int
-
-
-class Idle:
-    """The load of a process that serves no calls: nobody waits for company."""
-
-    total = 0
 
 
 class _Unit(NamedTuple):
@@ -68,17 +60,19 @@ _Outcome = tuple[Any, BaseException | None]
 class GroupConnection(aiosqlite.Connection):
     """An aiosqlite connection whose waiting work shares transactions.
 
-    `load` tells how many calls the service is working on, that is: how much company a unit of work
-    may expect if it waits a little.
+    `in_flight` tells how many calls the service is working on, that is: how much company a unit of
+    work may expect if it waits a little. It waits only as far as the processors are the bottleneck:
+    on an idle machine a batch begins at once, and shares what gathers while another one runs.
     """
 
     def __init__(
-        self, connector: Callable[[], sqlite3.Connection], *, writer: bool, load: Load
+        self, connector: Callable[[], sqlite3.Connection], *, writer: bool, in_flight: InFlight
     ) -> None:
         super().__init__(connector, iter_chunk_size=64)
         self._writer = writer
         self._begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
-        self._load = load
+        self._in_flight = in_flight
+        self._pressure = Pressure()
         self._waiting: deque[_Unit] = deque()
         self._running_batch = False
         self._patience: asyncio.TimerHandle | None = None
@@ -115,10 +109,14 @@ class GroupConnection(aiosqlite.Connection):
         """Begin a batch if there is enough company, else wait for more, but not for long."""
         if self._running_batch or not self._waiting:
             return
-        if len(self._waiting) * CHAMADAS_POR_UNIDADE >= min(self._load.total, _COMPANHIA_MAX):
+        if self._patience is not None:
+            return
+        patience_s = ESPERA_LOTE_S * self._pressure.read()
+        enough = len(self._waiting) * CHAMADAS_POR_UNIDADE >= self._in_flight.total
+        if patience_s < _PACIENCIA_MIN_S or enough:
             self._begin_batch(loop)
-        elif self._patience is None:
-            self._patience = loop.call_later(ESPERA_LOTE_S, self._begin_batch, loop)
+        else:
+            self._patience = loop.call_later(patience_s, self._begin_batch, loop)
 
     def _begin_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._patience is not None:
@@ -162,43 +160,55 @@ class GroupConnection(aiosqlite.Connection):
     def _run(self, con: sqlite3.Connection, batch: list[_Unit]) -> tuple[list[_Outcome], float]:
         try:
             con.execute(self._begin)
-            outcomes = [self._run_unit(con, unit, alone=len(batch) == 1) for unit in batch]
+            outcomes = self._together(con, batch)
+            if outcomes is None:
+                # One of them failed. Begin again, each in a savepoint: it harms itself alone.
+                con.execute("ROLLBACK")
+                con.execute(self._begin)
+                outcomes = [_apart(con, unit) for unit in batch]
             start = time.perf_counter()
-            if con.in_transaction:
-                con.execute("COMMIT")
+            con.execute("COMMIT")
             return outcomes, time.perf_counter() - start
         except BaseException as error:
-            # The transaction is gone, or must go: nobody in the batch may be told otherwise.
-            # A rollback that fails too finds nothing to keep: SQLite recovers the file at its next use.
+            # The transaction is gone, or must go: nobody in the batch may be told otherwise. A
+            # rollback that fails too finds nothing to keep: SQLite recovers the file at its next
+            # use.
             with contextlib.suppress(sqlite3.Error):
                 if con.in_transaction:
                     con.execute("ROLLBACK")
             return [(None, error)] * len(batch), 0.0
 
-    def _run_unit(self, con: sqlite3.Connection, unit: _Unit, *, alone: bool) -> _Outcome:
-        """One unit; what it raises is its own unless the transaction died with it."""
-        if not self._writer:
-            try:
-                return unit.function(con, *unit.args), None
-            except BaseException as error:
-                return None, error
-        if not alone:
-            con.execute("SAVEPOINT unidade")
+    def _together(self, con: sqlite3.Connection, batch: list[_Unit]) -> list[_Outcome] | None:
+        """Every unit in one go; None when one fails, unless it was alone and takes the blame."""
         try:
-            value = unit.function(con, *unit.args)
-        except BaseException as error:
-            if not con.in_transaction:
+            outcomes: list[_Outcome] = [(unit.function(con, *unit.args), None) for unit in batch]
+        except BaseException:
+            if len(batch) == 1:
                 raise
-            con.execute("ROLLBACK" if alone else "ROLLBACK TO unidade")
-            if not alone:
-                con.execute("RELEASE unidade")
-            return None, error
-        if not con.in_transaction:
-            msg = "a unit of work ended the shared transaction"
-            raise sqlite3.ProgrammingError(msg)
-        if not alone:
-            con.execute("RELEASE unidade")
-        return value, None
+            _assert_open(con)
+            return None
+        _assert_open(con)
+        return outcomes
+
+
+def _apart(con: sqlite3.Connection, unit: _Unit) -> _Outcome:
+    """One unit in a savepoint; what it raises is its own unless the transaction died with it."""
+    con.execute("SAVEPOINT unidade")
+    try:
+        outcome: _Outcome = (unit.function(con, *unit.args), None)
+    except BaseException as error:
+        _assert_open(con)
+        con.execute("ROLLBACK TO unidade")
+        outcome = (None, error)
+    _assert_open(con)
+    con.execute("RELEASE unidade")
+    return outcome
+
+
+def _assert_open(con: sqlite3.Connection) -> None:
+    """Raises when the shared transaction is gone, and with it the work of everybody in it."""
+    if not con.in_transaction:
+        raise sqlite3.OperationalError("the shared transaction was ended by a unit or by SQLite")
 
 
 def _nothing(con: sqlite3.Connection) -> None:
@@ -214,14 +224,16 @@ class Storage:
 
     @classmethod
     async def open(
-        cls, path: Path, *, synchronous: Synchronous = "FULL", load: Load | None = None
+        cls, path: Path, *, synchronous: Synchronous = "FULL", in_flight: InFlight | None = None
     ) -> Storage:
         """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
-        load = load or Idle()
+        in_flight = in_flight or InFlight()
         writer = GroupConnection(
-            lambda: connect(path, synchronous=synchronous), writer=True, load=load
+            lambda: connect(path, synchronous=synchronous), writer=True, in_flight=in_flight
         )
-        reader = GroupConnection(lambda: connect(path, read_only=True), writer=False, load=load)
+        reader = GroupConnection(
+            lambda: connect(path, read_only=True), writer=False, in_flight=in_flight
+        )
         try:
             await writer
             await reader
@@ -297,6 +309,7 @@ def connect(
         if not read_only:
             con.execute("PRAGMA journal_mode = WAL")
             con.execute(f"PRAGMA synchronous = {synchronous}")
+            con.execute(f"PRAGMA wal_autocheckpoint = {PAGINAS_POR_CHECKPOINT}")
     except BaseException:
         con.close()
         raise

@@ -10,7 +10,7 @@ from typing import Any, Final
 import grpc.aio
 
 from common.contratos import Mensagem, Operacao, operacoes_de
-from common.erros import indisponivel
+from common.erros import indisponivel, prazo_esgotado
 from common.pipeline import (
     CABECALHO_CHAVE,
     CABECALHO_PRAZO,
@@ -25,7 +25,8 @@ from grpc_aio.wire import CODECS, caminho
 OPCOES: Final[tuple[tuple[str, Any], ...]] = (
     # Milliseconds. A restarted service is found again in half a second, not in eight.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # Also the time that one attempt to connect may take: a busy peer needs more than an idle one.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 500),
     # Pedidos is the one place that retries.
     ("grpc.enable_retries", 0),
@@ -69,12 +70,17 @@ class GrpcClient:
             if ctx.chave is not None:
                 metadata.append((CABECALHO_CHAVE, ctx.chave))
             start = time.monotonic()
-            rpc = send(serialize(req), timeout=remaining, metadata=metadata)
             try:
-                data = await rpc
-                trailing = await rpc.trailing_metadata()
+                # Our own timer, whose end cancels the call at both ends: a deadline of gRPC's own
+                # sets one in the core of each side and costs several times as much.
+                async with asyncio.timeout(remaining):
+                    rpc = send(serialize(req), metadata=metadata)
+                    data = await rpc
+                    trailing = await rpc.trailing_metadata()
             except grpc.aio.AioRpcError as error:
                 raise erro_de(error) from None
+            except TimeoutError:
+                raise prazo_esgotado("o prazo terminou durante a chamada") from None
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import psutil  # type: ignore[import-untyped] # it carries no types
+import psutil
 
 # The packages that a figure depends on.
 PACOTES: Final = (

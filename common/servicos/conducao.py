@@ -176,6 +176,9 @@ class Condutor:
         if reivindicacao.nova:
             # Before the commit makes the row visible, so that the sweep can never take it for
             # abandoned: never two drives for one order.
+            # A unit may run twice: the first run's id was rolled back and may be another's now.
+            if self._vivas.get(conducao.pedido_id) is conducao:
+                del self._vivas[conducao.pedido_id]
             conducao.pedido_id = reivindicacao.linha.pedido_id
             self._vivas[conducao.pedido_id] = conducao
         return reivindicacao
