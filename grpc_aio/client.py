@@ -10,7 +10,7 @@ from typing import Any, Final
 import grpc.aio
 
 from common.contratos import Mensagem, Operacao, operacoes_de
-from common.erros import indisponivel, prazo_esgotado
+from common.erros import ErroServico, indisponivel, prazo_esgotado
 from common.pipeline import (
     CABECALHO_CHAVE,
     CABECALHO_PRAZO,
@@ -70,28 +70,37 @@ class GrpcClient:
             if ctx.chave is not None:
                 metadata.append((CABECALHO_CHAVE, ctx.chave))
             start = time.monotonic()
+            rpc = send(serialize(req), metadata=metadata)
+            # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
+            # the core of each side and costs several times as much.
+            alarm = None
+            if remaining is not None:
+                alarm = asyncio.get_running_loop().call_later(remaining, rpc.cancel)
             try:
-                # Our own timer, whose end cancels the call at both ends: a deadline of gRPC's own
-                # sets one in the core of each side and costs several times as much.
-                async with asyncio.timeout(remaining):
-                    rpc = send(serialize(req), metadata=metadata)
-                    data = await rpc
-                    trailing = await rpc.trailing_metadata()
-            except grpc.aio.AioRpcError as error:
-                raise erro_de(error) from None
-            except TimeoutError:
-                raise prazo_esgotado("o prazo terminou durante a chamada") from None
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-                raise indisponivel("a chamada foi interrompida") from None
+                data = await rpc
+                trailing = await rpc.trailing_metadata()
+            except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+                raise _failure(ctx, error) from None
             finally:
+                if alarm is not None:
+                    alarm.cancel()
                 ctx.proximo += time.monotonic() - start
             ctx.abaixo = str(trailing.get(CABECALHO_TEMPOS, ""))
             return read(parse(data))
 
         return call
+
+
+def _failure(ctx: Contexto, error: BaseException) -> ErroServico:
+    """What a failed call means. Raises `error` when it was the caller who was cancelled."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return erro_de(error)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise error
+    if ctx.prazo <= time.monotonic():
+        return prazo_esgotado("o prazo terminou durante a chamada")
+    return indisponivel("a chamada foi interrompida")
 
 
 def dial(servico: str, address: str, *, connections: int = 1) -> GrpcClient:

@@ -232,7 +232,7 @@ class Condutor:
                 _LOG.info("pedido %d: desfecho desconhecido: %s", linha.pedido_id, erro)
             else:
                 return await self._banco.unidade(
-                    ctx, livro.encerrar, linha.pedido_id, andamento, self._relogio.data_hora()
+                    ctx, livro.encerrar, linha, andamento, self._relogio.data_hora()
                 )
             pausa = self._orcamento.proxima(tentativa, ctx.prazo - self._relogio.agora())
             if pausa is None:

@@ -10,6 +10,7 @@ from common.erros import nao_encontrado
 from common.servicos.contexto import Contexto
 from common.servicos.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
 from common.servicos.portas import Banco, ProximoFiscal, Relogio
+from common.servicos.sql import inserir
 from common.servicos.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
@@ -53,9 +54,7 @@ UPDATE produtos SET quantidade_estoque = quantidade_estoque - ?
 WHERE id = ? AND quantidade_estoque >= ?
 """
 _REPOR = "UPDATE produtos SET quantidade_estoque = quantidade_estoque + ? WHERE id = ?"
-_MOVIMENTAR = """
-INSERT INTO movimentos (produto_id, pedido_id, tipo, quantidade, instante) VALUES (?, ?, ?, ?, ?)
-"""
+_MOVIMENTAR = "movimentos (produto_id, pedido_id, tipo, quantidade, instante)"
 _SEPARADOS = """
 SELECT produto_id, -quantidade FROM movimentos
 WHERE pedido_id = ? AND tipo = 'separacao' ORDER BY id
@@ -113,7 +112,8 @@ class Estoque(Elo[c.SepararEstoqueRequest]):
                     con.execute(_REPOR, (tomado.quantidade, tomado.produto_id))
                 partes = {"separacao": c.ResumoSeparacao("insuficiente")}
                 return "recusar", "estoque_insuficiente", partes
-        con.executemany(
+        inserir(
+            con,
             _MOVIMENTAR,
             [
                 (item.produto_id, req.pedido_id, "separacao", -item.quantidade, instante)
@@ -123,9 +123,17 @@ class Estoque(Elo[c.SepararEstoqueRequest]):
         return "separar", None, {"separacao": c.ResumoSeparacao("separado")}
 
     def _desfazer(self, con: sqlite3.Connection, pedido_id: int, instante: str) -> None:
-        for produto_id, quantidade in con.execute(_SEPARADOS, (pedido_id,)).fetchall():
+        separados = con.execute(_SEPARADOS, (pedido_id,)).fetchall()
+        for produto_id, quantidade in separados:
             con.execute(_REPOR, (quantidade, produto_id))
-            con.execute(_MOVIMENTAR, (produto_id, pedido_id, "devolucao", quantidade, instante))
+        inserir(
+            con,
+            _MOVIMENTAR,
+            [
+                (produto_id, pedido_id, "devolucao", quantidade, instante)
+                for produto_id, quantidade in separados
+            ],
+        )
 
     def _ler_partes(self, con: sqlite3.Connection, pedido_id: int) -> dict[str, Any]:
         estado, _ = self._consultar_passo(con, pedido_id)

@@ -19,7 +19,8 @@ TRANSICOES: Transicoes = {
     ("emitida", "cancelar"): "cancelada",
 }
 
-# `sequencia` counts 1..N without a hole; imported invoices stand apart and have none.
+# `sequencia` counts 1..N without a hole, and `numero` is made of it; imported invoices stand apart
+# and have none.
 ESQUEMA = (
     ESQUEMA_PASSOS
     + """
@@ -27,7 +28,7 @@ CREATE TABLE notas_fiscais (
     id INTEGER PRIMARY KEY,
     pedido_id INTEGER NOT NULL UNIQUE,
     numero TEXT NOT NULL,
-    sequencia INTEGER UNIQUE,
+    sequencia INTEGER,
     data_emissao TEXT NOT NULL,
     chave_acesso TEXT,
     valor_centavos INTEGER NOT NULL,

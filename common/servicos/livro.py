@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from common import contratos as c
 from common.erros import ErroServico, conflito, invalido, nao_encontrado, precondicao
+from common.servicos.sql import inserir
 from common.servicos.transicoes import AUSENTE, Transicoes, terminais, transicionar
 
 # Stored are pendente, cancelando and the terminal ones; the steps between are known from the
@@ -103,19 +104,19 @@ INSERT INTO pedidos (cliente_id, data_criacao, criado_epoca, status, valor_total
 SELECT id, ?, ?, 'pendente', ?, ?, ?, ? FROM clientes WHERE id = ?
 ON CONFLICT (chave_idempotencia) DO NOTHING RETURNING id
 """
-_ITEM = "INSERT INTO itens_pedido VALUES (?, ?, ?, ?, ?)"
+_ITEM = "itens_pedido (pedido_id, linha, produto_id, quantidade, preco_unitario_centavos)"
 _ITENS = "SELECT produto_id, quantidade FROM itens_pedido WHERE pedido_id = ? ORDER BY linha"
-_LOG = "INSERT INTO transicoes (pedido_id, de, para, motivo, instante) VALUES (?, ?, ?, ?, ?)"
+_LOG = "transicoes (pedido_id, de, para, motivo, instante)"
 _DESISTIR = """
 UPDATE pedidos SET status = 'cancelando', motivo = ?
 WHERE id = ? AND status = 'pendente' AND origem = 'loja'
 """
-# Compare-and-set: a terminal status is set once, from one that is not.
-_ENCERRAR = f"""
+# Compare-and-set: a terminal status is set once, from the open one that the drive knows.
+_ENCERRAR = """
 UPDATE pedidos SET status = ?, motivo = ?, pagamento_status = ?, nota_numero = ?, nota_chave = ?,
     envio_codigo = ?, envio_status = ?
-WHERE id = ? AND status IN ('pendente', 'cancelando') RETURNING {_COLUNAS}
-"""  # noqa: S608 - a constant of ours
+WHERE id = ? AND status = ?
+"""
 _ABERTOS = f"""
 SELECT {_COLUNAS} FROM pedidos
 WHERE status IN ('pendente', 'cancelando') AND origem = 'loja' AND id > ? ORDER BY id LIMIT ?
@@ -213,10 +214,10 @@ def reivindicar(
             raise invalido("cliente_id", f"o cliente {novo.cliente_id} não existe")
         return Reivindicacao(existente, nova=False)
     (pedido_id,) = criado
-    con.executemany(
-        _ITEM, [(pedido_id, numero, *item) for numero, item in enumerate(novo.itens, start=1)]
+    inserir(
+        con, _ITEM, [(pedido_id, numero, *item) for numero, item in enumerate(novo.itens, start=1)]
     )
-    con.execute(_LOG, (pedido_id, AUSENTE, "pendente", None, instante))
+    inserir(con, _LOG, [(pedido_id, AUSENTE, "pendente", None, instante)])
     linha = LinhaPedido(
         pedido_id=pedido_id,
         cliente_id=novo.cliente_id,
@@ -281,47 +282,64 @@ def desistir(con: sqlite3.Connection, pedido_id: int, motivo: str, instante: str
     Raises ErroServico (not found).
     """
     if con.execute(_DESISTIR, (motivo, pedido_id)).rowcount == 1:
-        con.execute(_LOG, (pedido_id, "pendente", "cancelando", motivo, instante))
+        inserir(con, _LOG, [(pedido_id, "pendente", "cancelando", motivo, instante)])
     return por_id(con, pedido_id)
 
 
 def encerrar(
-    con: sqlite3.Connection, pedido_id: int, andamento: c.AndamentoResponse, instante: str
+    con: sqlite3.Connection, linha: LinhaPedido, andamento: c.AndamentoResponse, instante: str
 ) -> LinhaPedido:
-    """Set the terminal status that the chain has decided; the first one stays."""
-    anterior = por_id(con, pedido_id)
-    if anterior.terminal:
-        return anterior
-    motivo = None
-    if andamento.status == "cancelado":
-        # An order already cancelling keeps the reason it was given first.
-        motivo = anterior.motivo or andamento.motivo
-    pagamento, nota, envio = andamento.pagamento, andamento.nota_fiscal, andamento.envio
-    if andamento.status == "cancelado":
-        # A cancelled invoice is not an invoice to the customer.
-        nota = envio = None
-    linha = con.execute(
+    """Set the terminal status that the chain has decided; the first one stays.
+
+    Compares with `linha`, the row as its drive knows it, and sets; where that has changed the row
+    is read again.
+    """
+    final = _final(linha, andamento)
+    mudou = con.execute(
         _ENCERRAR,
         (
-            andamento.status,
-            motivo,
-            pagamento and pagamento.status,
-            nota and nota.numero,
-            nota and nota.chave_acesso,
-            envio and envio.codigo_rastreamento,
-            envio and envio.status,
-            pedido_id,
+            final.status,
+            final.motivo,
+            final.pagamento_status,
+            final.nota_numero,
+            final.nota_chave,
+            final.envio_codigo,
+            final.envio_status,
+            linha.pedido_id,
+            linha.status,
         ),
-    ).fetchone()
-    passos = list(percurso(anterior.status, andamento))
-    con.executemany(
+    ).rowcount
+    if not mudou:
+        atual = por_id(con, linha.pedido_id)
+        return atual if atual.terminal else encerrar(con, atual, andamento, instante)
+    inserir(
+        con,
         _LOG,
         [
-            (pedido_id, de, para, motivo if para == "cancelado" else None, instante)
-            for de, para in passos
+            (linha.pedido_id, de, para, final.motivo if para == "cancelado" else None, instante)
+            for de, para in percurso(linha.status, andamento)
         ],
     )
-    return LinhaPedido._make(linha)
+    return final
+
+
+def _final(linha: LinhaPedido, andamento: c.AndamentoResponse) -> LinhaPedido:
+    """The row that an open order ends as."""
+    pagamento, nota, envio = andamento.pagamento, andamento.nota_fiscal, andamento.envio
+    motivo = None
+    if andamento.status == "cancelado":
+        # An order already cancelling keeps the reason it was given first. A cancelled invoice is
+        # not an invoice to the customer.
+        motivo, nota, envio = linha.motivo or andamento.motivo, None, None
+    return linha._replace(
+        status=andamento.status,
+        motivo=motivo,
+        pagamento_status=pagamento.status if pagamento else None,
+        nota_numero=nota.numero if nota else None,
+        nota_chave=nota.chave_acesso if nota else None,
+        envio_codigo=envio.codigo_rastreamento if envio else None,
+        envio_status=envio.status if envio else None,
+    )
 
 
 def percurso(status: str, andamento: c.AndamentoResponse) -> Iterator[tuple[str, str]]:
