@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from common.admission import Slots
 from common.database import GATEWAY, SALAS, database_path
 from common.execution import AsyncClock, AsyncExecution, TaskHandle
-from common.load import InFlight
+from common.load import Load
 from common.servicos.catalogo import Catalogo
 from common.servicos.conducao import Condutor, Politica
 from common.servicos.estoque import Estoque
@@ -21,14 +21,14 @@ from common.servicos.logistica import Logistica
 from common.servicos.pagamentos import Pagamentos
 from common.servicos.pedidos import Pedidos
 from common.servicos.retentativa import Orcamento
-from common.settings import Settings
+from common.settings import CONEXOES_A_MAIS, Settings
 from common.storage import Storage, Synchronous
 
 
 class Dial(Protocol):
     """An arm's way to reach another service: an object with that service's operations."""
 
-    def __call__(self, servico: str, address: str) -> Any:
+    def __call__(self, servico: str, address: str, *, connections: int) -> Any:
         """A client, not yet connected; its `close()` is awaited at the end."""
 
 
@@ -39,7 +39,7 @@ class App:
         self.settings = settings
         self.clock = AsyncClock()
         self.execution = AsyncExecution()
-        self.in_flight = InFlight()
+        self.load = Load()
         self.service: Any = None
         self._dial = dial
         self._stack = stack
@@ -66,12 +66,15 @@ class App:
     async def _storage(self, nome: str = "", synchronous: Synchronous = "FULL") -> Storage:
         nome = nome or SALAS[self.settings.servico].nome
         path = database_path(self.settings.data_dir, nome)
-        storage = await Storage.open(path, synchronous=synchronous, in_flight=self.in_flight)
+        storage = await Storage.open(path, synchronous=synchronous, load=self.load)
         self._stack.push_async_callback(storage.close)
         return storage
 
     def _client(self, servico: str) -> Any:
-        client = self._dial(servico, self.settings.addresses[servico])
+        # One in flight a connection on REST: those that are driven, and beside them those that are
+        # recovered or cancelled.
+        connections = self.settings.active_max + CONEXOES_A_MAIS
+        client = self._dial(servico, self.settings.addresses[servico], connections=connections)
         self._stack.push_async_callback(client.close)
         return client
 

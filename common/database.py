@@ -97,9 +97,12 @@ def prepare(data_dir: Path, sala: Sala, shop: Path | None, stock: int | None = N
         # Looked at before it is opened for writing: what is refused must stay as it was.
         if path.exists() and path.stat().st_size > 0:
             with closing(connect(path, read_only=True)) as con:
-                if not _empty(con):
+                ours = not _empty(con)
+                if ours:
                     _check(con, path, sala, shop)
-                    return path
+            if ours:
+                _probe(path, sala)
+                return path
         path.touch()
         with closing(connect(path, synchronous=sala.synchronous)) as con:
             _create(con, sala, shop, stock)
@@ -110,6 +113,13 @@ def prepare(data_dir: Path, sala: Sala, shop: Path | None, stock: int | None = N
         msg = f"cannot use {path}: {error.strerror}"
         raise DatabaseError(msg) from error
     return path
+
+
+def _probe(path: Path, sala: Sala) -> None:
+    """Raises sqlite3.Error unless the file can be written, before anybody is told we are ready."""
+    with closing(connect(path, synchronous=sala.synchronous)) as con:
+        con.execute("BEGIN IMMEDIATE")
+        con.execute("ROLLBACK")
 
 
 def _empty(con: sqlite3.Connection) -> bool:

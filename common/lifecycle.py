@@ -22,9 +22,14 @@ import msgspec
 
 from common.app import App, Dial, open_app
 from common.database import GATEWAY, SALAS, DatabaseError, exclusive, prepare
+from common.erros import ErroServico
 from common.ready import EXIT_UNUSABLE, Ready
 from common.settings import DRENO_S, Settings
 from common.shop import ShopError
+
+
+class AddressError(Exception):
+    """An address that cannot be listened on; the message is one clear sentence for a person."""
 
 
 class Transport(Protocol):
@@ -50,7 +55,11 @@ async def serving(
     """A service that listens for the life of the block; yields it with its address."""
     async with open_app(settings, dial) as app:
         transport = make_transport(app)
-        address = await transport.start()
+        try:
+            address = await transport.start()
+        except OSError as error:
+            msg = f"cannot listen on {settings.host}:{settings.port}: {error}"
+            raise AddressError(msg) from error
         app.start_background()
         try:
             yield app, address
@@ -84,10 +93,8 @@ def main(
             prepare_databases(settings)
             with _runner(settings) as runner:
                 runner.run(_serve_until_told(settings, serve))
-        except (DatabaseError, ShopError) as error:
+        except (AddressError, DatabaseError, ShopError, ErroServico, OSError) as error:
             _leave(settings, str(error))
-        except OSError as error:
-            _leave(settings, f"cannot listen on {settings.host}:{settings.port}: {error}")
     sys.exit(0)
 
 

@@ -19,12 +19,15 @@ PRESSAO_PLENA: Final = 0.9
 class Pressure:
     """How much the machine's processors are the bottleneck, from 0 (not at all) to 1.
 
-    Read at most every LEITURA_S, when asked for: an idle process spends nothing on it.
+    Read at most every LEITURA_S, when asked for: an idle process spends nothing on it. One a
+    process: each reading is of the time since the last one, whoever asked.
     """
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._next = time.monotonic() + LEITURA_S
         self._value = 0.0
+        # The first reading has nothing to compare with.
+        psutil.cpu_percent(interval=None)
 
     def read(self) -> float:
         """The pressure of the last interval."""
@@ -41,3 +44,15 @@ class InFlight(Struct):
 
     total: int = 0
     passos: int = 0
+
+
+class Load:
+    """One process's load: what its calls, its storage and its limits share."""
+
+    def __init__(self) -> None:
+        self.in_flight = InFlight()
+        self._pressure = Pressure()
+
+    def pressure(self) -> float:
+        """How much the machine's processors are the bottleneck, from 0 to 1."""
+        return self._pressure.read()

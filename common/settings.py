@@ -22,8 +22,8 @@ ATIVAS_MAX: Final = 1_024
 PASSOS_EM_VOO_MAX: Final = 4_096
 # Bytes. Fifty items take under 3 kB; anything near this is not an order.
 CORPO_MAX: Final = 64 * 1024
-# Connections a hop, for the orders driven and, beside them, for recovering and cancelling.
-CONEXOES_POR_SALTO: Final = ATIVAS_MAX + 256
+# Connections a hop beside those of the orders driven: for recovering, cancelling and looking up.
+CONEXOES_A_MAIS: Final = 256
 # Connections that wait for accept(): ten thousand callers may arrive in the same instant.
 BACKLOG: Final = 16_384
 # Seconds. What is under way at a stop may take this long to finish.
@@ -200,6 +200,8 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
     parser = argparse.ArgumentParser(
         prog=f"python -m {prog}",
         description="Run one service of the checkout in this process, on loopback.",
+        epilog="exit codes: 0 stopped as asked, 1 a defect or a second signal, 2 wrong options, "
+        "3 its database or port cannot be used (one sentence says why)",
     )
     parser.add_argument("servico", choices=SERVICOS, help="the service to run")
     add_lab_options(parser)

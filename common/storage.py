@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import time
 from collections import deque
@@ -23,11 +24,13 @@ from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, Type
 import aiosqlite
 
 from common.erros import indisponivel
-from common.load import InFlight, Pressure
+from common.load import Load
 from common.servicos.contexto import Contexto
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_LOG = logging.getLogger(__name__)
 
 # Units. Bounds the time that the first of a batch waits for the last.
 LOTE_MAX: Final = 256
@@ -60,21 +63,21 @@ _Outcome = tuple[Any, BaseException | None]
 class GroupConnection(aiosqlite.Connection):
     """An aiosqlite connection whose waiting work shares transactions.
 
-    `in_flight` tells how many calls the service is working on, that is: how much company a unit of
+    `load` tells how many calls the service is working on, that is: how much company a unit of
     work may expect if it waits a little. It waits only as far as the processors are the bottleneck:
     on an idle machine a batch begins at once, and shares what gathers while another one runs.
     """
 
     def __init__(
-        self, connector: Callable[[], sqlite3.Connection], *, writer: bool, in_flight: InFlight
+        self, connector: Callable[[], sqlite3.Connection], *, writer: bool, load: Load
     ) -> None:
         super().__init__(connector, iter_chunk_size=64)
         self._writer = writer
         self._begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
-        self._in_flight = in_flight
-        self._pressure = Pressure()
+        self._load = load
         self._waiting: deque[_Unit] = deque()
         self._running_batch = False
+        self._closing = False
         self._patience: asyncio.TimerHandle | None = None
 
     async def unit_of_work(
@@ -88,7 +91,7 @@ class GroupConnection(aiosqlite.Connection):
         Cancelling the caller does not undo the unit: once handed over it runs.
         """
         assert not kwargs, "units of work take positional arguments only"
-        if not self._running or self._connection is None:
+        if self._closing or not self._running or self._connection is None:
             raise indisponivel("o banco de dados está fechado")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[R, float]] = loop.create_future()
@@ -97,7 +100,8 @@ class GroupConnection(aiosqlite.Connection):
         return await future
 
     async def close(self) -> None:
-        """Run what was handed over, then close the connection."""
+        """Run what was handed over, take nothing more, and close the connection."""
+        self._closing = True
         while self._waiting or self._running_batch:
             ended = asyncio.get_running_loop().create_future()
             self._waiting.append(_Unit(_nothing, (), ended))
@@ -109,14 +113,15 @@ class GroupConnection(aiosqlite.Connection):
         """Begin a batch if there is enough company, else wait for more, but not for long."""
         if self._running_batch or not self._waiting:
             return
-        if self._patience is not None:
-            return
-        patience_s = ESPERA_LOTE_S * self._pressure.read()
-        enough = len(self._waiting) * CHAMADAS_POR_UNIDADE >= self._in_flight.total
-        if patience_s < _PACIENCIA_MIN_S or enough:
+        calls = min(self._load.in_flight.total, LOTE_MAX * CHAMADAS_POR_UNIDADE)
+        if len(self._waiting) * CHAMADAS_POR_UNIDADE >= calls:
             self._begin_batch(loop)
-        else:
-            self._patience = loop.call_later(patience_s, self._begin_batch, loop)
+        elif self._patience is None:
+            patience_s = ESPERA_LOTE_S * self._load.pressure()
+            if patience_s < _PACIENCIA_MIN_S:
+                self._begin_batch(loop)
+            else:
+                self._patience = loop.call_later(patience_s, self._begin_batch, loop)
 
     def _begin_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._patience is not None:
@@ -135,7 +140,6 @@ class GroupConnection(aiosqlite.Connection):
     ) -> None:
         """Back on the loop: tell every caller, and see to those who came meanwhile."""
         self._running_batch = False
-        self._consider(loop)
         for unit, (value, error) in zip(batch, outcomes, strict=True):
             if unit.future.done():
                 continue
@@ -143,6 +147,7 @@ class GroupConnection(aiosqlite.Connection):
                 unit.future.set_result((value, commit_s))
             else:
                 unit.future.set_exception(error)
+        self._consider(loop)
 
     # --- in the database thread ---------------------------------------------------------------
 
@@ -224,16 +229,14 @@ class Storage:
 
     @classmethod
     async def open(
-        cls, path: Path, *, synchronous: Synchronous = "FULL", in_flight: InFlight | None = None
+        cls, path: Path, *, synchronous: Synchronous = "FULL", load: Load | None = None
     ) -> Storage:
         """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
-        in_flight = in_flight or InFlight()
+        load = load or Load()
         writer = GroupConnection(
-            lambda: connect(path, synchronous=synchronous), writer=True, in_flight=in_flight
+            lambda: connect(path, synchronous=synchronous), writer=True, load=load
         )
-        reader = GroupConnection(
-            lambda: connect(path, read_only=True), writer=False, in_flight=in_flight
-        )
+        reader = GroupConnection(lambda: connect(path, read_only=True), writer=False, load=load)
         try:
             await writer
             await reader
@@ -282,7 +285,9 @@ async def _timed(
         # A rule of the schema that the domain should have checked: a defect, not bad luck.
         raise
     except sqlite3.Error as error:
-        raise indisponivel(f"o banco de dados falhou: {error}") from error
+        # The cause stays in our log: a file's name and state are no business of the caller.
+        _LOG.warning("o banco de dados falhou: %s", error)
+        raise indisponivel("o banco de dados não está disponível") from error
     finally:
         if ctx is not None:
             ctx.banco += time.monotonic() - start

@@ -130,7 +130,7 @@ class GrpcTransport:
                 _handler(settings.servico, operacao, endpoint)
             )
             for operacao, endpoint in endpoints(
-                app.service, settings.servico, app.in_flight
+                app.service, settings.servico, app.load.in_flight
             ).values()
         }
         self._server.add_generic_rpc_handlers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import grpc
@@ -11,6 +12,8 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from common.erros import CODIGO_GRPC, Categoria, ErroServico, Violacao
+
+_LOG = logging.getLogger(__name__)
 
 # Where the error model puts its details (https://google.aip.dev/193).
 DETALHES: Final = "grpc-status-details-bin"
@@ -67,9 +70,14 @@ def erro_de(error: grpc.aio.AioRpcError) -> ErroServico:
     bruto = trailing.get(DETALHES) if trailing else None
     if isinstance(bruto, bytes):
         violacoes, repetir_apos_s = _ler(bruto)
+    detalhe = error.details() or error.code().name
+    if bruto is None:
+        # Not one of ours but the transport's own words, which name addresses.
+        _LOG.info("%s: %s", error.code().name, detalhe)
+        detalhe = f"a chamada falhou ({error.code().name})"
     return ErroServico(
         categoria,
-        error.details() or error.code().name,
+        detalhe,
         violacoes=violacoes,
         repetir_apos_s=repetir_apos_s,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -20,9 +21,11 @@ from common.pipeline import (
     outgoing,
 )
 from common.servicos.contexto import Contexto
-from common.settings import CONEXOES_POR_SALTO
+from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS
 from http_aio.status import erro_de
 from http_aio.wire import CODECS
+
+_LOG = logging.getLogger(__name__)
 
 # Seconds. Shorter than the server keeps an idle connection, so that the server never closes one
 # that we are about to use.
@@ -84,8 +87,9 @@ class HttpClient:
             except TimeoutError:
                 raise prazo_esgotado("o prazo terminou durante a chamada") from None
             except aiohttp.ClientError as error:
-                texto = str(error) or type(error).__name__
-                raise indisponivel(f"{operacao.servico}: {texto}") from error
+                # What aiohttp says names addresses: it stays in our log.
+                _LOG.info("%s: %s", operacao.servico, error or type(error).__name__)
+                raise indisponivel(f"{operacao.servico} não respondeu") from error
             finally:
                 ctx.proximo += time.monotonic() - start
             ctx.abaixo = response.headers.get(CABECALHO_TEMPOS, "")
@@ -96,7 +100,9 @@ class HttpClient:
         return call
 
 
-def dial(servico: str, address: str, *, connections: int = CONEXOES_POR_SALTO) -> HttpClient:
+def dial(
+    servico: str, address: str, *, connections: int = ATIVAS_MAX + CONEXOES_A_MAIS
+) -> HttpClient:
     """A client of the service at `address` (host:port), connecting at its first call.
 
     At most `connections` calls are under way at once; the rest wait for one in order of arrival.

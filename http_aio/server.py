@@ -37,6 +37,9 @@ JSON: Final = "application/json"
 # Seconds. Longer than a client keeps an idle connection.
 CONEXAO_OCIOSA_S: Final = 75.0
 
+# Answered for as long as the process lives.
+_SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -139,19 +142,6 @@ def _query(request: web.Request) -> dict[str, str]:
     return query
 
 
-@web.middleware
-async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What aiohttp itself refuses (no such path, no such method) in the project's own form."""
-    try:
-        return await handler(request)
-    except web.HTTPNotFound:
-        return resposta(ErroServico(Categoria.NAO_ENCONTRADO, "não há nada neste caminho"))
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ",".join(sorted(error.allowed_methods))
-        erro = ErroServico(Categoria.METODO, f"este caminho admite {allowed}")
-        return resposta(erro, {"Allow": allowed})
-
-
 async def _expect(request: web.Request) -> web.Response | None:
     """Tell a client that asks first to go on; whatever else it may expect is not served."""
     if request.headers[hdrs.EXPECT].lower() != "100-continue":
@@ -178,8 +168,10 @@ class HttpTransport:
         self._address = (settings.host, settings.port)
         self._ready = False
         self._document = documento(settings.servico)
-        web_app = web.Application(client_max_size=CORPO_MAX, middlewares=[_problems])
-        for operacao, endpoint in endpoints(app.service, settings.servico, app.in_flight).values():
+        web_app = web.Application(client_max_size=CORPO_MAX, middlewares=[self._gate])
+        for operacao, endpoint in endpoints(
+            app.service, settings.servico, app.load.in_flight
+        ).values():
             web_app.router.add_route(
                 operacao.metodo_http,
                 operacao.caminho,
@@ -225,6 +217,22 @@ class HttpTransport:
         """Let calls under way end, at most `grace_s` seconds, then end them."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._runner.cleanup(), grace_s + 0.5)
+
+    @web.middleware
+    async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """No new call while stopping; what aiohttp itself refuses, in the project's own form."""
+        if not self._ready and request.path not in _SAUDE:
+            # Connections kept alive outlive the listener.
+            erro = ErroServico(Categoria.INDISPONIVEL, "o serviço está encerrando")
+            return resposta(erro, {"Connection": "close"})
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return resposta(ErroServico(Categoria.NAO_ENCONTRADO, "não há nada neste caminho"))
+        except web.HTTPMethodNotAllowed as error:
+            allowed = ",".join(sorted(error.allowed_methods))
+            erro = ErroServico(Categoria.METODO, f"este caminho admite {allowed}")
+            return resposta(erro, {"Allow": allowed})
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(body=b'{"status":"ok"}', content_type=JSON)

@@ -74,7 +74,9 @@ def erro_de(status: int, corpo: bytes, repetir_apos: str | None) -> ErroServico:
     try:
         problema = _decode(corpo)
     except msgspec.DecodeError:
-        categoria = _CATEGORIA.get(status, Categoria.INDISPONIVEL)
+        # From 500 on it says nothing of what happened: unknown.
+        ours = status < STATUS_HTTP[Categoria.INTERNO]
+        categoria = _CATEGORIA.get(status, Categoria.INVALIDO) if ours else Categoria.INDISPONIVEL
         return ErroServico(categoria, f"HTTP {status}", repetir_apos_s=espera)
     return ErroServico(
         problema.categoria, problema.detail, violacoes=problema.erros, repetir_apos_s=espera

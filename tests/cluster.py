@@ -177,9 +177,9 @@ class Cluster:
         return Settings(servico=servico, **(options | self.options | changes))
 
     def _dial(self, caller: str) -> Dial:
-        def dial(servico: str, address: str) -> Link:
+        def dial(servico: str, address: str, *, connections: int) -> Link:
             link = self.links.setdefault((caller, servico), Link())
-            link.target = self.arm.dial(servico, address)
+            link.target = self.arm.dial(servico, address, connections=connections)
             return link
 
         return dial
