@@ -23,7 +23,7 @@ help:
 	@echo "make run    environment, packages, the shop, $(LOAD) concurrent checkouts, the audit"
 	@echo "            (MODE=grpc|http LOAD=1000 STOCK=1000000 DATA=dados/make-run; DATA is begun anew)"
 	@echo "make test   environment, packages, the whole test suite"
-	@echo "make check  format, lint, types, import contracts, generated code up to date"
+	@echo "make check  format, lint, types, import contracts, generated code and diagrams up to date"
 	@echo "make clean  remove the environment, the databases and what tools left behind"
 
 run: $(PACKAGES)
@@ -39,6 +39,7 @@ check: $(DEV_PACKAGES)
 	$(BIN)/mypy --follow-imports=silent run_all.py gerador_dados.py
 	$(BIN)/lint-imports
 	$(BIN)/python -m proto.generate --check
+	$(BIN)/python -m common.diagrams --check
 
 clean:
 	rm -rf $(VENV) dados ecommerce.db .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

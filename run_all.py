@@ -45,7 +45,7 @@ class Arm(NamedTuple):
     needs: tuple[str, ...]
 
 
-_EVERY_ARM: Final = ("msgspec", "aiosqlite")
+_EVERY_ARM: Final = ("msgspec", "aiosqlite", "psutil")
 ARMS: Final = {
     "grpc": Arm(
         "grpc_aio",
@@ -53,7 +53,7 @@ ARMS: Final = {
     ),
     "http": Arm("http_aio", (*_EVERY_ARM, "aiohttp")),
 }
-_LOAD_NEEDS: Final = ("hdrh", "rich", "psutil", "aiohttp", "grpc")
+_LOAD_NEEDS: Final = ("hdrh", "rich", "aiohttp", "grpc")
 
 EXIT_CODES: Final = """exit codes:
   0  stopped as asked; with --load: a valid run and a clean audit; with --audit: clean
@@ -129,8 +129,9 @@ def _load_and_audit(args: argparse.Namespace, *, complete: bool) -> Work:
 
     async def work() -> int:
         say(f"load: {args.load} concurrent checkouts{own_stock}")
-        # One left by an earlier run speaks of other orders.
-        history.unlink(missing_ok=True)
+        # What an earlier run left speaks of other orders.
+        for left in (history, result):
+            left.unlink(missing_ok=True)
         load = await run_errand(
             python(
                 *("-m", "loadgen", f"--concurrency={args.load}", f"--checkouts={args.load}"),

@@ -6,23 +6,27 @@ import random
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from common.admission import Slots
 from common.database import GATEWAY, SALAS, database_path
 from common.execution import AsyncClock, AsyncExecution, TaskHandle
 from common.load import Load
 from common.servicos.catalogo import Catalogo
-from common.servicos.conducao import Condutor, Politica
+from common.servicos.conducao import Condutor
 from common.servicos.estoque import Estoque
 from common.servicos.fiscal import Fiscal
 from common.servicos.gateway import GatewaySimulado
 from common.servicos.logistica import Logistica
 from common.servicos.pagamentos import Pagamentos
 from common.servicos.pedidos import Pedidos
+from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
 from common.settings import CONEXOES_A_MAIS, Settings
 from common.storage import Storage, Synchronous
+
+# Seconds that a recovering drive has beside the slowest payment, for everything else it does.
+FOLGA_CONDUCAO_S: Final = 10.0
 
 
 class Dial(Protocol):
@@ -88,7 +92,10 @@ class App:
             orcamento=Orcamento(random.random),
             politica=Politica(
                 intervalo_varredura_s=settings.sweep_interval_s,
-                prazo_conducao_s=settings.drive_deadline_s,
+                # Seconds. Above the slowest payment, or an order that waits for it never ends.
+                prazo_conducao_s=max(
+                    settings.drive_deadline_s, settings.payment_latency_max_s + FOLGA_CONDUCAO_S
+                ),
                 idade_desistencia_s=settings.give_up_age_s,
             ),
         )

@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 LOTE_MAX: Final = 256
 # Seconds. The longest that a unit waits for company before its batch begins, when the processors
 # are the bottleneck: then one flush and two thread switches for many are worth the wait.
-ESPERA_LOTE_S: Final = 0.02
+ESPERA_LOTE_S: Final = 0.03
 # A batch begins at once when it holds one in this many of the calls under way.
 CHAMADAS_POR_UNIDADE: Final = 2
 # Pages of the write-ahead log between checkpoints. Hot pages come again and again: the longer the

@@ -200,7 +200,11 @@ class Supervisor:
 
     async def _when_ready(self, work: Work) -> int:
         await self._all_ready.wait()
-        return await work()
+        try:
+            return await work()
+        except OSError as error:
+            self._warn(f"run_all.py: {error}")
+            return EXIT_FAILED
 
     def _finish(self, code: int, sentence: str = "") -> None:
         """End the run, saying why; what comes after the first reason is a consequence of it."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from common.lifecycle import raise_open_files
+from common.lifecycle import calm_collector, raise_open_files
 from common.settings import latency_range
 
 # In the order of the chain.
@@ -56,6 +56,8 @@ def serve_hop(listen: Callable[[Hop], Awaitable[int]]) -> None:
 
 async def _serve(hop: Hop, listen: Callable[[Hop], Awaitable[int]]) -> None:
     port = await listen(hop)
+    # As the real services do: between the two only the work may differ.
+    calm_collector()
     print(msgspec.json.encode({"address": f"127.0.0.1:{port}"}).decode(), flush=True)
     await asyncio.to_thread(sys.stdin.read)
     for close in hop.closing:

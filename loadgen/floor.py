@@ -35,7 +35,8 @@ EPILOG: Final = """One caller compares median latency with that of the bare chai
 after the other on the data directory's disk; more callers compare the steady rate of terminal
 answers. --against N compares the real arm at --concurrency with itself at N callers instead.
 
-exit codes: 0 measured, 2 wrong options or a chain that does not start, 3 INVALID (the words say why)"""
+exit codes: 0 measured, 2 wrong options or a chain that does not start, 3 INVALID (the words say why;
+an order without a terminal answer on either side is enough)"""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -120,7 +120,7 @@ def summarise(
         reasons.append(f"{len(pairs)} pairs are too few for a median: {PARES_MIN} are needed")
     for number, pair in enumerate(pairs, 1):
         for run in (pair.floor, pair.real):
-            reasons += [f"pair {number}, {run.name}: {reason}" for reason in run.invalid_reasons]
+            reasons += [f"pair {number}, {run.name}: {reason}" for reason in _doubts(run)]
     ratios = [pair.ratio for pair in pairs]
     known = [ratio for ratio in ratios if ratio is not None]
     shares = [pair.real.generator_share for pair in pairs if pair.real.generator_share is not None]
@@ -135,7 +135,7 @@ def summarise(
         ratio_median=round(median(known), 4) if known else None,
         ratios=[None if ratio is None else round(ratio, 4) for ratio in ratios],
         generator_share_median=round(median(shares), 4) if shares else None,
-        not_terminal=sum(pair.real.not_terminal for pair in pairs),
+        not_terminal=sum(pair.floor.not_terminal + pair.real.not_terminal for pair in pairs),
         rss_peak_mb=peaks,
         valid=not reasons,
         invalid_reasons=reasons,
@@ -145,6 +145,14 @@ def summarise(
     )
 
 
+def _doubts(run: Run) -> list[str]:
+    """Why a run cannot be compared; a side that leaves orders undone looks faster than it is."""
+    if not run.not_terminal:
+        return run.invalid_reasons
+    undone = f"{run.not_terminal} of {run.orders} orders without a terminal answer"
+    return [*run.invalid_reasons, undone]
+
+
 def show(floor: Floor, console: Console) -> None:
     """Print the pairs, the median, and where the microseconds go."""
     console.print(_pairs(floor))
@@ -152,11 +160,12 @@ def show(floor: Floor, console: Console) -> None:
     shown = "-" if floor.ratio_median is None else f"{floor.ratio_median:.3f}"
     lines = [
         f"median ratio of {len(floor.pairs)} pairs: {shown}",
-        f"orders of the real arm without a terminal answer: {floor.not_terminal}",
+        f"orders without a terminal answer, both sides: {floor.not_terminal}",
     ]
     if floor.generator_share_median is not None:
         lines.append(f"generator: {floor.generator_share_median:.1%} of all CPU (real arm)")
-    examples = {k: v for pair in floor.pairs for k, v in pair.real.examples.items()}
+    runs = [run for pair in floor.pairs for run in (pair.floor, pair.real)]
+    examples = {kind: detail for run in runs for kind, detail in run.examples.items()}
     lines += [f"{kind}, for example: {detail}" for kind, detail in examples.items()]
     lines += [f"INVALID: {reason}" for reason in floor.invalid_reasons]
     for line in lines:

@@ -249,3 +249,21 @@ async def test_quem_cancela_e_desliga_cancela_mesmo_assim(cluster: Cluster) -> N
     down.open()
     assert (await creating).body["status"] == "cancelado"
     cluster.check_cancelled(pedido_id, "solicitado")
+
+
+@pytest.mark.parametrize("servico", UNDONE)
+async def test_cancelar_o_passo_importado_nao_toca_em_nada(
+    open_fresh: OpenCluster, servico: str
+) -> None:
+    """An imported order is refused at any service, with no fence below and no key voided."""
+    async with open_fresh() as cluster:
+        imported = cluster.rows(servico, "SELECT pedido_id FROM passos ORDER BY 1")
+        assert imported
+        for (pedido_id,) in imported:
+            before = cluster.situation(pedido_id)
+            reply = await cluster.edge.call(CANCEL[servico], {"pedido_id": pedido_id})
+            assert reply.category is Categoria.PRECONDICAO
+            assert cluster.situation(pedido_id) == before
+        assert cluster.rows("gateway", "SELECT chave FROM cobrancas") == []
+        below = HOPS[HOPS.index(servico) + 1]
+        assert cluster.link(below).count(CANCEL[below]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.erros import Categoria, ErroServico
+from common.servicos.retentativa import ESPERA_TETO_S, TENTATIVAS_MAX, espera
 from tests.cluster import CHAIN, FORWARD, Cluster
 from tests.conftest import OpenCluster
 
@@ -108,9 +109,35 @@ async def test_recusa_sem_o_estorno_ainda_nao_e_recusa(open_fresh: OpenCluster) 
         cluster.check_cancelled(reply.body["pedido_id"], "estoque_insuficiente")
 
 
-async def test_cobranca_sem_linha_e_encontrada_pela_repeticao(cluster: Cluster) -> None:
+async def test_cobranca_sem_linha_e_encontrada_pela_repeticao(open_fresh: OpenCluster) -> None:
     """A charge whose row was never written is found, not made again, by the retry."""
-    cluster.gateway.lose_reply("cobrar", times=1)
-    reply = await cluster.create()
-    assert cluster.gateway.count("cobrar") == 2
-    cluster.check_shipped(reply.body["pedido_id"])
+    async with open_fresh() as cluster:
+        cluster.gateway.lose_reply("cobrar", times=1)
+        reply = await cluster.create()
+        assert cluster.gateway.count("cobrar") == 2
+        cluster.check_shipped(reply.body["pedido_id"])
+
+
+@pytest.mark.parametrize(
+    "category", [c for c in Categoria if c not in {Categoria.METODO, Categoria.MIDIA}]
+)
+async def test_erro_do_catalogo_e_indisponibilidade(
+    open_fresh: OpenCluster, category: Categoria
+) -> None:
+    """Whatever Catalogo says of our question, our caller is told unavailable and has no order."""
+    async with open_fresh() as cluster:
+        catalogo = cluster.links["pedidos", "catalogo"]
+        catalogo.cut(error=ErroServico(category, "dito pelo catálogo"))
+        reply = await cluster.create()
+        assert reply.category is Categoria.INDISPONIVEL
+        assert reply.code in {503, "UNAVAILABLE"}
+        assert cluster.orders() == 0
+        catalogo.heal()
+        assert (await cluster.create()).body["status"] == "enviado"
+
+
+def test_as_pausas_de_uma_conducao_cobrem_um_reinicio() -> None:
+    """The pauses of one drive last several seconds on average, and never more than the cap each."""
+    pauses = [espera(n, 0.5) for n in range(1, TENTATIVAS_MAX)]
+    assert 3.0 < sum(pauses) < 5.0
+    assert max(espera(n, 1.0) for n in range(1, 1_000)) == ESPERA_TETO_S

@@ -311,6 +311,7 @@ def test_falhas_do_curso_nomeiam_testes_que_existem() -> None:
     """Each guard that docs/course-flaws.md names is a test of the suite."""
     named = set(re.findall(r"`(tests/\w+\.py)::(\w+)`", FLAWS))
     assert named
+    assert "(service suite)" not in FLAWS
     for file, test in sorted(named):
         source = (ROOT / file).read_text(encoding="utf-8")
         assert re.search(rf"^(?:async )?def {test}\(", source, re.MULTILINE), f"{file}::{test}"

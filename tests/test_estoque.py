@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.servicos import catalogo
 from tests.cluster import FORWARD, Cluster
 from tests.conftest import OpenCluster
 
@@ -90,3 +91,26 @@ async def _interleave(cluster: Cluster, orders: list, faults: list) -> None:
         else:
             cluster.check_cancelled(pedido_id, end["motivo"])
     cluster.check_books()
+
+
+async def test_a_lista_nao_aceita_uma_busca_antiga(
+    open_fresh: OpenCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who joins a look-up that began too long ago is answered from the next one."""
+    monkeypatch.setattr(catalogo, "IDADE_SALDOS_MAX_S", 0.05)
+    async with open_fresh(stock=10) as cluster:
+        link = cluster.links["catalogo", "estoque"]
+        gate = link.hold("after", "listar_estoque", times=1)
+        first = asyncio.create_task(cluster.edge.call("listar_produtos", {}))
+        await gate.reached()
+        await cluster.create((1, 1))
+        joined = asyncio.create_task(cluster.edge.call("listar_produtos", {}))
+        await asyncio.sleep(0.2)
+        assert link.count("listar_estoque") == 1
+        gate.open()
+        old, new = (
+            next(p["quantidade_estoque"] for p in (await task).body if p["id"] == 1)
+            for task in (first, joined)
+        )
+        assert (old, new) == (10, 9)
+        assert link.count("listar_estoque") == 2

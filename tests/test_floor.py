@@ -1,6 +1,9 @@
 """The floor: fair pairs, an honest median, and what makes it invalid."""
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -10,6 +13,8 @@ from loadgen.floor_report import Pair, Run, summarise
 from loadgen.result import make_result
 from loadgen.usage import Meter
 from tests.loadgen_support import plan
+
+ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 def side(rate: float, p50: float = 10.0, **changes) -> Run:
@@ -50,6 +55,33 @@ def test_poucos_pares_disco_em_memoria_e_corrida_invalida_invalidam() -> None:
     assert floor_of([*good, bad]).invalid_reasons == [
         "pair 6, side: the generator was the bottleneck"
     ]
+
+
+@pytest.mark.parametrize("floor_side", [True, False], ids=["floor", "real"])
+def test_pedido_sem_resposta_terminal_em_qualquer_lado_invalida(floor_side: bool) -> None:
+    """An order left undone on either side makes the comparison invalid, and is counted."""
+    undone = side(100, name="undone", orders=50, not_terminal=2)
+    pair = Pair(undone, side(80), None) if floor_side else Pair(side(100), undone, None)
+    result = floor_of([*[Pair(side(100), side(80), None)] * 4, pair])
+    assert not result.valid
+    assert result.not_terminal == 2
+    assert result.invalid_reasons == ["pair 5, undone: 2 of 50 orders without a terminal answer"]
+
+
+def test_cadeia_nua_acalma_o_coletor_como_os_servicos() -> None:
+    """A bare hop serves with its collector tuned as that of a real service."""
+    code = (
+        "import asyncio, gc, io, sys\n"
+        "from common.lifecycle import calm_collector\n"
+        "from loadgen import bare\n"
+        "async def listen(hop): return 1\n"
+        "sys.stdin = io.StringIO('')\n"
+        "asyncio.run(bare._serve(bare.Hop('pedidos', '', (0.0, 0.0)), listen))\n"
+        "bare_chain = gc.get_freeze_count() > 0, gc.get_threshold()\n"
+        "calm_collector()\n"
+        "assert bare_chain == (True, gc.get_threshold()), bare_chain\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a memory disk")

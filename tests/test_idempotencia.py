@@ -9,6 +9,7 @@ import pytest
 
 from common.erros import Categoria
 from common.servicos import livro
+from common.servicos.retentativa import TENTATIVAS_MAX
 from tests.cluster import FORWARD, Cluster, basket, step
 from tests.conftest import OpenCluster
 
@@ -164,7 +165,7 @@ async def test_chave_conhecida_responde_sem_o_catalogo(open_fresh: OpenCluster) 
 async def test_o_preco_e_o_do_momento_do_pedido(open_fresh: OpenCluster) -> None:
     """A retry of an open order is charged what was claimed, whatever prices do meanwhile."""
     async with open_fresh() as cluster:
-        cluster.link("estoque").cut(times=6)
+        cluster.link("estoque").cut(times=TENTATIVAS_MAX)
         first = await cluster.create(key="a")
         assert first.body["status"] == "pendente"
         prices = cluster.apps["pedidos"].service._precos

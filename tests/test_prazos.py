@@ -10,6 +10,7 @@ import pytest
 
 from common.erros import Categoria
 from common.pipeline import LIMITE_MAX_MS
+from common.servicos import conducao
 from common.settings import RESERVA_SALTO_S
 from tests.cluster import CANCEL, CHAIN, FORWARD, Cluster, step
 from tests.conftest import OpenCluster
@@ -143,3 +144,44 @@ async def test_cancelar_com_prazo_curto_responde_cancelando(cluster: Cluster) ->
     down.open()
     assert (await creating).body["status"] == "cancelado"
     cluster.check_cancelled(pedido_id, "solicitado")
+
+
+async def test_a_conducao_nao_dura_o_prazo_de_um_dia(cluster: Cluster) -> None:
+    """However patient its client, an order is driven for a minute at most at a time."""
+    start = time.monotonic()
+    await cluster.create(
+        headers={"x-timeout-ms": str(LIMITE_MAX_MS)}, timeout_s=LIMITE_MAX_MS / 1e3
+    )
+    latest = time.monotonic() + conducao.DURACAO_MAX_S
+    assert start < cluster.link("pagamentos").calls[0].deadline <= latest
+
+
+async def test_conducao_que_desiste_responde_e_a_varredura_continua(
+    open_fresh: OpenCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drive that comes to its own bound answers its client where the order stands."""
+    monkeypatch.setattr(conducao, "DURACAO_MAX_S", 0.3)
+    async with open_fresh() as cluster:
+        gate = cluster.link("pagamentos").hold("before", FORWARD["pagamentos"])
+        start = time.monotonic()
+        creating = asyncio.create_task(cluster.create(timeout_s=20.0))
+        await gate.reached()
+        await asyncio.sleep(0.35)
+        gate.open()
+        reply = await creating
+        assert time.monotonic() - start < 10
+        assert reply.code in {202, "OK"}
+        assert reply.body["status"] == "pendente"
+        assert (await cluster.end_of(reply.body["pedido_id"]))["status"] == "enviado"
+        cluster.check_shipped(reply.body["pedido_id"])
+
+
+async def test_catalogo_lento_esgota_o_prazo_de_quem_espera(open_fresh: OpenCluster) -> None:
+    """A caller whose deadline passes while prices are fetched is told so, and has no order."""
+    async with open_fresh() as cluster:
+        gate = cluster.links["pedidos", "catalogo"].hold("before")
+        reply = await cluster.create(timeout_s=0.3)
+        gate.open()
+        assert reply.category is Categoria.PRAZO
+        assert reply.code in {504, "DEADLINE_EXCEEDED"}
+        assert cluster.orders() == 0

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 
 import pytest
 
+from common.erros import Categoria, indisponivel
+from common.servicos import livro, recuperacao
+from common.servicos.retentativa import TENTATIVAS_MAX, Orcamento
 from tests.cluster import CANCEL, CHAIN, FORWARD, Cluster, Process
 from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOPS = CHAIN[1:]
+
+
+def _policy(cluster: Cluster, **changes) -> None:
+    """Change how Pedidos recovers."""
+    recovery = cluster.apps["pedidos"]._condutor._recuperacao
+    recovery._politica = recovery._politica._replace(**changes)
+
+
+async def _left_open(cluster: Cluster, number: int) -> list[int]:
+    """Orders that nobody drives, each under its place as a key."""
+    link = cluster.link("pagamentos")
+    link.cut()
+    replies = [await cluster.create(key=str(n)) for n in range(number)]
+    assert {reply.body["status"] for reply in replies} == {"pendente"}
+    await cluster.idle()
+    link.heal()
+    link.calls.clear()
+    return [reply.body["pedido_id"] for reply in replies]
 
 
 async def _stuck(cluster: Cluster, servico: str, point: str) -> tuple[int, asyncio.Task]:
@@ -60,7 +82,7 @@ async def test_a_varredura_se_repete(open_fresh: OpenCluster) -> None:
     """The timer finds what the start could not finish."""
     async with open_fresh(sweep_interval_s=0.02) as cluster:
         link = cluster.link("pagamentos")
-        link.cut(times=15)
+        link.cut(times=2 * TENTATIVAS_MAX + 3)
         open_order = await cluster.create()
         assert open_order.body["status"] == "pendente"
         gate = link.hold("after")
@@ -87,7 +109,7 @@ async def test_pedido_velho_e_cancelado_como_expirado(open_fresh: OpenCluster) -
 async def test_pedido_novo_nao_expira(open_fresh: OpenCluster) -> None:
     """Short of the give-up age an open order goes forward."""
     async with open_fresh(give_up_age_s=60.0) as cluster:
-        cluster.link("pagamentos").cut(times=6)
+        cluster.link("pagamentos").cut(times=TENTATIVAS_MAX)
         pedido_id = (await cluster.create()).body["pedido_id"]
         assert (await cluster.end_of(pedido_id))["status"] == "enviado"
 
@@ -95,8 +117,7 @@ async def test_pedido_novo_nao_expira(open_fresh: OpenCluster) -> None:
 async def test_pedido_tentado_demais_e_cancelado(open_fresh: OpenCluster) -> None:
     """Past the number of attempts an open order is given up like an old one."""
     async with open_fresh() as cluster:
-        condutor = cluster.apps["pedidos"]._condutor
-        condutor._politica = condutor._politica._replace(tentativas_desistencia=2)
+        _policy(cluster, tentativas_desistencia=2)
         cluster.link("estoque").cut("separar_estoque")
         pedido_id = (await cluster.create()).body["pedido_id"]
         await cluster.end_of(pedido_id)
@@ -210,3 +231,132 @@ async def test_kill_9_no_meio_do_pedido(open_fresh: OpenCluster) -> None:
             assert cluster.rows("gateway", "SELECT count(*) FROM cobrancas") == [(1,)]
         finally:
             await second.kill()
+
+
+async def test_a_varredura_da_a_vez_a_todos(
+    open_fresh: OpenCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orders that cannot end for now do not keep those behind them from their turn."""
+    monkeypatch.setattr(recuperacao, "PAGINA", 2)
+    async with open_fresh() as cluster:
+        ids = await _left_open(cluster, 5)
+        _policy(cluster, recuperacoes_max=2)
+        recovery = cluster.apps["pedidos"]._condutor._recuperacao
+        recovery._orcamento = Orcamento(lambda: 0.0)
+        cluster.link("pagamentos").cut()
+        met: list[list[int]] = []
+        for _ in range(5):
+            assert await cluster.sweep() == 2
+            met.append(sorted(recovery._em_curso))
+            await cluster.idle()
+        assert met == [ids[:2], ids[2:4], sorted([ids[4], ids[0]]), ids[1:3], ids[3:]]
+
+
+async def test_as_pausas_da_varredura_sao_sorteadas(open_fresh: OpenCluster) -> None:
+    """The sweep waits a drawn part of a growing pause before it tries an order again."""
+    async with open_fresh() as cluster:
+        (pedido_id,) = await _left_open(cluster, 1)
+        cluster.link("pagamentos").cut()
+        recovery = cluster.apps["pedidos"]._condutor._recuperacao
+        recovery._orcamento = Orcamento(lambda: 0.0)
+        assert await cluster.sweep() == 1
+        await cluster.idle()
+        recovery._orcamento = Orcamento(lambda: 1e6)
+        assert await cluster.sweep() == 1
+        await cluster.idle()
+        assert [await cluster.sweep() for _ in range(3)] == [0, 0, 0]
+        assert recovery._tentadas[pedido_id][0] == 2
+
+
+async def test_repeticao_alem_do_limite_responde_o_status_atual(open_fresh: OpenCluster) -> None:
+    """Past the bound a retry is told where its order stands, and the sweep ends that order."""
+    async with open_fresh() as cluster:
+        first, second = await _left_open(cluster, 2)
+        _policy(cluster, recuperacoes_max=1)
+        gate = cluster.link("pagamentos").hold("before")
+        driven = asyncio.create_task(cluster.create(key="0"))
+        await gate.reached()
+        reply = await cluster.create(key="1")
+        assert reply.code in {202, "OK"}
+        assert (reply.body["pedido_id"], reply.body["status"]) == (second, "pendente")
+        assert await cluster.sweep() == 0
+        assert cluster.link("pagamentos").count("processar_pagamento", second) == 0
+        gate.open()
+        assert (await driven).body["status"] == "enviado"
+        assert (await cluster.end_of(second))["status"] == "enviado"
+        cluster.check_shipped(first)
+        cluster.check_shipped(second)
+
+
+async def test_repeticao_alem_do_limite_se_junta_ao_que_anda(open_fresh: OpenCluster) -> None:
+    """The bound is on drives, not on those who wait: a retry of a driven order still joins it."""
+    async with open_fresh() as cluster:
+        (pedido_id,) = await _left_open(cluster, 1)
+        _policy(cluster, recuperacoes_max=1)
+        gate = cluster.link("pagamentos").hold("before")
+        waiting = [asyncio.create_task(cluster.create(key="0")) for _ in range(3)]
+        await gate.reached()
+        gate.open()
+        assert {(await task).body["status"] for task in waiting} == {"enviado"}
+        assert cluster.link("pagamentos").count("processar_pagamento", pedido_id) == 1
+
+
+async def test_pagamento_mais_lento_que_o_prazo_da_conducao_termina(
+    open_fresh: OpenCluster,
+) -> None:
+    """A recovering drive has time for the slowest payment, whatever its deadline is set to."""
+    async with open_fresh(
+        payment_latency_min_s=0.5, payment_latency_max_s=0.5, drive_deadline_s=0.2
+    ) as cluster:
+        pedido_id = (await cluster.create(timeout_s=0.2)).body["pedido_id"]
+        assert (await cluster.end_of(pedido_id))["status"] == "enviado"
+        cluster.check_shipped(pedido_id)
+
+
+async def test_o_que_terminou_antes_da_varredura_e_esquecido(open_fresh: OpenCluster) -> None:
+    """An order that ended between the page and its turn leaves nothing behind in the sweep."""
+    async with open_fresh() as cluster:
+        (pedido_id,) = await _left_open(cluster, 1)
+        condutor = cluster.apps["pedidos"]._condutor
+        recovery = condutor._recuperacao
+        (stale,) = await condutor._banco.leitura(None, livro.abertos, 0, 10)
+        recovery._tentadas[pedido_id] = (1, 0.0)
+        assert (await cluster.cancel(pedido_id)).body["status"] == "cancelado"
+        recovery._tentadas[pedido_id] = (1, 0.0)
+        _policy(cluster, idade_desistencia_s=-1.0)
+        assert not await recovery._recuperar(stale)
+        assert recovery._tentadas == {}
+
+
+@pytest.mark.parametrize("failure", [indisponivel("sem disco"), asyncio.CancelledError()])
+async def test_registro_interrompido_solta_quem_se_juntou(
+    open_fresh: OpenCluster, failure: BaseException
+) -> None:
+    """A claim that is cut off after its commit releases whoever joined; the sweep ends the order."""
+    async with open_fresh() as cluster:
+        pedidos = cluster.apps["pedidos"].service
+        condutor = pedidos._condutor
+        real, committed, cut = condutor._banco, asyncio.Event(), asyncio.Event()
+
+        class Cut:
+            leitura = staticmethod(real.leitura)
+
+            async def unidade(self, *args):
+                await real.unidade(*args)
+                committed.set()
+                await cut.wait()
+                raise failure
+
+        condutor._banco = Cut()
+        creating = asyncio.create_task(cluster.create(key="a"))
+        await committed.wait()
+        condutor._banco = real
+        line = await real.leitura(None, livro.por_chave, "a")
+        joined = condutor.retomar(line)
+        assert not joined.fim.pronta()
+        assert await cluster.sweep() == 0
+        cut.set()
+        assert await joined.fim.esperar(inf) is None
+        assert (await creating).category is Categoria.INDISPONIVEL
+        assert (await cluster.end_of(line.pedido_id))["status"] == "enviado"
+        cluster.check_shipped(line.pedido_id)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -13,6 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from importlib import metadata
 from pathlib import Path
 
 import psutil
@@ -32,6 +35,7 @@ from common.runfile import (
     write_run,
 )
 from common.supervisor import STARTS_MAX, STOP_MAX_S, Supervisor
+from run_all import ARMS, _load_and_audit
 
 RAIZ = Path(__file__).parent.parent
 PRAZO_S = 15.0
@@ -213,6 +217,19 @@ async def test_trabalho_termina_a_execucao_com_seu_codigo(tmp_path: Path) -> Non
         assert await palco.fim() == 5
 
 
+async def test_erro_do_sistema_no_trabalho_e_uma_linha(tmp_path: Path) -> None:
+    """An OSError in the work is one line, and the run has failed and stopped in order."""
+
+    async def trabalho() -> int:
+        return await run_errand([str(tmp_path / "nao_existe")])
+
+    async with encenar(tmp_path, trabalho=trabalho) as palco:
+        assert await palco.fim() == 1
+    linhas = [linha for linha in palco.queixas.linhas if linha.startswith("run_all.py: ")]
+    assert len(linhas) == 1
+    assert "nao_existe" in linhas[0]
+
+
 async def test_interromper_o_trabalho_para_tudo(tmp_path: Path) -> None:
     """A signal during the work ends the work's processes and the services; the run has failed."""
     pronto = tmp_path / "pronto"
@@ -368,6 +385,65 @@ def test_pacote_que_falta_tem_nome_e_remedio() -> None:
         check_packages(("sqlite3", "nao_existe"))
 
 
+# Imports a module where no installed package can be found but those named.
+IMPORTAR_SO_COM = """
+import importlib, sys
+from importlib import metadata
+
+modulo, *permitidos = sys.argv[1:]
+proibidos = {
+    nome
+    for nome, pacotes in metadata.packages_distributions().items()
+    if not {pacote.replace("_", "-").lower() for pacote in pacotes} & set(permitidos)
+}
+
+class Ausentes:
+    @staticmethod
+    def find_spec(nome, *_resto):
+        if nome.partition(".")[0] in proibidos:
+            raise ModuleNotFoundError(nome, name=nome)
+
+sys.meta_path.insert(0, Ausentes)
+importlib.import_module(modulo)
+"""
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_cada_braco_nomeia_os_pacotes_que_importa(arm: str) -> None:
+    """An arm's server imports where only the packages that it names, and theirs, are installed."""
+    donos = metadata.packages_distributions()
+    nomeados = {nome_de(dono) for nome in ARMS[arm].needs for dono in donos[nome.split(".")[0]]}
+    resultado = subprocess.run(
+        [
+            *(sys.executable, "-c", IMPORTAR_SO_COM, f"{ARMS[arm].package}.server"),
+            *com_dependencias(nomeados),
+        ],
+        cwd=RAIZ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert resultado.returncode == 0, resultado.stderr
+
+
+def com_dependencias(pacotes: set[str]) -> set[str]:
+    """Packages with all that they ask for, extras left out."""
+    vistos: set[str] = set()
+    while pacotes - vistos:
+        nome = (pacotes - vistos).pop()
+        vistos.add(nome)
+        with suppress(metadata.PackageNotFoundError):
+            pedidos = [p for p in metadata.requires(nome) or () if "extra ==" not in p]
+            pacotes = pacotes | {nome_de(re.match(r"[\w.-]+", p)[0]) for p in pedidos}
+    return vistos
+
+
+def nome_de(pacote: str) -> str:
+    """A package's name in the one form in which names are compared."""
+    return re.sub(r"[-_.]+", "-", pacote).lower()
+
+
 def test_loja_que_falta_e_feita_uma_vez(tmp_path: Path) -> None:
     """A missing shop is made and said; one at hand is left alone."""
     falas = []
@@ -482,6 +558,26 @@ def test_sem_pacote_nenhum_e_uma_linha() -> None:
 def test_auditoria_sem_dados_e_uma_linha(tmp_path: Path) -> None:
     """Auditing a directory without data is refused in one line."""
     recusa("--audit", "--data-dir", tmp_path / "nada")
+
+
+async def test_carga_que_falha_nao_deixa_o_resultado_de_outra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier load left is gone before the next begins, whatever becomes of this one."""
+    for nome in ("history.jsonl", "load.json"):
+        (tmp_path / nome).write_text("{}")
+    comandos: list[list[str]] = []
+
+    async def falhar(comando: list[str]) -> int:
+        comandos.append(comando)
+        assert not (tmp_path / "load.json").exists()
+        assert not (tmp_path / "history.jsonl").exists()
+        return 1
+
+    monkeypatch.setattr("run_all.run_errand", falhar)
+    args = argparse.Namespace(data_dir=tmp_path, load=1, stock=1, seed=1)
+    assert await _load_and_audit(args, complete=True)() == 1
+    assert len(comandos) == 2
 
 
 # --- Both arms, whole ----------------------------------------------------------------------------

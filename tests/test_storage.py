@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from common import storage as module
 from common.erros import Categoria, ErroServico
+from common.load import Load
 from common.servicos.contexto import Contexto
 from common.storage import LOTE_MAX, Storage, connect
 
@@ -283,3 +284,76 @@ async def test_connect_so_leitura_recusa_escrever(path: Path) -> None:
     connect(path).close()
     with closing(connect(path, read_only=True)) as con, pytest.raises(sqlite3.OperationalError):
         _put(con, 1)
+
+
+class _Busy(Load):
+    """A process with a hundred calls under way, on a machine as busy as the test says."""
+
+    def __init__(self, pressure: float) -> None:
+        super().__init__()
+        self.in_flight.total = 100
+        self._level = pressure
+
+    def pressure(self) -> float:
+        return self._level
+
+
+def _batches(banco: Storage, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    sizes: list[int] = []
+    run = banco._writer._run
+
+    def counted(con: sqlite3.Connection, batch: list[Any]) -> Any:
+        sizes.append(len(batch))
+        return run(con, batch)
+
+    monkeypatch.setattr(banco._writer, "_run", counted)
+    return sizes
+
+
+async def test_numa_maquina_folgada_ninguem_espera_companhia(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without pressure a batch begins at once, however many calls are under way."""
+    monkeypatch.setattr(module, "ESPERA_LOTE_S", 60.0)
+    banco = await Storage.open(path, load=_Busy(0.0))
+    assert await asyncio.wait_for(banco.unidade(None, _put, 1), 10) == 1
+    await banco.close()
+
+
+async def test_sob_pressao_o_lote_comeca_quando_ha_companhia_bastante(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under pressure units wait for half of the calls under way, and then no longer."""
+    monkeypatch.setattr(module, "ESPERA_LOTE_S", 60.0)
+    banco = await Storage.open(path, load=_Busy(1.0))
+    sizes = _batches(banco, monkeypatch)
+    enough = 100 // module.CHAMADAS_POR_UNIDADE
+    first = [asyncio.ensure_future(banco.unidade(None, _put, n)) for n in range(enough - 1)]
+    await asyncio.wait(first, timeout=0.05)
+    assert sizes == []
+    last = banco.unidade(None, _put, enough)
+    await asyncio.wait_for(asyncio.gather(*first, last), 10)
+    assert sizes == [enough]
+    await banco.close()
+
+
+async def test_sob_pressao_ninguem_espera_para_sempre(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Company that does not come is waited for as long as the limit says, in proportion."""
+    monkeypatch.setattr(module, "ESPERA_LOTE_S", 0.1)
+    banco = await Storage.open(path, load=_Busy(0.5))
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    await asyncio.wait_for(banco.unidade(None, _put, 1), 10)
+    assert loop.time() - start >= 0.05
+    await banco.close()
+
+
+async def test_fechado_nao_aceita_mais_nada(path: Path) -> None:
+    """A closed storage answers unavailable, at once."""
+    banco = await Storage.open(path)
+    await banco.close()
+    with pytest.raises(ErroServico) as caught:
+        await banco.unidade(None, _put, 1)
+    assert caught.value.categoria is Categoria.INDISPONIVEL

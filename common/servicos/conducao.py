@@ -1,7 +1,8 @@
-"""Driving an order to its end: claim, call down the chain, retry what is unknown, recover.
+"""Driving an order to its end: claim, call down the chain, retry what is unknown.
 
 The drive of an order is a task that Pedidos owns. It outlives the request that started it, there is
-never more than one for an order, and whoever asks about the order meanwhile joins it.
+never more than one for an order, and whoever asks about the order meanwhile joins it. What a drive
+leaves open is taken up again by `recuperacao.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from common import contratos as c
 from common.erros import ErroServico, indisponivel
@@ -25,12 +26,14 @@ from common.servicos.portas import (
     Tarefa,
     Vaga,
 )
-from common.servicos.retentativa import Orcamento, espera
+from common.servicos.recuperacao import Politica, Recuperacao
+from common.servicos.retentativa import Orcamento
 
 _LOG = logging.getLogger(__name__)
 
-# Orders read from the book at a time by the sweep.
-PAGINA: Final = 1_000
+# Seconds. The longest that the drive begun by a request may last, however patient its client: a
+# place among the orders in flight must come free, and the sweep goes on with what is left open.
+DURACAO_MAX_S: Final = 60.0
 
 
 class Direcao(Enum):
@@ -38,20 +41,6 @@ class Direcao(Enum):
 
     AVANCAR = "avancar"
     CANCELAR = "cancelar"
-
-
-class Politica(NamedTuple):
-    """How Pedidos recovers, by configuration.
-
-    Seconds between sweeps; seconds that a recovering or cancelling call may take; seconds of age
-    and number of attempts past which an order is given up; how many are recovered at once.
-    """
-
-    intervalo_varredura_s: float = 1.0
-    prazo_conducao_s: float = 10.0
-    idade_desistencia_s: float = 120.0
-    tentativas_desistencia: int = 100
-    recuperacoes_max: int = 256
 
 
 class Conducao:
@@ -100,36 +89,62 @@ class Condutor:
         self._orcamento = orcamento
         self._politica = politica
         self._vivas: dict[int, Conducao] = {}
-        # Of orders that the sweep has met: attempts so far, and the instant of the next one.
-        self._recuperacoes: dict[int, tuple[int, float]] = {}
-        self._em_recuperacao: set[int] = set()
+        # Drives whose claim is on its way: the storage's thread sets their pedido_id, and nothing
+        # else of ours, so the registers change on the service's side alone.
+        self._reivindicando: set[Conducao] = set()
+        self._recuperacao = Recuperacao(
+            banco=banco,
+            relogio=relogio,
+            orcamento=orcamento,
+            politica=politica,
+            viva=self._viva,
+            retomar=self.retomar,
+        )
+        self.recuperar_sempre = self._recuperacao.recuperar_sempre
+        self.varrer = self._recuperacao.varrer
 
     # --- starting a drive ---------------------------------------------------------------------
 
     def reivindicar(self, novo: NovoPedido, vaga: Vaga, ctx: Contexto) -> Conducao:
         """Claim a new order and drive it, in a task that outlives the request of `ctx`."""
-        conducao = Conducao(self._execucao, Direcao.AVANCAR, Contexto(ctx.prazo))
+        prazo = min(ctx.prazo, self._relogio.agora() + DURACAO_MAX_S)
+        conducao = Conducao(self._execucao, Direcao.AVANCAR, Contexto(prazo))
         conducao.vaga = vaga
         conducao.tarefa = self._execucao.iniciar(self._reivindicar(conducao, novo))
         return conducao
 
-    def retomar(self, linha: LinhaPedido) -> Conducao:
-        """Join the drive of an order that has not ended, or start one."""
-        viva = self._vivas.get(linha.pedido_id)
+    def retomar(self, linha: LinhaPedido) -> Conducao | None:
+        """Join the drive of an order that has not ended, or start one.
+
+        None when too many are being recovered already: the sweep will come to this one.
+        """
+        viva = self._viva(linha.pedido_id)
         if viva is not None:
             return viva
+        if not self._recuperacao.cabe():
+            return None
+        self._recuperacao.comecou(linha.pedido_id)
         direcao = Direcao.CANCELAR if linha.status == "cancelando" else Direcao.AVANCAR
         return self._iniciar(linha, direcao)
 
     def cancelar(self, linha: LinhaPedido) -> Conducao:
         """Turn the drive of an order that is cancelando towards its end."""
-        viva = self._vivas.get(linha.pedido_id)
+        viva = self._viva(linha.pedido_id)
         if viva is None:
             return self._iniciar(linha, Direcao.CANCELAR)
         if viva.direcao is Direcao.AVANCAR and viva.tarefa is not None:
             # Its call may be anywhere in the chain; Logistica arbitrates between it and ours.
             viva.tarefa.cancelar()
             return self._iniciar(linha, Direcao.CANCELAR, herdar=viva)
+        return viva
+
+    def _viva(self, pedido_id: int) -> Conducao | None:
+        """The drive of an order, also one whose claim is committed but not yet told of."""
+        viva = self._vivas.get(pedido_id)
+        if viva is None:
+            for nova in self._reivindicando:
+                if nova.pedido_id == pedido_id:
+                    return nova
         return viva
 
     def _iniciar(
@@ -148,17 +163,25 @@ class Condutor:
     # --- the drive ----------------------------------------------------------------------------
 
     async def _reivindicar(self, conducao: Conducao, novo: NovoPedido) -> None:
+        self._reivindicando.add(conducao)
         try:
             linha, nova = await self._banco.unidade(conducao.ctx, self._registrar, conducao, novo)
+            if nova:
+                self._vivas[linha.pedido_id] = conducao
         except BaseException as erro:
-            if self._vivas.get(conducao.pedido_id) is conducao:
-                del self._vivas[conducao.pedido_id]
             conducao.soltar_vaga()
+            # The claim may have been committed and joined before its task was stopped: whoever
+            # waits looks the order up, unless a cancelling drive took over those who wait.
+            herdeira = self._vivas.get(conducao.pedido_id)
+            if herdeira is None or herdeira.fim is not conducao.fim:
+                conducao.fim.resolver(None)
             conhecido = isinstance(erro, ErroServico)
             conducao.reivindicada.falhar(erro if conhecido else _interrompida())
             if not conhecido:
                 raise
             return
+        finally:
+            self._reivindicando.discard(conducao)
         conducao.minha = nova
         conducao.reivindicada.resolver(linha)
         if nova:
@@ -170,17 +193,15 @@ class Condutor:
     def _registrar(
         self, con: sqlite3.Connection, conducao: Conducao, novo: NovoPedido
     ) -> livro.Reivindicacao:
+        # A unit may run twice: the first run's id was rolled back and may be another's now.
+        conducao.pedido_id = 0
         reivindicacao = livro.reivindicar(
             con, novo, self._relogio.data_hora(), self._relogio.epoca()
         )
         if reivindicacao.nova:
             # Before the commit makes the row visible, so that the sweep can never take it for
             # abandoned: never two drives for one order.
-            # A unit may run twice: the first run's id was rolled back and may be another's now.
-            if self._vivas.get(conducao.pedido_id) is conducao:
-                del self._vivas[conducao.pedido_id]
             conducao.pedido_id = reivindicacao.linha.pedido_id
-            self._vivas[conducao.pedido_id] = conducao
         return reivindicacao
 
     async def _conduzir(
@@ -200,9 +221,7 @@ class Condutor:
             # Not so when a cancelling drive took over, and with it those who wait.
             if self._vivas.get(linha.pedido_id) is conducao:
                 del self._vivas[linha.pedido_id]
-                self._em_recuperacao.discard(linha.pedido_id)
-                if final is not None:
-                    self._recuperacoes.pop(linha.pedido_id, None)
+                self._recuperacao.terminou(linha.pedido_id, final=final is not None)
                 conducao.fim.resolver(final)
 
     async def _perseguir(
@@ -255,52 +274,6 @@ class Condutor:
                 linha.pedido_id, linha.cliente_id, linha.valor_total_centavos, linha.metodo, itens
             ),
         )
-
-    # --- recovery -----------------------------------------------------------------------------
-
-    async def recuperar_sempre(self) -> None:
-        """Sweep at start and on a timer, for the life of the service."""
-        while True:
-            try:
-                await self.varrer()
-            except ErroServico:
-                _LOG.warning("varredura interrompida, repete em seguida", exc_info=True)
-            await self._relogio.dormir(self._politica.intervalo_varredura_s)
-
-    async def varrer(self) -> int:
-        """Start a drive for every order that is open and has none; returns how many it started."""
-        iniciadas, apos_id = 0, 0
-        while pagina := await self._banco.leitura(None, livro.abertos, apos_id, PAGINA):
-            apos_id = pagina[-1].pedido_id
-            for linha in pagina:
-                if len(self._em_recuperacao) >= self._politica.recuperacoes_max:
-                    return iniciadas
-                if linha.pedido_id not in self._vivas and await self._recuperar(linha):
-                    iniciadas += 1
-        return iniciadas
-
-    async def _recuperar(self, linha: LinhaPedido) -> bool:
-        pedido_id, agora = linha.pedido_id, self._relogio.agora()
-        tentativas, proxima = self._recuperacoes.get(pedido_id, (0, agora))
-        if proxima > agora:
-            return False
-        self._recuperacoes[pedido_id] = (
-            tentativas + 1,
-            agora + espera(tentativas + 1, 1.0),
-        )
-        idade_s = self._relogio.epoca() - linha.criado_epoca
-        velho = idade_s > self._politica.idade_desistencia_s
-        if linha.status == "pendente" and (
-            velho or tentativas >= self._politica.tentativas_desistencia
-        ):
-            linha = await self._banco.unidade(
-                None, livro.desistir, pedido_id, "expirado", self._relogio.data_hora()
-            )
-        if pedido_id in self._vivas or linha.terminal:
-            return False
-        self._em_recuperacao.add(pedido_id)
-        self.retomar(linha)
-        return True
 
 
 def _interrompida() -> ErroServico:

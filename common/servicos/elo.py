@@ -4,7 +4,7 @@ Forward: commit the own effect, then call the next hop. Done: add the own data t
 Refused: undo the own effect durably, then say refused. Anything else is unknown and compensates
 nothing, so it simply propagates as an error.
 
-Cancelling: write nothing on the way down. At the pivot (Logistica) the tombstone or the shipment
+Cancelling: write nothing on the way down, and do not go down at all for an imported order. At the pivot (Logistica) the tombstone or the shipment
 decides. On the way back from a tombstone each link, in one unit, undoes its row or, having none,
 writes its own tombstone, which a late forward step will meet.
 
@@ -73,6 +73,11 @@ class Passo(NamedTuple):
     partes: dict[str, Any]
 
 
+def _recusar_importado(pedido_id: int, estado: str) -> None:
+    if estado == IMPORTADO:
+        raise precondicao(f"o pedido {pedido_id} é do histórico importado")
+
+
 Req = TypeVar(
     "Req",
     c.ProcessarPagamentoRequest,
@@ -132,9 +137,14 @@ class Passos(ABC, Generic[Req]):
             con.execute(_INSERIR, (pedido_id, estado, motivo, None))
             con.execute(_LOG, (pedido_id, AUSENTE, estado, motivo, self._relogio.data_hora()))
             return Passo(estado, motivo, {})
-        if linha[0] == IMPORTADO:
-            raise precondicao(f"o pedido {pedido_id} é do histórico importado")
+        _recusar_importado(pedido_id, linha[0])
         return Passo(linha[0], linha[1], self._ler_partes(con, pedido_id))
+
+    def _conferir_cancelavel(self, con: sqlite3.Connection, pedido_id: int) -> None:
+        """Raises ErroServico (precondition) for an imported order; one unknown here passes."""
+        linha = con.execute(_LER, (pedido_id,)).fetchone()
+        if linha is not None:
+            _recusar_importado(pedido_id, linha[0])
 
     def _consultar_passo(self, con: sqlite3.Connection, pedido_id: int) -> tuple[str, Any]:
         """State and reason. Raises ErroServico (not found) for an order never seen here."""
@@ -178,7 +188,12 @@ class Elo(Passos[Req]):
         return await self._retroceder(ctx, req.pedido_id, andamento)
 
     async def cancelar(self, ctx: Contexto, req: c.CancelarPassoRequest) -> c.AndamentoResponse:
-        """The cancelling step: down first, undo on the way back from a tombstone."""
+        """The cancelling step: down first, undo on the way back from a tombstone.
+
+        Raises ErroServico (precondition) for an imported order, with nothing done.
+        """
+        # Before anything below or outside is touched. No order becomes imported later on.
+        await self._banco.leitura(ctx, self._conferir_cancelavel, req.pedido_id)
         andamento = await self._seguir_cancelando(ctx, req)
         if andamento.status == "enviado":
             partes = await self._banco.leitura(ctx, self._ler_partes, req.pedido_id)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Generic, TypeVar
 
-from common.erros import ErroServico, indisponivel
+from common.erros import ErroServico, indisponivel, prazo_esgotado
 from common.servicos.contexto import Contexto
 from common.servicos.portas import Execucao, Promessa, Relogio
 
@@ -45,16 +45,22 @@ class Memoria(Generic[T]):
         return self._valor
 
     async def obter(self, ctx: Contexto, idade_max_s: float) -> T:
-        """A value at most `idade_max_s` old.
+        """A value at most `idade_max_s` old, or else from a fetch begun after this call.
 
-        Raises ErroServico when it cannot be fetched before the deadline of `ctx`.
+        Raises ErroServico: unavailable when the fetch fails, whatever of, and deadline when that of
+        `ctx` comes first.
         """
-        if self._valor is not None and self.idade() <= idade_max_s:
-            return self._valor
-        valor = await self.renovar().esperar(ctx.prazo)
-        if valor is None:
-            raise indisponivel("a consulta a outro serviço não respondeu a tempo")
-        return valor
+        chegada = self._relogio.agora()
+        # Twice at most: a fetch that was under way may have begun too long ago, the next has not.
+        while self._valor is None or (self.idade() > idade_max_s and self._instante < chegada):
+            try:
+                valor = await self.renovar().esperar(ctx.prazo)
+            except ErroServico as erro:
+                # What another service said of our question says nothing of our caller's.
+                raise indisponivel("a consulta a outro serviço falhou") from erro
+            if valor is None:
+                raise prazo_esgotado("a consulta a outro serviço não respondeu a tempo")
+        return self._valor
 
     def renovar(self) -> Promessa[T]:
         """Start a fetch, or join the one under way."""

@@ -1,7 +1,7 @@
 """Pedidos: the edge of the chain. Claims an order once, drives it to its end, and answers.
 
-This room holds the operations; `conducao.py` drives an order, `livro.py` is the order book (states,
-schema and SQL).
+This room holds the operations; `conducao.py` drives an order, `recuperacao.py` finds those left
+open, `livro.py` is the order book (states, schema and SQL).
 """
 
 from __future__ import annotations
@@ -168,11 +168,13 @@ class Pedidos:
         return await self._aguardar(ctx, self._condutor.retomar(linha), linha)
 
     async def _aguardar(
-        self, ctx: Contexto, conducao: Conducao, linha: LinhaPedido
+        self, ctx: Contexto, conducao: Conducao | None, linha: LinhaPedido
     ) -> c.PedidoResponse:
         """The terminal answer when it comes in time, else the order as it stands."""
-        final = await conducao.fim.esperar(ctx.prazo)
-        ctx.absorver(conducao.ctx)
+        final = None
+        if conducao is not None:
+            final = await conducao.fim.esperar(ctx.prazo)
+            ctx.absorver(conducao.ctx)
         if final is None:
             final = await self._banco.leitura(ctx, livro.por_id, linha.pedido_id)
         return final.resposta()

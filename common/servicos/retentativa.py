@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-# Calls of one request, the first included. Enough to ride over a restart, few enough not to hammer.
-TENTATIVAS_MAX: Final = 6
+# Calls of one drive, the first included. Its eleven pauses last 3.8 s on average and 7.6 s at most:
+# enough to ride over the restart of a service, few enough not to hammer one that is down.
+TENTATIVAS_MAX: Final = 12
 # Seconds. The first pause is at most this, then doubles up to the cap.
 ESPERA_BASE_S: Final = 0.05
 ESPERA_TETO_S: Final = 1.0
@@ -40,8 +41,12 @@ class Orcamento:
         """Seconds to wait before trying again after `tentativa`, or None to leave it for later."""
         if tentativa >= TENTATIVAS_MAX or self._saldo < 1:
             return None
-        pausa = espera(tentativa, self._sortear())
+        pausa = self.pausa(tentativa)
         if pausa >= restante_s:
             return None
         self._saldo -= 1
         return pausa
+
+    def pausa(self, tentativa: int) -> float:
+        """Seconds to wait after `tentativa`, drawn; takes nothing out of the budget."""
+        return espera(tentativa, self._sortear())

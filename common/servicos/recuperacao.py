@@ -1,0 +1,138 @@
+"""Recovering: every order that is open and that nobody drives gets a drive, a bounded number at once.
+
+The sweep goes round the book and keeps its place, so that orders which cannot end for now do not
+keep those behind them from their turn.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from math import inf
+from typing import Final, NamedTuple
+
+from common.erros import ErroServico
+from common.servicos import livro
+from common.servicos.livro import LinhaPedido
+from common.servicos.portas import Banco, Relogio
+from common.servicos.retentativa import Orcamento
+
+_LOG = logging.getLogger(__name__)
+
+# Orders read from the book at a time by the sweep.
+PAGINA: Final = 1_000
+
+
+class Politica(NamedTuple):
+    """How Pedidos recovers, by configuration.
+
+    Seconds between sweeps; seconds that a recovering or cancelling call may take; seconds of age
+    and number of attempts past which an order is given up; how many are recovered at once, by the
+    sweep and for retries together.
+    """
+
+    intervalo_varredura_s: float = 1.0
+    prazo_conducao_s: float = 10.0
+    idade_desistencia_s: float = 120.0
+    tentativas_desistencia: int = 100
+    recuperacoes_max: int = 256
+
+
+class Recuperacao:
+    """Decides which open orders are driven again, and when.
+
+    `viva` says whether an order is driven now; `retomar` starts a drive, or returns None when there
+    is no place for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        banco: Banco,
+        relogio: Relogio,
+        orcamento: Orcamento,
+        politica: Politica,
+        viva: Callable[[int], object | None],
+        retomar: Callable[[LinhaPedido], object | None],
+    ) -> None:
+        self._banco = banco
+        self._relogio = relogio
+        self._orcamento = orcamento
+        self._politica = politica
+        self._viva = viva
+        self._retomar = retomar
+        # Of orders that the sweep has met: attempts so far, and the instant of the next one.
+        self._tentadas: dict[int, tuple[int, float]] = {}
+        self._em_curso: set[int] = set()
+        # The last order that a sweep came to.
+        self._lugar = 0
+
+    # --- the bound ----------------------------------------------------------------------------
+
+    def cabe(self) -> bool:
+        """True when one more order may be recovered now."""
+        return len(self._em_curso) < self._politica.recuperacoes_max
+
+    def comecou(self, pedido_id: int) -> None:
+        """Count an order among those being recovered."""
+        self._em_curso.add(pedido_id)
+
+    def terminou(self, pedido_id: int, *, final: bool) -> None:
+        """The drive of an order is over; `final` when the order is, too."""
+        self._em_curso.discard(pedido_id)
+        if final:
+            self._tentadas.pop(pedido_id, None)
+
+    # --- the sweep ----------------------------------------------------------------------------
+
+    async def recuperar_sempre(self) -> None:
+        """Sweep at start and on a timer, for the life of the service."""
+        while True:
+            try:
+                await self.varrer()
+            except ErroServico:
+                _LOG.warning("varredura interrompida, repete em seguida", exc_info=True)
+            await self._relogio.dormir(self._politica.intervalo_varredura_s)
+
+    async def varrer(self) -> int:
+        """Start a drive for every order that is open and has none; returns how many it started.
+
+        Goes once round the book from where the sweep before it stopped, as far as there is room.
+        """
+        iniciadas, inicio = 0, self._lugar
+        for apos_id, ate_id in ((inicio, inf), (0, inicio)):
+            ultimo = apos_id
+            while pagina := await self._banco.leitura(None, livro.abertos, ultimo, PAGINA):
+                for linha in pagina:
+                    ultimo = linha.pedido_id
+                    if ultimo > ate_id or not self.cabe():
+                        return iniciadas
+                    self._lugar = ultimo
+                    iniciadas += await self._recuperar(linha)
+        return iniciadas
+
+    async def _recuperar(self, linha: LinhaPedido) -> bool:
+        pedido_id, agora = linha.pedido_id, self._relogio.agora()
+        tentativas, proxima = self._tentadas.get(pedido_id, (0, agora))
+        if proxima > agora or self._viva(pedido_id) is not None:
+            return False
+        if linha.status == "pendente" and self._basta(linha, tentativas):
+            linha = await self._banco.unidade(
+                None, livro.desistir, pedido_id, "expirado", self._relogio.data_hora()
+            )
+        if linha.terminal:
+            # It ended since the page was read.
+            self._tentadas.pop(pedido_id, None)
+            return False
+        if self._viva(pedido_id) is not None or self._retomar(linha) is None:
+            return False
+        tentativas += 1
+        self._tentadas[pedido_id] = (tentativas, agora + self._orcamento.pausa(tentativas))
+        return True
+
+    def _basta(self, linha: LinhaPedido, tentativas: int) -> bool:
+        idade_s = self._relogio.epoca() - linha.criado_epoca
+        return (
+            idade_s > self._politica.idade_desistencia_s
+            or tentativas >= self._politica.tentativas_desistencia
+        )
