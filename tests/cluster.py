@@ -213,7 +213,7 @@ class Cluster:
 
     async def quiet(self) -> None:
         """Wait until no service works on any call, also on those that nobody waits for."""
-        while any(app.in_flight.total for app in self.apps.values()):
+        while any(app.load.in_flight.total for app in self.apps.values()):
             await asyncio.sleep(0.002)
 
     async def end_of(self, pedido_id: int) -> Any:

@@ -14,6 +14,7 @@ from common import pipeline
 from common.admission import Slots
 from common.erros import Categoria, ErroServico
 from common.servicos.contexto import Contexto
+from common.servicos.retentativa import TENTATIVAS_MAX
 from tests.cluster import CANCEL, FORWARD, Cluster, step
 from tests.conftest import OpenCluster
 
@@ -99,7 +100,7 @@ async def test_consultar_e_cancelar_passam_com_a_casa_cheia(open_fresh: OpenClus
 async def test_a_recuperacao_passa_com_a_casa_cheia(open_fresh: OpenCluster) -> None:
     """Recovering an open order needs no place at the edge."""
     async with open_fresh(in_flight_max=1) as cluster:
-        cluster.link("pagamentos").cut(times=6)
+        cluster.link("pagamentos").cut(times=TENTATIVAS_MAX)
         pedido_id = (await cluster.create()).body["pedido_id"]
         gate = cluster.gateway.hold("before", times=1)
         running = asyncio.create_task(cluster.create())
@@ -115,7 +116,7 @@ async def test_a_recuperacao_passa_com_a_casa_cheia(open_fresh: OpenCluster) -> 
 async def test_o_lugar_volta_quando_o_pedido_fica_desconhecido(open_fresh: OpenCluster) -> None:
     """Every end of a drive gives its place back, also an unknown one or a caller's error."""
     async with open_fresh(in_flight_max=1) as cluster:
-        cluster.link("pagamentos").cut(times=6)
+        cluster.link("pagamentos").cut(times=TENTATIVAS_MAX)
         assert (await cluster.create()).body["status"] == "pendente"
         unknown = await cluster.edge.call(
             "criar_pedido",

@@ -136,7 +136,7 @@ async def test_erro_do_catalogo_e_indisponibilidade(
         assert (await cluster.create()).body["status"] == "enviado"
 
 
-def test_as_pausas_de_uma_conducao_cobrem_um_reinicio() -> None:
+async def test_as_pausas_de_uma_conducao_cobrem_um_reinicio() -> None:
     """The pauses of one drive last several seconds on average, and never more than the cap each."""
     pauses = [espera(n, 0.5) for n in range(1, TENTATIVAS_MAX)]
     assert 3.0 < sum(pauses) < 5.0

@@ -243,12 +243,16 @@ async def test_a_varredura_da_a_vez_a_todos(
         _policy(cluster, recuperacoes_max=2)
         recovery = cluster.apps["pedidos"]._condutor._recuperacao
         recovery._orcamento = Orcamento(lambda: 0.0)
-        cluster.link("pagamentos").cut()
+        link = cluster.link("pagamentos")
         met: list[list[int]] = []
         for _ in range(5):
+            gate = link.hold("before")
+            link.cut()
             assert await cluster.sweep() == 2
             met.append(sorted(recovery._em_curso))
+            gate.open()
             await cluster.idle()
+            link.heal()
         assert met == [ids[:2], ids[2:4], sorted([ids[4], ids[0]]), ids[1:3], ids[3:]]
 
 
