@@ -36,9 +36,9 @@ _LOG = logging.getLogger(__name__)
 LOTE_MAX: Final = 256
 # Seconds. The longest that a unit waits for company before its batch begins, when the processors
 # are the bottleneck: then one flush and two thread switches for many are worth the wait.
-ESPERA_LOTE_S: Final = 0.03
+ESPERA_LOTE_S: Final = 0.02
 # A batch begins at once when it holds one in this many of the calls under way.
-CHAMADAS_POR_UNIDADE: Final = 2
+CHAMADAS_POR_UNIDADE: Final = 4
 # Pages of the write-ahead log between checkpoints. Hot pages come again and again: the longer the
 # log, the fewer of their copies are written back. 16 MB, read through in a blink at start.
 PAGINAS_POR_CHECKPOINT: Final = 4_000

@@ -72,7 +72,7 @@ class GrpcClient:
             start = time.monotonic()
             rpc = send(serialize(req), metadata=metadata)
             # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
-            # the core of each side and costs several times as much.
+            # the core of each side, which was seen to cost more.
             alarm = None
             if remaining is not None:
                 alarm = asyncio.get_running_loop().call_later(remaining, rpc.cancel)

@@ -323,7 +323,7 @@ async def test_numa_maquina_folgada_ninguem_espera_companhia(
 async def test_sob_pressao_o_lote_comeca_quando_ha_companhia_bastante(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under pressure units wait for half of the calls under way, and then no longer."""
+    """Under pressure units wait for their share of the calls under way, and then no longer."""
     monkeypatch.setattr(module, "ESPERA_LOTE_S", 60.0)
     banco = await Storage.open(path, load=_Busy(1.0))
     sizes = _batches(banco, monkeypatch)
