@@ -5,6 +5,9 @@ MODE ?= grpc
 LOAD ?= 1000
 # Units of each product: far above what LOAD orders can ask for.
 STOCK ?= 1000000
+# 0 lets the system choose: nobody else needs to find a run that ends by itself, and the default ports
+# of gRPC lie where the system takes those of outgoing connections.
+BASE_PORT ?= 0
 # A directory of its own: what run_all.py keeps in dados by itself is not begun anew.
 DATA ?= dados/make-run
 
@@ -27,7 +30,7 @@ help:
 	@echo "make clean  remove the environment, the databases and what tools left behind"
 
 run: $(PACKAGES)
-	$(BIN)/python run_all.py --mode $(MODE) --load $(LOAD) --stock $(STOCK) --fresh --data-dir $(DATA)
+	$(BIN)/python run_all.py --mode $(MODE) --load $(LOAD) --stock $(STOCK) --fresh --data-dir $(DATA) --base-port $(BASE_PORT)
 
 test: $(PACKAGES)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
