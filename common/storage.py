@@ -14,10 +14,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, TypeVar
 
@@ -42,6 +44,8 @@ CHAMADAS_POR_UNIDADE: Final = 4
 # Pages of the write-ahead log between checkpoints. Hot pages come again and again: the longer the
 # log, the fewer of their copies are written back. 16 MB, read through in a blink at start.
 PAGINAS_POR_CHECKPOINT: Final = 4_000
+# Bytes that fill one page of the reservation below, whatever the page's own header takes.
+_ENCHIMENTO: Final = 4_000
 # Seconds. A shorter wait is not worth a timer.
 _PACIENCIA_MIN_S: Final = 0.001
 # Milliseconds. Only an auditor's snapshot or a checkpoint may ever be in the way.
@@ -80,15 +84,16 @@ class GroupConnection(aiosqlite.Connection):
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
 
-    async def unit_of_work(
+    def unit_of_work(
         self,
         function: Callable[Concatenate[sqlite3.Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> tuple[R, float]:
-        """Run `function(connection, *args)`; returns its value and the seconds of its commit.
+    ) -> asyncio.Future[tuple[R, float]]:
+        """Hand over `function(connection, *args)`; comes to its value and the seconds of its commit.
 
-        Cancelling the caller does not undo the unit: once handed over it runs.
+        Cancelling the future does not undo the unit: once handed over it runs. Raises ErroServico
+        (unavailable) when the connection is closed.
         """
         assert not kwargs, "units of work take positional arguments only"
         if self._closing or not self._running or self._connection is None:
@@ -97,7 +102,7 @@ class GroupConnection(aiosqlite.Connection):
         future: asyncio.Future[tuple[R, float]] = loop.create_future()
         self._waiting.append(_Unit(function, args, future))
         self._consider(loop)
-        return await future
+        return future
 
     async def close(self) -> None:
         """Run what was handed over, take nothing more, and close the connection."""
@@ -234,7 +239,7 @@ class Storage:
         """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
         load = load or Load()
         writer = GroupConnection(
-            lambda: connect(path, synchronous=synchronous), writer=True, load=load
+            lambda: _writer(path, synchronous=synchronous), writer=True, load=load
         )
         reader = GroupConnection(lambda: connect(path, read_only=True), writer=False, load=load)
         try:
@@ -245,25 +250,25 @@ class Storage:
             raise indisponivel(f"{path.name}: {error}") from error
         return cls(writer, reader)
 
-    async def unidade(
+    def unidade(
         self,
         ctx: Contexto | None,
         funcao: Callable[Concatenate[sqlite3.Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> R:
+    ) -> Coroutine[Any, Any, R]:
         """One durable unit of work; see portas.Banco."""
-        return await _timed(self._writer, ctx, funcao, *args, **kwargs)
+        return _timed(self._writer, ctx, funcao, *args, **kwargs)
 
-    async def leitura(
+    def leitura(
         self,
         ctx: Contexto | None,
         funcao: Callable[Concatenate[sqlite3.Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> R:
+    ) -> Coroutine[Any, Any, R]:
         """One read; see portas.Banco."""
-        return await _timed(self._reader, ctx, funcao, *args, **kwargs)
+        return _timed(self._reader, ctx, funcao, *args, **kwargs)
 
     async def close(self) -> None:
         """Finish what was handed over, then close both connections."""
@@ -294,6 +299,47 @@ async def _timed(
     if ctx is not None:
         ctx.commit += commit_s
     return value
+
+
+def _writer(path: Path, *, synchronous: Synchronous) -> sqlite3.Connection:
+    """The connection of a service's only writer, its log reserved on the disk."""
+    con = connect(path, synchronous=synchronous)
+    try:
+        reserve_log(con, path)
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+def reserve_log(con: sqlite3.Connection, path: Path) -> None:
+    """Give the write-ahead log its full length on the disk before the first order.
+
+    A commit that makes a file longer has the file system journal the new length with it; one that
+    overwrites a part already there does not. The log is overwritten from its first checkpoint on:
+    this has it so from the start. Done with SQLite's own means: a transaction larger than its cache
+    spills into the log, and when it is rolled back the next one begins where it began.
+    """
+    (cache,) = con.execute("PRAGMA cache_size").fetchone()
+    con.execute("PRAGMA cache_size = 16")
+    con.execute("BEGIN IMMEDIATE")
+    try:
+        con.execute("CREATE TABLE reserva (enchimento BLOB)")
+        con.executemany(
+            "INSERT INTO reserva VALUES (zeroblob(?))",
+            repeat((_ENCHIMENTO,), PAGINAS_POR_CHECKPOINT),
+        )
+    except sqlite3.OperationalError as error:
+        # A disk without room for the log may still have room for orders: they will tell.
+        _LOG.warning("o log de %s não foi reservado: %s", path.name, error)
+    finally:
+        if con.in_transaction:
+            con.execute("ROLLBACK")
+        con.execute(f"PRAGMA cache_size = {cache}")
+    log = path.with_name(f"{path.name}-wal")
+    with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+        # Now, and not in the first commit.
+        os.fsync(file.fileno())
 
 
 def connect(

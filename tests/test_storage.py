@@ -357,3 +357,34 @@ async def test_fechado_nao_aceita_mais_nada(path: Path) -> None:
     with pytest.raises(ErroServico) as caught:
         await banco.unidade(None, _put, 1)
     assert caught.value.categoria is Categoria.INDISPONIVEL
+
+
+async def test_the_log_has_its_length_from_the_start_and_the_data_are_untouched(path: Path) -> None:
+    log = path.with_name("banco.db-wal")
+    with closing(connect(path)) as con:
+        con.execute("INSERT INTO valores (n) VALUES (1)")
+        # As after a kill: a log with a commit in it is waiting for the next start.
+        banco = await Storage.open(path)
+        size = log.stat().st_size
+        assert size >= module.PAGINAS_POR_CHECKPOINT * 4_096
+        assert await banco.unidade(None, _put, 2) == 2
+        assert await banco.leitura(None, _all) == [1, 2]
+        assert log.stat().st_size == size, "the commit made the log longer"
+        assert not con.execute("SELECT 1 FROM sqlite_master WHERE name = 'reserva'").fetchall()
+        await banco.close()
+
+
+async def test_a_disk_without_room_for_the_log_still_serves(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(con: sqlite3.Connection) -> sqlite3.Connection:
+        (pages,) = con.execute("PRAGMA page_count").fetchone()
+        con.execute(f"PRAGMA max_page_count = {pages + 8}")
+        return con
+
+    monkeypatch.setattr(module, "connect", lambda *args, **kwargs: full(connect(*args, **kwargs)))
+    banco = await Storage.open(path)
+    assert "banco.db" in caplog.text
+    assert await banco.unidade(None, _put, 1) == 1
+    assert await banco.leitura(None, _all) == [1]
+    await banco.close()
