@@ -12,8 +12,8 @@ from msgspec import Struct
 LEITURA_S: Final = 0.25
 # Shares of the machine's processors in use. Below the first there is no pressure, from the second
 # on it is full: in between it grows evenly.
-SEM_PRESSAO: Final = 0.65
-PRESSAO_PLENA: Final = 0.75
+SEM_PRESSAO: Final = 0.80
+PRESSAO_PLENA: Final = 0.95
 
 
 class Pressure:

@@ -39,8 +39,12 @@ LOTE_MAX: Final = 256
 # Seconds. The longest that a unit waits for company before its batch begins, when the processors
 # are the bottleneck: then one flush and two thread switches for many are worth the wait.
 ESPERA_LOTE_S: Final = 0.02
-# A batch begins at once when it holds one in this many of the calls under way.
-CHAMADAS_POR_UNIDADE: Final = 4
+# Units. A batch begins at once when it holds so many: sharing among more saves little.
+LOTE_BASTANTE: Final = 24
+# Units. A batch begins at once when fewer than this may be expected to join it in that time.
+COMPANHIA_MIN: Final = 4
+# Seconds over which the rate of units is taken.
+_RITMO_S: Final = 0.25
 # Pages of the write-ahead log between checkpoints. Hot pages come again and again: the longer the
 # log, the fewer of their copies are written back. 16 MB, read through in a blink at start.
 PAGINAS_POR_CHECKPOINT: Final = 4_000
@@ -67,9 +71,9 @@ _Outcome = tuple[Any, BaseException | None]
 class GroupConnection(aiosqlite.Connection):
     """An aiosqlite connection whose waiting work shares transactions.
 
-    `load` tells how many calls the service is working on, that is: how much company a unit of
-    work may expect if it waits a little. It waits only as far as the processors are the bottleneck:
-    on an idle machine a batch begins at once, and shares what gathers while another one runs.
+    A unit waits a little for company, only as far as `load` says that the processors are the
+    bottleneck and only while units come often enough: on an idle machine a batch begins at once,
+    and shares what gathers while another one runs.
     """
 
     def __init__(
@@ -83,6 +87,9 @@ class GroupConnection(aiosqlite.Connection):
         self._running_batch = False
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
+        self._arrived = 0
+        self._counted_from = 0.0
+        self._per_s = 0.0
 
     def unit_of_work(
         self,
@@ -101,6 +108,7 @@ class GroupConnection(aiosqlite.Connection):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[R, float]] = loop.create_future()
         self._waiting.append(_Unit(function, args, future))
+        self._arrived += 1
         self._consider(loop)
         return future
 
@@ -118,15 +126,23 @@ class GroupConnection(aiosqlite.Connection):
         """Begin a batch if there is enough company, else wait for more, but not for long."""
         if self._running_batch or not self._waiting:
             return
-        calls = min(self._load.in_flight.total, LOTE_MAX * CHAMADAS_POR_UNIDADE)
-        if len(self._waiting) * CHAMADAS_POR_UNIDADE >= calls:
+        if len(self._waiting) >= LOTE_BASTANTE:
             self._begin_batch(loop)
         elif self._patience is None:
             patience_s = ESPERA_LOTE_S * self._load.pressure()
-            if patience_s < _PACIENCIA_MIN_S:
+            expected = self._rate(loop.time()) * patience_s
+            if patience_s < _PACIENCIA_MIN_S or expected < COMPANHIA_MIN:
                 self._begin_batch(loop)
             else:
                 self._patience = loop.call_later(patience_s, self._begin_batch, loop)
+
+    def _rate(self, now: float) -> float:
+        """Units a second, of the last interval that is over."""
+        passed = now - self._counted_from
+        if passed >= _RITMO_S:
+            self._per_s = self._arrived / passed
+            self._arrived, self._counted_from = 0, now
+        return self._per_s
 
     def _begin_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._patience is not None:

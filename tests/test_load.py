@@ -9,7 +9,7 @@ from common import load
 
 
 @pytest.mark.parametrize(
-    ("busy_percent", "pressure"), [(0.0, 0.0), (65.0, 0.0), (70.0, 0.5), (75.0, 1.0), (100.0, 1.0)]
+    ("busy_percent", "pressure"), [(0.0, 0.0), (80.0, 0.0), (87.5, 0.5), (95.0, 1.0), (100.0, 1.0)]
 )
 def test_a_pressao_cresce_entre_os_dois_limites(
     monkeypatch: pytest.MonkeyPatch, busy_percent: float, pressure: float

@@ -287,15 +287,19 @@ async def test_connect_so_leitura_recusa_escrever(path: Path) -> None:
 
 
 class _Busy(Load):
-    """A process with a hundred calls under way, on a machine as busy as the test says."""
+    """A process on a machine that is as busy as the test says."""
 
     def __init__(self, pressure: float) -> None:
         super().__init__()
-        self.in_flight.total = 100
         self._level = pressure
 
     def pressure(self) -> float:
         return self._level
+
+
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units have been coming fast enough for company to be expected."""
+    monkeypatch.setattr(module.GroupConnection, "_rate", lambda self, now: 1_000.0)
 
 
 def _batches(banco: Storage, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -313,8 +317,9 @@ def _batches(banco: Storage, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def test_numa_maquina_folgada_ninguem_espera_companhia(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without pressure a batch begins at once, however many calls are under way."""
+    """Without pressure a batch begins at once, however often units come."""
     monkeypatch.setattr(module, "ESPERA_LOTE_S", 60.0)
+    _often(monkeypatch)
     banco = await Storage.open(path, load=_Busy(0.0))
     assert await asyncio.wait_for(banco.unidade(None, _put, 1), 10) == 1
     await banco.close()
@@ -323,11 +328,12 @@ async def test_numa_maquina_folgada_ninguem_espera_companhia(
 async def test_sob_pressao_o_lote_comeca_quando_ha_companhia_bastante(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under pressure units wait for their share of the calls under way, and then no longer."""
+    """Under pressure units wait until they are many, and then no longer."""
     monkeypatch.setattr(module, "ESPERA_LOTE_S", 60.0)
+    _often(monkeypatch)
     banco = await Storage.open(path, load=_Busy(1.0))
     sizes = _batches(banco, monkeypatch)
-    enough = 100 // module.CHAMADAS_POR_UNIDADE
+    enough = module.LOTE_BASTANTE
     first = [asyncio.ensure_future(banco.unidade(None, _put, n)) for n in range(enough - 1)]
     await asyncio.wait(first, timeout=0.05)
     assert sizes == []
@@ -342,11 +348,34 @@ async def test_sob_pressao_ninguem_espera_para_sempre(
 ) -> None:
     """Company that does not come is waited for as long as the limit says, in proportion."""
     monkeypatch.setattr(module, "ESPERA_LOTE_S", 0.1)
+    _often(monkeypatch)
     banco = await Storage.open(path, load=_Busy(0.5))
     loop = asyncio.get_running_loop()
     start = loop.time()
     await asyncio.wait_for(banco.unidade(None, _put, 1), 10)
     assert loop.time() - start >= 0.05
+    await banco.close()
+
+
+async def test_sob_pressao_quem_esta_so_nao_espera(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where units come seldom nobody would join a batch, so it begins at once."""
+    monkeypatch.setattr(module, "ESPERA_LOTE_S", 60.0)
+    banco = await Storage.open(path, load=_Busy(1.0))
+    assert await asyncio.wait_for(banco.unidade(None, _put, 1), 10) == 1
+    await banco.close()
+
+
+async def test_o_ritmo_e_o_do_ultimo_intervalo(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units a second are counted over a whole interval, and forgotten when none come."""
+    monkeypatch.setattr(module, "_RITMO_S", 0.0)
+    banco = await Storage.open(path)
+    writer = banco._writer
+    now = asyncio.get_running_loop().time()
+    writer._counted_from, writer._arrived = now, 50
+    assert writer._rate(now + 0.5) == pytest.approx(100.0)
+    assert writer._rate(now + 1.0) == 0.0
     await banco.close()
 
 
