@@ -11,15 +11,18 @@ from typing import Any, Final, Protocol
 from common.admission import Slots
 from common.database import GATEWAY, SALAS, database_path
 from common.execution import AsyncClock, AsyncExecution, TaskHandle
+from common.failpoints import Failpoints
 from common.load import Load
 from common.servicos.catalogo import Catalogo
 from common.servicos.conducao import Condutor
+from common.servicos.elo import Passos
 from common.servicos.estoque import Estoque
 from common.servicos.fiscal import Fiscal
 from common.servicos.gateway import GatewaySimulado
 from common.servicos.logistica import Logistica
 from common.servicos.pagamentos import Pagamentos
 from common.servicos.pedidos import Pedidos
+from common.servicos.portas import Banco
 from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
 from common.settings import CONEXOES_A_MAIS, Settings
@@ -52,7 +55,16 @@ class App:
 
     async def open(self) -> None:
         """Open the databases and build the service on them."""
-        await getattr(self, f"_open_{self.settings.servico}")(await self._storage())
+        failpoints = None
+        if self.settings.failpoints is not None:
+            failpoints = Failpoints(self.settings.failpoints, self.settings.servico)
+        storage: Banco = await self._storage()
+        if failpoints is not None:
+            storage = failpoints.storage(storage)
+        await getattr(self, f"_open_{self.settings.servico}")(storage)
+        struck = self._condutor or self.service
+        if failpoints is not None and isinstance(struck, Condutor | Passos):
+            struck.falhas = failpoints
         # Closed before the clients and the storage that its tasks use.
         self._stack.push_async_callback(self.execution.encerrar)
 
@@ -82,7 +94,7 @@ class App:
         self._stack.push_async_callback(client.close)
         return client
 
-    async def _open_pedidos(self, banco: Storage) -> None:
+    async def _open_pedidos(self, banco: Banco) -> None:
         settings = self.settings
         self._condutor = Condutor(
             banco=banco,
@@ -110,7 +122,7 @@ class App:
             nova_chave=lambda: str(uuid.uuid4()),
         )
 
-    async def _open_pagamentos(self, banco: Storage) -> None:
+    async def _open_pagamentos(self, banco: Banco) -> None:
         settings = self.settings
         gateway = GatewaySimulado(
             await self._storage(GATEWAY.nome, GATEWAY.synchronous),
@@ -122,16 +134,16 @@ class App:
         )
         self.service = Pagamentos(banco, self.clock, gateway, self._client("estoque"))
 
-    async def _open_estoque(self, banco: Storage) -> None:
+    async def _open_estoque(self, banco: Banco) -> None:
         self.service = Estoque(banco, self.clock, self._client("fiscal"))
 
-    async def _open_fiscal(self, banco: Storage) -> None:
+    async def _open_fiscal(self, banco: Banco) -> None:
         self.service = Fiscal(banco, self.clock, self._client("logistica"))
 
-    async def _open_logistica(self, banco: Storage) -> None:
+    async def _open_logistica(self, banco: Banco) -> None:
         self.service = Logistica(banco, self.clock)
 
-    async def _open_catalogo(self, banco: Storage) -> None:
+    async def _open_catalogo(self, banco: Banco) -> None:
         self.service = Catalogo(banco, self.clock, self.execution, self._client("estoque"))
 
 

@@ -23,6 +23,7 @@ import msgspec
 from common.app import App, Dial, open_app
 from common.database import GATEWAY, SALAS, DatabaseError, exclusive, prepare
 from common.erros import ErroServico
+from common.failpoints import FailpointsError
 from common.ready import EXIT_UNUSABLE, Ready
 from common.settings import DRENO_S, Settings
 from common.shop import ShopError
@@ -93,7 +94,14 @@ def main(
             prepare_databases(settings)
             with _runner(settings) as runner:
                 runner.run(_serve_until_told(settings, serve))
-        except (AddressError, DatabaseError, ShopError, ErroServico, OSError) as error:
+        except (
+            AddressError,
+            DatabaseError,
+            ShopError,
+            FailpointsError,
+            ErroServico,
+            OSError,
+        ) as error:
             _leave(settings, str(error))
     sys.exit(0)
 

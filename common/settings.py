@@ -54,6 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sweep_interval_s: float = 1.0
     drive_deadline_s: float = 10.0
     give_up_age_s: float = 120.0
+    failpoints: Path | None = None
     exit_with_parent: bool = False
 
 
@@ -172,6 +173,12 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds after which an unfinished order is cancelled (default 120)",
     )
+    add(
+        "--failpoints",
+        type=Path,
+        metavar="FILE",
+        help="fail on purpose as this file of rules says (for tests; default: never)",
+    )
     add("--loop", choices=("uvloop", "asyncio"), default="uvloop", help="event loop")
 
 
@@ -192,6 +199,8 @@ def lab_arguments(args: argparse.Namespace) -> list[str]:
     ]
     if args.stock is not None:
         arguments.append(f"--stock={args.stock}")
+    if args.failpoints is not None:
+        arguments.append(f"--failpoints={args.failpoints}")
     return arguments
 
 
@@ -257,5 +266,6 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         active_max=args.active_max,
         sweep_interval_s=args.sweep_interval,
         give_up_age_s=args.give_up_age,
+        failpoints=args.failpoints,
         exit_with_parent=args.exit_with_parent,
     )

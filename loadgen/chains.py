@@ -11,7 +11,7 @@ import contextlib
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -91,9 +91,12 @@ async def _end_bare(process: Process) -> None:
 
 @asynccontextmanager
 async def real_arm(
-    mode: str, payment_wait: tuple[float, float], directory: Path
+    mode: str, payment_wait: tuple[float, float], directory: Path, options: Sequence[str] = ()
 ) -> AsyncIterator[Chain]:
-    """The real arm by `run_all.py` on a fresh data directory below `directory`."""
+    """The real arm by `run_all.py` on a fresh data directory below `directory`.
+
+    `options` are added to the command, and overrule those that are set here.
+    """
     data_dir = directory / "dados"
     log = directory / "run_all.log"
     with log.open("wb") as out:
@@ -108,6 +111,7 @@ async def real_arm(
             f"--payment-latency={payment_wait[0]}:{payment_wait[1]}",
             "--payment-approval=1",
             f"--stock={ESTOQUE}",
+            *options,
             stdin=DEVNULL,
             stdout=out,
             stderr=STDOUT,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from common import contratos as c
@@ -20,6 +21,7 @@ from common.servicos.livro import LinhaPedido, NovoPedido
 from common.servicos.portas import (
     Banco,
     Execucao,
+    Falhas,
     Promessa,
     ProximoPagamentos,
     Relogio,
@@ -71,6 +73,9 @@ class Conducao:
 
 class Condutor:
     """Owns the drives of all orders that are under way in this process."""
+
+    # Set where faults are meant to happen; None in every normal run.
+    falhas: Falhas | None = None
 
     def __init__(
         self,
@@ -165,6 +170,8 @@ class Condutor:
     async def _reivindicar(self, conducao: Conducao, novo: NovoPedido) -> None:
         self._reivindicando.add(conducao)
         try:
+            if self.falhas is not None:
+                await self.falhas.em("P0", 0)
             linha, nova = await self._banco.unidade(conducao.ctx, self._registrar, conducao, novo)
             if nova:
                 self._vivas[linha.pedido_id] = conducao
@@ -245,20 +252,35 @@ class Condutor:
         tentativa = 1
         while True:
             try:
-                andamento = await self._chamar(conducao, linha, itens)
+                if self.falhas is None:
+                    andamento = await self._chamar(conducao, linha, itens)
+                else:
+                    andamento = await self.falhas.chamada(
+                        linha.pedido_id, partial(self._chamar, conducao, linha, itens)
+                    )
             except ErroServico as erro:
                 # Unknown, whatever its category: nothing is compensated on this ground.
                 _LOG.info("pedido %d: desfecho desconhecido: %s", linha.pedido_id, erro)
             else:
-                return await self._banco.unidade(
-                    ctx, livro.encerrar, linha, andamento, self._relogio.data_hora()
-                )
+                return await self._encerrar(ctx, linha, andamento)
             pausa = self._orcamento.proxima(tentativa, ctx.prazo - self._relogio.agora())
             if pausa is None:
                 return None
             await self._relogio.dormir(pausa)
             tentativa += 1
             ctx.tentativa = tentativa
+
+    async def _encerrar(
+        self, ctx: Contexto, linha: LinhaPedido, andamento: c.AndamentoResponse
+    ) -> LinhaPedido:
+        if self.falhas is not None:
+            await self.falhas.em("P4", linha.pedido_id)
+        final = await self._banco.unidade(
+            ctx, livro.encerrar, linha, andamento, self._relogio.data_hora()
+        )
+        if self.falhas is not None:
+            await self.falhas.em("P5", linha.pedido_id)
+        return final
 
     async def _chamar(
         self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...]

@@ -24,7 +24,7 @@ import msgspec
 from common import contratos as c
 from common.erros import conflito, nao_encontrado, precondicao
 from common.servicos.contexto import Contexto
-from common.servicos.portas import Banco, Relogio
+from common.servicos.portas import Banco, Falhas, Relogio
 from common.servicos.transicoes import AUSENTE, Transicoes, transicionar
 
 TOMBSTONE = "tombstone"
@@ -91,6 +91,8 @@ class Passos(ABC, Generic[Req]):
     """The local half of a step: what one service does with an order in its own database."""
 
     TRANSICOES: ClassVar[Transicoes]
+    # Set where faults are meant to happen; None in every normal run.
+    falhas: Falhas | None = None
 
     def __init__(self, banco: Banco, relogio: Relogio) -> None:
         self._banco = banco
@@ -112,6 +114,8 @@ class Passos(ABC, Generic[Req]):
     async def executar(self, ctx: Contexto, req: Req) -> Passo:
         """The local half of the forward step; done once, found done ever after."""
         preparo = await self._preparar(ctx, req)
+        if self.falhas is not None:
+            await self.falhas.em("P0", req.pedido_id)
         return await self._banco.unidade(ctx, self._registrar, req, preparo)
 
     def _registrar(self, con: sqlite3.Connection, req: Req, preparo: Any) -> Passo:
@@ -181,9 +185,18 @@ class Elo(Passos[Req]):
         """The forward step, in its two halves: commit the local effect, then go on."""
         passo = await self.executar(ctx, req)
         if passo.motivo is not None:
+            if self.falhas is not None:
+                await self.falhas.em("P5", req.pedido_id)
             return c.AndamentoResponse(req.pedido_id, "cancelado", passo.motivo, **passo.partes)
-        andamento = await self._seguir(ctx, req, passo)
+        if self.falhas is None:
+            andamento = await self._seguir(ctx, req, passo)
+        else:
+            andamento = await self.falhas.chamada(
+                req.pedido_id, lambda: self._seguir(ctx, req, passo)
+            )
         if andamento.status == "enviado":
+            if self.falhas is not None:
+                await self.falhas.em("P5", req.pedido_id)
             return msgspec.structs.replace(andamento, **passo.partes)
         return await self._retroceder(ctx, req.pedido_id, andamento)
 
@@ -194,7 +207,12 @@ class Elo(Passos[Req]):
         """
         # Before anything below or outside is touched. No order becomes imported later on.
         await self._banco.leitura(ctx, self._conferir_cancelavel, req.pedido_id)
-        andamento = await self._seguir_cancelando(ctx, req)
+        if self.falhas is None:
+            andamento = await self._seguir_cancelando(ctx, req)
+        else:
+            andamento = await self.falhas.chamada(
+                req.pedido_id, lambda: self._seguir_cancelando(ctx, req)
+            )
         if andamento.status == "enviado":
             partes = await self._banco.leitura(ctx, self._ler_partes, req.pedido_id)
             return msgspec.structs.replace(andamento, **partes)
@@ -204,7 +222,11 @@ class Elo(Passos[Req]):
         self, ctx: Contexto, pedido_id: int, andamento: c.AndamentoResponse
     ) -> c.AndamentoResponse:
         await self._antes_de_desfazer(ctx, pedido_id)
+        if self.falhas is not None:
+            await self.falhas.em("P4", pedido_id)
         partes = await self._banco.unidade(ctx, self._anular, pedido_id, andamento.motivo)
+        if self.falhas is not None:
+            await self.falhas.em("P5", pedido_id)
         return msgspec.structs.replace(andamento, **partes)
 
     def _anular(self, con: sqlite3.Connection, pedido_id: int, motivo: Any) -> dict[str, Any]:

@@ -67,13 +67,19 @@ class Logistica(Passos[c.AgendarEnvioRequest]):
         if not chave_valida(req.nota_fiscal.chave_acesso):
             raise invalido("nota_fiscal.chave_acesso", "não tem 44 dígitos com verificador correto")
         passo = await self.executar(ctx, req)
+        if self.falhas is not None:
+            await self.falhas.em("P5", req.pedido_id)
         return _responder(req.pedido_id, passo)
 
     async def cancelar_envio(
         self, ctx: Contexto, req: c.CancelarPassoRequest
     ) -> c.AndamentoResponse:
         """Fence the order with a tombstone, or say that it was already sent."""
+        if self.falhas is not None:
+            await self.falhas.em("P4", req.pedido_id)
         passo = await self._banco.unidade(ctx, self._cercar, req.pedido_id, req.motivo)
+        if self.falhas is not None:
+            await self.falhas.em("P5", req.pedido_id)
         return _responder(req.pedido_id, passo)
 
     async def consultar_envio(self, ctx: Contexto, req: c.ConsultarPassoRequest) -> c.EnvioResponse:

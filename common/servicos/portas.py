@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 from common import contratos as c
 from common.servicos.contexto import Contexto
@@ -44,6 +44,20 @@ class Banco(Protocol):
         **kwargs: P.kwargs,
     ) -> R:
         """Run `funcao(conexao, *args)` on a read-only connection that sees what was committed."""
+
+
+# Where an order can be struck by a fault, in the order of its way through a service.
+Ponto = Literal["P0", "P1", "P2", "P3", "P4", "P5", "banco"]
+
+
+class Falhas(Protocol):
+    """Faults on the way of an order. A normal run has none, and asks nobody."""
+
+    async def em(self, ponto: Ponto, pedido_id: int) -> None:
+        """Stand at a point. Raises ErroServico (unavailable) where an error is meant."""
+
+    async def chamada(self, pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Call the next hop by way of P1 (before), P2 (while it works) and P3 (after)."""
 
 
 class Relogio(Protocol):

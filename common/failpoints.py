@@ -1,0 +1,301 @@
+"""Failpoints: named places on the way of an order where a test may have a service fail.
+
+Every service has the same six points, set in the chain's mechanism:
+
+    P0  before the local commit            P3  the next hop has answered, its answer lost
+    P1  committed, before the next call    P4  before the final commit
+    P2  while the next hop works           P5  committed, the answer unsent
+
+and `banco`, inside a unit of work. Rules come from a file that is read again whenever it changes, so
+one running arm can be put through many faults. Every hit is appended to `<file>.hits` before the
+action is taken: a killed process has told of it, and counts hold over its restart. A service that is
+started without a file has no failpoints at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from common.contratos import SERVICOS
+from common.erros import indisponivel
+from common.servicos.contexto import Contexto
+from common.servicos.portas import Banco, Ponto
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LOG = logging.getLogger(__name__)
+
+# What happens at a point: the process is killed or stopped (SIGKILL, SIGSTOP), waits, or fails as
+# unavailable; at `banco` the disk is full or broken.
+Action = Literal["kill", "pause", "delay", "error", "disk_full", "io_error"]
+AT_STORAGE: Final = frozenset(("disk_full", "io_error"))
+# Seconds. How long the next hop works before P2 acts, unless the rule says otherwise.
+DURING_S: Final = 0.05
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One thing that shall go wrong: where, what, and for whom.
+
+    `times` bounds its hits over the whole run, `probability` is drawn from the seed, the rule and the
+    order, `order_id` chooses one order. `seconds` is the length of a delay, and at P2 how long the
+    next hop is left to work first.
+    """
+
+    id: str
+    service: str
+    point: Ponto
+    action: Action
+    order_id: int | None = None
+    times: int | None = None
+    probability: float = 1.0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.service not in SERVICOS:
+            msg = f"service must be one of {', '.join(SERVICOS)}, not {self.service!r}"
+            raise ValueError(msg)
+        if (self.action in AT_STORAGE) != (self.point == "banco"):
+            msg = f"{self.action} does not happen at {self.point}"
+            raise ValueError(msg)
+        if not 0 <= self.probability <= 1 or not 0 <= self.seconds <= 3_600:
+            msg = "probability must be from 0 to 1, seconds from 0 to 3600"
+            raise ValueError(msg)
+
+
+class Rules(Struct, frozen=True, forbid_unknown_fields=True):
+    """The file's content."""
+
+    rules: tuple[Rule, ...] = ()
+    seed: int = 0
+
+
+class Hit(Struct, frozen=True):
+    """A line of the hits file; `instant` is in seconds since 1970."""
+
+    rule: str
+    service: str
+    point: str
+    order_id: int
+    instant: float
+
+
+class FailpointsError(ValueError):
+    """A file of rules that cannot be used; the message is one clear sentence."""
+
+
+def hits_path(path: Path) -> Path:
+    """Where the hits of a rules file are kept."""
+    return path.with_name(f"{path.name}.hits")
+
+
+def read_hits(path: Path) -> list[Hit]:
+    """Every hit so far of the rules file `path`."""
+    try:
+        lines = hits_path(path).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    return [msgspec.json.decode(line, type=Hit) for line in lines]
+
+
+def write_rules(path: Path, rules: Rules) -> None:
+    """Put new rules in force, in one step; services see them at their next point."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_bytes(msgspec.json.encode(rules))
+    temporary.replace(path)
+
+
+def read_rules(path: Path) -> Rules:
+    """The rules of a file; none when there is no file. Raises FailpointsError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Rules)
+    except FileNotFoundError:
+        return Rules()
+    except (msgspec.MsgspecError, ValueError) as error:
+        msg = f"{path} holds no usable failpoints: {error}"
+        raise FailpointsError(msg) from None
+    except OSError as error:
+        msg = f"cannot read the failpoints of {path}: {error.strerror}"
+        raise FailpointsError(msg) from error
+
+
+class Failpoints:
+    """The failpoints of one service process; the port `Falhas`."""
+
+    def __init__(self, path: Path, service: str) -> None:
+        """Raises FailpointsError when the file at hand cannot be used."""
+        self._path = path
+        self._service = service
+        self._stamp: tuple[int, int, int] | None = None
+        self._rules: dict[str, list[Rule]] = {}
+        self._seed = 0
+        self._load(read_rules(path))
+        # What earlier lives of this service have hit counts too.
+        self._counts = Counter(hit.rule for hit in read_hits(path) if hit.service == service)
+
+    async def em(self, ponto: Ponto, pedido_id: int) -> None:
+        """Stand at a point; returns, later or never, or raises ErroServico (unavailable)."""
+        rule = self._hit(ponto, pedido_id)
+        if rule is not None:
+            await self._act(rule)
+
+    async def chamada(self, pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Call the next hop by way of P1, P2 and P3."""
+        await self.em("P1", pedido_id)
+        rule = self._match("P2", pedido_id)
+        if rule is None:
+            answer = await chamar()
+        else:
+            answer = await self._during(rule, pedido_id, chamar())
+        await self.em("P3", pedido_id)
+        return answer
+
+    def storage(self, banco: Banco) -> Banco:
+        """The storage with the point `banco` in it."""
+        return _FailingStorage(banco, self)
+
+    def storage_rule(self) -> Rule | None:
+        """The rule that the next unit of work meets; counted as hit."""
+        return self._hit("banco", 0)
+
+    # --- how ----------------------------------------------------------------------------------
+
+    async def _during(self, rule: Rule, pedido_id: int, chamada: Coroutine[Any, Any, R]) -> R:
+        task = asyncio.ensure_future(chamada)
+        try:
+            done, _ = await asyncio.wait((task,), timeout=rule.seconds or DURING_S)
+            if not done:
+                self._record(rule, pedido_id)
+                # An error here gives up on a call that goes on at the other side.
+                await self._act(rule)
+            return await task
+        finally:
+            task.cancel()
+
+    def _hit(self, ponto: Ponto, pedido_id: int) -> Rule | None:
+        rule = self._match(ponto, pedido_id)
+        if rule is not None:
+            self._record(rule, pedido_id)
+        return rule
+
+    def _match(self, ponto: Ponto, pedido_id: int) -> Rule | None:
+        self._refresh()
+        for rule in self._rules.get(ponto, ()):
+            if (
+                (rule.order_id is None or rule.order_id == pedido_id)
+                and (rule.times is None or self._counts[rule.id] < rule.times)
+                and self._drawn(rule, pedido_id)
+            ):
+                return rule
+        return None
+
+    def _drawn(self, rule: Rule, pedido_id: int) -> bool:
+        if rule.probability >= 1:
+            return True
+        # The hits so far are part of the draw, or an order once struck would be struck for ever.
+        text = f"{self._seed}:{rule.id}:{pedido_id}:{self._draws(rule)}"
+        drawn = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+        return drawn / 2**64 < rule.probability
+
+    def _draws(self, rule: Rule) -> int:
+        key = f"draws of {rule.id}"
+        self._counts[key] += 1
+        return self._counts[key]
+
+    def _record(self, rule: Rule, pedido_id: int) -> None:
+        self._counts[rule.id] += 1
+        hit = Hit(rule.id, self._service, rule.point, pedido_id, time.time())
+        # One write, before the action: whoever is killed next has told.
+        descriptor = os.open(hits_path(self._path), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, msgspec.json.encode(hit) + b"\n")
+        finally:
+            os.close(descriptor)
+
+    async def _act(self, rule: Rule) -> None:
+        if rule.action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if rule.action == "pause":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if rule.action == "delay":
+            await asyncio.sleep(rule.seconds)
+        if rule.action == "error":
+            raise indisponivel(f"falha provocada em {rule.point}")
+
+    def _refresh(self) -> None:
+        try:
+            stat = self._path.stat()
+            stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        except FileNotFoundError:
+            stamp = (0, 0, 0)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._load(read_rules(self._path))
+            except FailpointsError as error:
+                _LOG.error("%s; the rules before it stay in force", error)
+
+    def _load(self, rules: Rules) -> None:
+        self._seed = rules.seed
+        self._rules = {}
+        for rule in rules.rules:
+            if rule.service == self._service:
+                self._rules.setdefault(rule.point, []).append(rule)
+
+
+class _FailingStorage:
+    """Storage whose units of work may meet a full or a broken disk."""
+
+    def __init__(self, banco: Banco, failpoints: Failpoints) -> None:
+        self._banco = banco
+        self._failpoints = failpoints
+        self.leitura = banco.leitura
+
+    async def unidade(
+        self,
+        ctx: Contexto | None,
+        funcao: Callable[Concatenate[sqlite3.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """As the storage does it, or not."""
+        rule = self._failpoints.storage_rule()
+        if rule is None:
+            return await self._banco.unidade(ctx, funcao, *args, **kwargs)
+        fail = _fill_disk if rule.action == "disk_full" else _break_disk
+
+        def unit(con: sqlite3.Connection) -> R:
+            value = funcao(con, *args, **kwargs)
+            fail(con)
+            return value
+
+        return await self._banco.unidade(ctx, unit)
+
+
+def _fill_disk(con: sqlite3.Connection) -> None:
+    """Have SQLite itself find no room, after the unit has written: error, rollback and all."""
+    (pages,) = con.execute("PRAGMA page_count").fetchone()
+    (limit,) = con.execute("PRAGMA max_page_count").fetchone()
+    con.execute(f"PRAGMA max_page_count = {pages}")
+    try:
+        con.execute("CREATE TABLE sem_espaco AS SELECT zeroblob(1 << 20)")
+    finally:
+        con.execute(f"PRAGMA max_page_count = {limit}")
+
+
+def _break_disk(con: sqlite3.Connection) -> None:
+    msg = "disk I/O error"
+    raise sqlite3.OperationalError(msg)

@@ -1,0 +1,96 @@
+"""The arm under attack: who lives in it, how to strike it, and when it is whole again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from common.contratos import SERVICOS
+from common.failpoints import Hit, Rule, Rules, read_hits, write_rules
+from common.runfile import Run, read_run
+
+# Seconds between looks at run.json and at the hits.
+LOOK_S: Final = 0.02
+
+
+class ArmError(Exception):
+    """The arm did not do what it must for the experiment to mean something."""
+
+
+class AttackedArm:
+    """An arm that runs on `data_dir` with its failpoints in `rules`."""
+
+    def __init__(self, data_dir: Path, rules: Path, seed: int = 0) -> None:
+        self.data_dir = data_dir
+        self._rules = rules
+        self._seed = seed
+
+    def run(self) -> Run:
+        """Who runs now."""
+        return read_run(self.data_dir)
+
+    def pid(self, service: str) -> int | None:
+        """The process of a service, None while there is none."""
+        return self.run().services[service].pid
+
+    def signal(self, service: str, sign: signal.Signals) -> int | None:
+        """Send a signal to a service; returns the process it went to, None when none lives."""
+        pid = self.pid(service)
+        if pid is None:
+            return None
+        try:
+            os.kill(pid, sign)
+        except ProcessLookupError:
+            return None
+        return pid
+
+    def resume(self, pid: int) -> None:
+        """Let a stopped process go on, if it still lives."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    def set_rules(self, rules: Iterable[Rule] = ()) -> None:
+        """Put these failpoints in force, and no others."""
+        write_rules(self._rules, Rules(tuple(rules), self._seed))
+
+    def hits(self, rule: str) -> list[Hit]:
+        """The hits of one rule so far."""
+        return [hit for hit in read_hits(self._rules) if hit.rule == rule]
+
+    async def hit(self, rule: str, limit_s: float) -> Hit | None:
+        """The first hit of a rule, waited for; None when there is none in time."""
+        until = time.monotonic() + limit_s
+        while True:
+            hits = self.hits(rule)
+            if hits:
+                return hits[0]
+            if time.monotonic() >= until:
+                return None
+            await asyncio.sleep(LOOK_S)
+
+    async def whole(self, limit_s: float, *, replaced: dict[str, int] | None = None) -> float:
+        """Wait until every service is ready; returns the seconds it took. Raises ArmError.
+
+        `replaced` names processes that must be gone: their end may not be known yet.
+        """
+        start = time.monotonic()
+        gone = replaced or {}
+        while True:
+            services = self.run().services
+            missing = [
+                name
+                for name in SERVICOS
+                if not services[name].ready or services[name].pid == gone.get(name)
+            ]
+            if not missing:
+                return time.monotonic() - start
+            if time.monotonic() - start > limit_s:
+                msg = f"not ready again after {limit_s:g} s: {', '.join(missing)}"
+                raise ArmError(msg)
+            await asyncio.sleep(LOOK_S)

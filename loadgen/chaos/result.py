@@ -1,0 +1,88 @@
+"""What a soak came to: raw series and the figures computed from them."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Final
+
+from msgspec import Struct
+
+# Seconds of one cell of the time series.
+CELL_S: Final = 0.25
+# Share of the goodput before the attack that counts as recovered, over a window of seconds.
+RECOVERED: Final = 0.9
+WINDOW_S: Final = 1.0
+
+
+class Struck(Struct, frozen=True):
+    """A strike as it happened: seconds since the start of the run, until all was well again."""
+
+    fault: str
+    service: str
+    begin_s: float
+    healed_s: float
+
+
+class Recovery(Struct, frozen=True):
+    """Seconds from healing until goodput is back, over the strikes where it can be told."""
+
+    median: float
+    slowest: float
+    of: int
+
+
+class SoakResult(Struct, frozen=True, kw_only=True):
+    """The outcome of a soak of one arm.
+
+    `completed` counts terminal answers a cell of CELL_S since the start; `latency_ms` holds a pair
+    (p50, p99) a second, null where nothing ended.
+    """
+
+    mode: str
+    seed: int
+    callers: int
+    asked: int
+    outcomes: dict[str, int]
+    errors: dict[str, int]
+    struck: dict[str, int]
+    missed: int
+    strikes: tuple[Struck, ...]
+    completed: tuple[int, ...]
+    latency_ms: tuple[tuple[float, float] | None, ...]
+    attack_s: tuple[float, float]
+    baseline_per_s: float
+    goodput_per_s: float
+    recovery_s: Recovery | None
+    settled_s: float | None
+    open_orders: int
+    violations: int
+    invalid_reasons: tuple[str, ...]
+    environment: dict[str, object]
+
+
+def rate(completed: tuple[int, ...], begin_s: float, end_s: float) -> float:
+    """Terminal answers a second between two instants, by whole cells."""
+    first, last = int(begin_s / CELL_S), max(int(end_s / CELL_S), int(begin_s / CELL_S) + 1)
+    return sum(completed[first:last]) / ((last - first) * CELL_S)
+
+
+def recovery(
+    completed: tuple[int, ...], strikes: tuple[Struck, ...], baseline_per_s: float, end_s: float
+) -> Recovery | None:
+    """How long after each healing the goodput of a window is back.
+
+    A strike counts when the next one leaves it the time to be seen: until then, or to the end.
+    """
+    times = []
+    for number, strike in enumerate(strikes):
+        others = [other for place, other in enumerate(strikes) if place != number]
+        if any(other.begin_s < strike.healed_s < other.healed_s for other in others):
+            continue
+        until = min((o.begin_s for o in others if o.begin_s >= strike.healed_s), default=end_s)
+        at = strike.healed_s
+        while at + WINDOW_S <= until:
+            if rate(completed, at, at + WINDOW_S) >= RECOVERED * baseline_per_s:
+                times.append(at - strike.healed_s)
+                break
+            at += CELL_S
+    return Recovery(median(times), max(times), len(times)) if times else None

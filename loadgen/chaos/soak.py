@@ -1,0 +1,286 @@
+"""The soak: callers who never give up, strikes on a schedule, then healing, waiting and judging."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from msgspec import Struct
+
+from common.audit import audit
+from common.erros import ErroServico
+from common.failpoints import Rule
+from loadgen.chaos.arm import ArmError, AttackedArm
+from loadgen.chaos.customer import Customer
+from loadgen.chaos.result import CELL_S, SoakResult, Struck, rate, recovery
+from loadgen.chaos.schedule import Strike
+from loadgen.history import INTERVALO_ESCRITA_S, History
+from loadgen.targets import Basket
+
+# Seconds without faults before the first strike: what goodput is compared with.
+CALM_S: Final = 5.0
+# Seconds after the last heal within which every order must have ended.
+SETTLE_S: Final = 10.0
+# Seconds that a killed service may take to be ready again, and a strike may wait for its target.
+RESTART_S: Final = 15.0
+# Seconds. The deadline of one call of a customer.
+ATTEMPT_S: Final = 5.0
+# Seconds that orders may take to end before the run itself is given up.
+PATIENCE_S: Final = 60.0
+
+
+class Progress(Struct, frozen=True):
+    """How far a soak has come."""
+
+    second: float
+    ended: int
+    per_s: float
+    errors: int
+    struck: int
+    strikes: int
+    last: str
+
+
+class Soak:
+    """One soak of one running arm."""
+
+    def __init__(
+        self,
+        mode: str,
+        arm: AttackedArm,
+        pedidos: Any,
+        baskets: Sequence[Basket],
+        strikes: Sequence[Strike],
+        *,
+        callers: int,
+        duration_s: float,
+        seed: int,
+        run_id: str,
+        history: Path,
+        environment: dict[str, object],
+        tell: Callable[[Progress], None],
+    ) -> None:
+        self._mode = mode
+        self._arm = arm
+        self._baskets = baskets
+        self._strikes = strikes
+        self._callers = callers
+        self._duration_s = duration_s
+        self._seed = seed
+        self._run_id = run_id
+        self._history_path = history
+        self._history = History(history)
+        self._environment = environment
+        self._tell = tell
+        self._customer = Customer(pedidos, self._history, attempt_s=ATTEMPT_S, seed=seed)
+        self._asked = 0
+        self._stopping = asyncio.Event()
+        self._outcomes: Counter[str] = Counter()
+        self._completed: Counter[int] = Counter()
+        self._latencies: dict[int, list[float]] = {}
+        self._struck: list[Struck] = []
+        self._missed = 0
+        self._rules: dict[int, tuple[Rule, ...]] = {}
+        self._start = 0.0
+
+    async def run(self) -> SoakResult:
+        """Attack, heal, wait, judge."""
+        self._start = time.monotonic()
+        keeper = asyncio.create_task(self._keep())
+        buyers = [asyncio.create_task(self._buy(caller)) for caller in range(self._callers)]
+        invalid: list[str] = []
+        try:
+            await asyncio.sleep(CALM_S)
+            attack_from = self._now()
+            invalid += await self._attack()
+            left = attack_from + self._duration_s - self._now()
+            if left > 0:
+                await asyncio.sleep(left)
+            self._arm.set_rules()
+            await self._arm.whole(RESTART_S)
+            healed = attack_to = self._now()
+            self._stopping.set()
+            done, late = await asyncio.wait(buyers, timeout=PATIENCE_S)
+            for task in done:
+                task.result()
+            if late:
+                invalid.append(f"{len(late)} callers still waited {PATIENCE_S:g} s after healing")
+            settled = None if late else self._now() - healed
+        except ArmError as error:
+            invalid.append(str(error))
+            settled, attack_from, attack_to = None, CALM_S, self._now()
+        finally:
+            for task in (keeper, *buyers):
+                task.cancel()
+            await asyncio.gather(keeper, *buyers, return_exceptions=True)
+            self._history.close()
+        return await self._judged(attack_from, attack_to, settled, invalid)
+
+    # --- the callers --------------------------------------------------------------------------
+
+    async def _buy(self, caller: int) -> None:
+        while not self._stopping.is_set():
+            number = self._asked
+            self._asked += 1
+            basket = self._baskets[number % len(self._baskets)]
+            start = time.monotonic()
+            key = f"{self._run_id}-{number}"
+            try:
+                answer = await self._customer.buy(
+                    caller, key, basket.request, until=start + self._duration_s + PATIENCE_S
+                )
+            except ErroServico as error:
+                self._outcomes[f"refused: {error.categoria.value}"] += 1
+                continue
+            if answer is None:
+                self._outcomes["open"] += 1
+                continue
+            self._outcomes[answer.motivo or answer.status] += 1
+            now = self._now()
+            self._completed[int(now / CELL_S)] += 1
+            self._latencies.setdefault(int(now), []).append((time.monotonic() - start) * 1e3)
+
+    # --- the strikes --------------------------------------------------------------------------
+
+    async def _attack(self) -> list[str]:
+        """Every strike at its time; they may overlap. Returns what makes the run invalid."""
+        begin = time.monotonic()
+        under_way: list[asyncio.Task[None]] = []
+        try:
+            for number, strike in enumerate(self._strikes):
+                await asyncio.sleep(max(0.0, begin + strike.at_s - time.monotonic()))
+                under_way.append(asyncio.create_task(self._strike(number, strike)))
+                if strike.fault in {"kill", "pause"}:
+                    # One process at a time is taken away: what several at once do, the matrix shows.
+                    await under_way[-1]
+            await asyncio.gather(*under_way)
+        except ArmError as error:
+            return [str(error)]
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+        return []
+
+    async def _strike(self, number: int, strike: Strike) -> None:
+        if strike.fault == "kill":
+            struck_at = await self._kill(strike)
+        elif strike.fault == "pause":
+            struck_at = await self._pause(strike)
+        else:
+            struck_at = self._now()
+            self._rules[number] = strike.rules
+            self._put_in_force()
+            await asyncio.sleep(strike.length_s)
+            del self._rules[number]
+            self._put_in_force()
+            if strike.fault != "slow" and not self._arm.hits(strike.rules[0].id):
+                self._missed += 1
+                return
+        if struck_at is None:
+            self._missed += 1
+            return
+        self._struck.append(Struck(strike.fault, strike.service, struck_at, self._now()))
+
+    def _put_in_force(self) -> None:
+        self._arm.set_rules([rule for rules in self._rules.values() for rule in rules])
+
+    async def _kill(self, strike: Strike) -> float | None:
+        # Only who is ready: one that dies before it ever was is given up on, as it should be.
+        await self._arm.whole(RESTART_S)
+        at = self._now()
+        pid = self._arm.signal(strike.service, signal.SIGKILL)
+        if pid is None:
+            return None
+        await self._arm.whole(RESTART_S, replaced={strike.service: pid})
+        return at
+
+    async def _pause(self, strike: Strike) -> float | None:
+        at = self._now()
+        pid = self._arm.signal(strike.service, signal.SIGSTOP)
+        if pid is None:
+            return None
+        try:
+            await asyncio.sleep(strike.length_s)
+        finally:
+            self._arm.resume(pid)
+        return at
+
+    # --- the rest -----------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        return time.monotonic() - self._start
+
+    async def _keep(self) -> None:
+        """Write the history, and tell how it goes."""
+        beat = 0
+        while True:
+            await asyncio.sleep(INTERVALO_ESCRITA_S)
+            self._history.flush()
+            beat += 1
+            if beat % 2:
+                continue
+            now = int(self._now() / CELL_S)
+            window = int(1 / CELL_S)
+            recent = sum(self._completed[cell] for cell in range(now - window, now))
+            last = self._struck[-1] if self._struck else None
+            self._tell(
+                Progress(
+                    self._now(), self._completed.total(), float(recent),
+                    sum(self._customer.errors.values()), len(self._struck), len(self._strikes),
+                    f"{last.fault} {last.service}" if last else "",
+                )
+            )  # fmt: skip
+
+    async def _judged(
+        self, attack_from: float, attack_to: float, settled: float | None, invalid: list[str]
+    ) -> SoakResult:
+        until = time.monotonic() + SETTLE_S
+        while True:
+            report = await asyncio.to_thread(
+                audit, self._arm.data_dir, history=self._history_path, settled=True, complete=True
+            )
+            if not report.violations or time.monotonic() > until:
+                break
+            await asyncio.sleep(0.5)
+        cells = int(attack_to / CELL_S) + 1
+        completed = tuple(self._completed[cell] for cell in range(cells))
+        strikes = tuple(sorted(self._struck, key=lambda one: one.begin_s))
+        baseline = rate(completed, min(1.0, CALM_S / 2), attack_from)
+        if not baseline:
+            invalid = [*invalid, "nothing ended before the first strike: there is no base line"]
+        return SoakResult(
+            mode=self._mode,
+            seed=self._seed,
+            callers=self._callers,
+            asked=self._asked,
+            outcomes=dict(self._outcomes),
+            errors=dict(self._customer.errors),
+            struck=dict(Counter(one.fault for one in strikes)),
+            missed=self._missed,
+            strikes=strikes,
+            completed=completed,
+            latency_ms=tuple(_percentiles(self._latencies.get(s)) for s in range(int(attack_to))),
+            attack_s=(attack_from, attack_to),
+            baseline_per_s=baseline,
+            goodput_per_s=rate(completed, attack_from, attack_to),
+            recovery_s=recovery(completed, strikes, baseline, attack_to),
+            settled_s=settled,
+            open_orders=report.open_orders,
+            violations=report.violations,
+            invalid_reasons=tuple(invalid),
+            environment=self._environment,
+        )
+
+
+def _percentiles(values: list[float] | None) -> tuple[float, float] | None:
+    if not values:
+        return None
+    ordered = sorted(values)
+    return median(ordered), ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]

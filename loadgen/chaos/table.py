@@ -1,0 +1,85 @@
+"""The results of the matrix and of a soak, for people."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from loadgen.chaos.matrix import CellResult, MatrixResult
+from loadgen.chaos.result import SoakResult
+
+
+def show_matrix(result: MatrixResult, console: Console) -> None:
+    """One row a fault, scenario and service; one column a point, with the hits of each cell."""
+    points = list(dict.fromkeys(cell.point for cell in result.cells))
+    points.sort(key=lambda point: (not point.startswith("P"), point))
+    table = Table(title=f"{result.mode}: hits of each cell, and the slowest end after healing")
+    for column in ("fault", "order", "service"):
+        table.add_column(column)
+    for point in points:
+        table.add_column(point, justify="right")
+    table.add_column("ended as")
+    table.add_column("slowest s", justify="right")
+    rows: dict[tuple[str, str, str], list[CellResult]] = {}
+    for cell in result.cells:
+        rows.setdefault((cell.fault, cell.scenario, cell.service), []).append(cell)
+    for (fault, scenario, service), row in rows.items():
+        at = {cell.point: cell for cell in row}
+        marks = [_mark(at.get(point)) for point in points]
+        ends = ", ".join(dict.fromkeys(cell.outcome for cell in row if cell.outcome))
+        slowest = max((cell.settled_s for cell in row if cell.settled_s is not None), default=None)
+        table.add_row(
+            fault, scenario, service, *marks, ends, "-" if slowest is None else f"{slowest:.1f}"
+        )
+    console.print(table)
+    for cell in result.cells:
+        if cell.problem:
+            console.print(f"FAILED {cell.name}: {cell.problem}", highlight=False, markup=False)
+    passed = sum(cell.passed for cell in result.cells)
+    console.print(
+        f"{result.mode}: {passed} of {len(result.cells)} cells hit and passed, "
+        f"{result.violations} violations, seed {result.seed}, {result.seconds:.0f} s",
+        highlight=False,
+    )
+
+
+def _mark(cell: CellResult | None) -> str:
+    if cell is None:
+        return ""
+    return str(cell.hits) if cell.passed else f"{cell.hits} FAILED"
+
+
+def show_soak(result: SoakResult, console: Console) -> None:
+    """The figures of a soak."""
+    table = Table(title=f"{result.mode}: {result.callers} callers, seed {result.seed}")
+    table.add_column("")
+    table.add_column("", justify="right")
+    strikes = ", ".join(f"{number} {kind}" for kind, number in result.struck.items()) or "none"
+    recovery = result.recovery_s
+    rows = (
+        ("strikes", strikes),
+        ("strikes without effect (nobody there)", str(result.missed)),
+        ("orders asked for", str(result.asked)),
+        ("ended", ", ".join(f"{n} {kind}" for kind, n in result.outcomes.items()) or "none"),
+        ("calls that failed, all tried again", _counts(result.errors)),
+        ("goodput before the first strike", f"{result.baseline_per_s:.0f} a second"),
+        ("goodput over the whole attack", f"{result.goodput_per_s:.0f} a second"),
+        ("back to 90 % after healing, median", _seconds(recovery.median if recovery else None)),
+        ("the same, slowest", _seconds(recovery.slowest if recovery else None)),
+        ("strikes that this is of", str(recovery.of) if recovery else "0"),
+        ("every order ended after the last heal", _seconds(result.settled_s)),
+        ("violations", str(result.violations)),
+    )
+    for name, value in rows:
+        table.add_row(name, value)
+    console.print(table)
+    for reason in result.invalid_reasons:
+        console.print(f"INVALID: {reason}", highlight=False, markup=False)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"
