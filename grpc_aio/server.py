@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -144,6 +145,10 @@ class GrpcTransport:
     async def start(self) -> str:
         """Listen and serve. Raises OSError when the port is taken."""
         host, port = self._address
+        # Asked first with a socket of our own: gRPC's core would log lines of its own, and the
+        # exception that it raises does not tell why.
+        with socket.create_server((host, port), reuse_port=False):
+            pass
         try:
             bound = self._server.add_insecure_port(f"{host}:{port}")
         except RuntimeError as error:

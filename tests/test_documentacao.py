@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 import gerador_dados
+import loadgen.chaos.cli
 import loadgen.cli
 import loadgen.floor
 import run_all
@@ -39,6 +40,7 @@ COMMANDS: Final[dict[str, Callable[[], object]]] = {
     "python run_all.py": lambda: run_all.main(["--help"]),
     "python gerador_dados.py": lambda: gerador_dados.main(["--help"]),
     "python -m loadgen.floor": lambda: loadgen.floor.main(["--help"]),
+    "python -m loadgen.chaos": lambda: loadgen.chaos.cli.main(["--help"]),
     "python -m loadgen": lambda: loadgen.cli.main(["--help"]),
     "python -m grpc_aio": lambda: parse_service("grpc_aio", "grpc", ["--help"]),
     "python -m http_aio": lambda: parse_service("http_aio", "http", ["--help"]),
@@ -202,8 +204,8 @@ def test_opcoes_mostradas_existem(page: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_readme_mostra_cada_comando_e_suas_opcoes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README leaves out no option of the four commands that it explains."""
-    for command in list(COMMANDS)[:4]:
+    """The README leaves out no option of the five commands that it explains."""
+    for command in list(COMMANDS)[:5]:
         assert f"### `{command}" in README
         missing = _options(command, monkeypatch) - {"--help"} - set(_FLAG.findall(README))
         assert not missing, command

@@ -21,7 +21,7 @@ from common.settings import latency_range, natural, positive, seconds
 from loadgen.arms import ARMS, dial
 from loadgen.chains import Chain, ChainError, real_arm
 from loadgen.chaos.arm import AttackedArm
-from loadgen.chaos.cells import Cell, cells
+from loadgen.chaos.cells import cells
 from loadgen.chaos.matrix import STOCK, CellResult, Matrix, MatrixResult
 from loadgen.chaos.picture import draw
 from loadgen.chaos.result import SoakResult

@@ -143,10 +143,11 @@ class Matrix:
     # --- one cell -----------------------------------------------------------------------------
 
     async def _run_cell(self, cell: Cell) -> CellResult:
-        self._orders += 1
-        key = f"{self._run_id}-{self._orders}"
         hits, outcome, settled, problem = 0, "", None, ""
         try:
+            await self._until_next(refused=cell.scenario == "payment_refused")
+            self._orders += 1
+            key = f"{self._run_id}-{self._orders}"
             if cell.outside == "second_process":
                 await self._second_process(cell)
                 hits, outcome = 1, "refused to start"
@@ -194,7 +195,6 @@ class Matrix:
     async def _ordered(self, cell: Cell, key: str) -> tuple[c.PedidoResponse, float]:
         answer = await self._scenarios[cell.scenario](cell, key)
         ended = time.monotonic()
-        self._last_id = max(self._last_id, answer.pedido_id)
         if answer.status not in cell.expected:
             msg = f"the order ended as {answer.status}, expected {' or '.join(cell.expected)}"
             raise _CellError(msg)
@@ -244,6 +244,7 @@ class Matrix:
         if answer is None:
             msg = "the order has not ended"
             raise _CellError(msg)
+        self._last_id = max(self._last_id, answer.pedido_id)
         return answer
 
     async def _same_again(
@@ -259,16 +260,18 @@ class Matrix:
         return await self._buy(cell, key, units=TOO_MANY)
 
     async def _payment_refused(self, cell: Cell, key: str) -> c.PedidoResponse:
-        """Orders without a fault until the next number is one that the gateway will refuse."""
-        while True:
-            probe = await self._plain()
-            _, verdict = sorteio(self._arm.run().seed, chave_gateway(probe.pedido_id + 1))
-            if verdict >= self._arm.run().payment_approval:
-                return await self._buy(cell, key)
+        return await self._buy(cell, key)
 
-    async def _plain(self) -> c.PedidoResponse:
-        self._orders += 1
-        return await self._bought(f"{self._run_id}-{self._orders}", self._request())
+    async def _until_next(self, *, refused: bool) -> None:
+        """Orders without a fault until the gateway's verdict on the next number is as wanted."""
+        run = self._arm.run()
+        while True:
+            if self._last_id:
+                _, verdict = sorteio(run.seed, chave_gateway(self._last_id + 1))
+                if (verdict >= run.payment_approval) == refused:
+                    return
+            self._orders += 1
+            await self._bought(f"{self._run_id}-{self._orders}", self._request())
 
     async def _twice(self, cell: Cell, key: str) -> c.PedidoResponse:
         self._in_force(cell)
@@ -292,6 +295,8 @@ class Matrix:
         self._arm.set_rules([cell.rule if racing else hold])
         request, until = self._request(), self._until()
         held = await self._customer.ask(0, key, request, until=until, attempt_s=FIRST_LOOK_S)
+        if held is not None:
+            self._last_id = max(self._last_id, held.pedido_id)
         if held is None or held.status in TERMINAIS:
             msg = f"the order was not held: {held}"
             raise _CellError(msg)

@@ -18,9 +18,9 @@ SMOOTH_S: Final = 1.0
 
 def draw(result: SoakResult, path: Path) -> None:
     """Write the picture; its format is that of the file's suffix. Raises OSError."""
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     from matplotlib import pyplot as plt
     from matplotlib.patches import Patch
 

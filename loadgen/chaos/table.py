@@ -5,32 +5,26 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from loadgen.chaos.cells import ERRORS
 from loadgen.chaos.matrix import CellResult, MatrixResult
 from loadgen.chaos.result import SoakResult
 
 
 def show_matrix(result: MatrixResult, console: Console) -> None:
-    """One row a fault, scenario and service; one column a point, with the hits of each cell."""
-    points = list(dict.fromkeys(cell.point for cell in result.cells))
-    points.sort(key=lambda point: (not point.startswith("P"), point))
-    table = Table(title=f"{result.mode}: hits of each cell, and the slowest end after healing")
+    """One row a fault, order and service, with the hits of each point."""
+    table = Table(title=f"{result.mode}: hits at each point, and the slowest end after healing")
     for column in ("fault", "order", "service"):
         table.add_column(column)
-    for point in points:
-        table.add_column(point, justify="right")
-    table.add_column("ended as")
-    table.add_column("slowest s", justify="right")
+    table.add_column("hits")
+    table.add_column("s", justify="right")
     rows: dict[tuple[str, str, str], list[CellResult]] = {}
     for cell in result.cells:
-        rows.setdefault((cell.fault, cell.scenario, cell.service), []).append(cell)
-    for (fault, scenario, service), row in rows.items():
-        at = {cell.point: cell for cell in row}
-        marks = [_mark(at.get(point)) for point in points]
-        ends = ", ".join(dict.fromkeys(cell.outcome for cell in row if cell.outcome))
+        fault = "error" if cell.fault in ERRORS.values() else cell.fault
+        rows.setdefault((fault, cell.scenario, cell.service), []).append(cell)
+    for names, row in rows.items():
         slowest = max((cell.settled_s for cell in row if cell.settled_s is not None), default=None)
-        table.add_row(
-            fault, scenario, service, *marks, ends, "-" if slowest is None else f"{slowest:.1f}"
-        )
+        marks = "  ".join(map(_mark, row))
+        table.add_row(*names, marks, "-" if slowest is None else f"{slowest:.1f}")
     console.print(table)
     for cell in result.cells:
         if cell.problem:
@@ -43,10 +37,9 @@ def show_matrix(result: MatrixResult, console: Console) -> None:
     )
 
 
-def _mark(cell: CellResult | None) -> str:
-    if cell is None:
-        return ""
-    return str(cell.hits) if cell.passed else f"{cell.hits} FAILED"
+def _mark(cell: CellResult) -> str:
+    mark = f"{cell.point}:{cell.hits}"
+    return mark if cell.passed else f"[bold red]{mark} FAILED[/]"
 
 
 def show_soak(result: SoakResult, console: Console) -> None:
