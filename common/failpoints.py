@@ -1,6 +1,6 @@
 """Failpoints: named places on the way of an order where a test may have a service fail.
 
-Every service has the same six points, set in the chain's mechanism:
+Six points are set in the chain's mechanism; a service has those that lie on its way:
 
     P0  before the local commit            P3  the next hop has answered, its answer lost
     P1  committed, before the next call    P4  before the final commit
@@ -30,7 +30,7 @@ import msgspec
 from msgspec import Struct
 
 from common.contratos import SERVICOS
-from common.erros import indisponivel
+from common.erros import ErroServico, indisponivel
 from common.servicos.contexto import Contexto
 from common.servicos.portas import Banco, Ponto
 
@@ -50,8 +50,9 @@ DURING_S: Final = 0.05
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One thing that shall go wrong: where, what, and for whom.
 
-    `times` bounds its hits over the whole run, `probability` is drawn from the seed, the rule and the
-    order, `order_id` chooses one order. `seconds` is the length of a delay, and at P2 how long the
+    `times` bounds its hits, those that the hits file already tells of included; `probability` is
+    drawn anew each time from the seed, the rule and the order; `order_id` chooses one order (the
+    claim at Pedidos and `banco` know none: 0). `seconds` is the length of a delay, and at P2 how long the
     next hop is left to work first.
     """
 
@@ -142,6 +143,8 @@ class Failpoints:
         self._stamp: tuple[int, int, int] | None = None
         self._rules: dict[str, list[Rule]] = {}
         self._seed = 0
+        # Calls that were given up on, until they end.
+        self._left: set[asyncio.Task[Any]] = set()
         self._load(read_rules(path))
         # What earlier lives of this service have hit counts too.
         self._counts = Counter(hit.rule for hit in read_hits(path) if hit.service == service)
@@ -174,7 +177,7 @@ class Failpoints:
     # --- how ----------------------------------------------------------------------------------
 
     async def _during(self, rule: Rule, pedido_id: int, chamada: Coroutine[Any, Any, R]) -> R:
-        task = asyncio.ensure_future(chamada)
+        task = asyncio.create_task(chamada)
         try:
             done, _ = await asyncio.wait((task,), timeout=rule.seconds or DURING_S)
             if not done:
@@ -182,8 +185,19 @@ class Failpoints:
                 # An error here gives up on a call that goes on at the other side.
                 await self._act(rule)
             return await task
-        finally:
+        except ErroServico:
+            # Given up on by us alone: the other side goes on, and nobody hears its answer.
+            self._left.add(task)
+            task.add_done_callback(self._forget)
+            raise
+        except BaseException:
             task.cancel()
+            raise
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     def _hit(self, ponto: Ponto, pedido_id: int) -> Rule | None:
         rule = self._match(ponto, pedido_id)
@@ -291,7 +305,7 @@ def _fill_disk(con: sqlite3.Connection) -> None:
     (limit,) = con.execute("PRAGMA max_page_count").fetchone()
     con.execute(f"PRAGMA max_page_count = {pages}")
     try:
-        con.execute("CREATE TABLE sem_espaco AS SELECT zeroblob(1 << 20)")
+        con.execute(f"CREATE TABLE sem_espaco AS SELECT zeroblob({pages + 256} * 4096)")
     finally:
         con.execute(f"PRAGMA max_page_count = {limit}")
 

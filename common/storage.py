@@ -336,10 +336,14 @@ def reserve_log(con: sqlite3.Connection, path: Path) -> None:
     this has it so from the start. Done with SQLite's own means: a transaction larger than its cache
     spills into the log, and when it is rolled back the next one begins where it began.
     """
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size >= PAGINAS_POR_CHECKPOINT * _ENCHIMENTO:
+        # Left by a process that was killed.
+        return
     (cache,) = con.execute("PRAGMA cache_size").fetchone()
     con.execute("PRAGMA cache_size = 16")
-    con.execute("BEGIN IMMEDIATE")
     try:
+        con.execute("BEGIN IMMEDIATE")
         con.execute("CREATE TABLE reserva (enchimento BLOB)")
         con.executemany(
             "INSERT INTO reserva VALUES (zeroblob(?))",
@@ -352,7 +356,6 @@ def reserve_log(con: sqlite3.Connection, path: Path) -> None:
         if con.in_transaction:
             con.execute("ROLLBACK")
         con.execute(f"PRAGMA cache_size = {cache}")
-    log = path.with_name(f"{path.name}-wal")
     with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
         # Now, and not in the first commit.
         os.fsync(file.fileno())

@@ -147,7 +147,8 @@ class GrpcTransport:
         host, port = self._address
         # Asked first with a socket of our own: gRPC's core would log lines of its own, and the
         # exception that it raises does not tell why.
-        with socket.create_server((host, port), reuse_port=False):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family):
             pass
         try:
             bound = self._server.add_insecure_port(f"{host}:{port}")

@@ -39,8 +39,7 @@ async def _struck(failpoints: Failpoints, ponto: Ponto, pedido_id: int) -> bool:
     try:
         await failpoints.em(ponto, pedido_id)
     except ErroServico as error:
-        assert error.categoria is Categoria.INDISPONIVEL
-        return True
+        return error.categoria is Categoria.INDISPONIVEL
     return False
 
 
@@ -119,6 +118,8 @@ async def test_the_next_call_is_struck_before_while_and_after(tmp_path: Path) ->
         with pytest.raises(ErroServico):
             await failpoints.chamada(1, next_hop)
         assert calls == seen
+        await asyncio.gather(*failpoints._left)
+        assert calls == (["began", "ended"] if seen else []), "the other side goes on"
     write_rules(path, Rules())
     assert await Failpoints(path, "fiscal").chamada(1, next_hop) == "answer"
 
@@ -144,7 +145,13 @@ async def test_only_rules_that_can_strike_are_taken(
     service: str, point: Any, action: Any, probability: float
 ) -> None:
     raw = msgspec.json.encode(
-        {"id": "r", "service": service, "point": point, "action": action, "probability": probability}
+        {
+            "id": "r",
+            "service": service,
+            "point": point,
+            "action": action,
+            "probability": probability,
+        }
     )
     possible = (
         service in SERVICOS

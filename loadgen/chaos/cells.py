@@ -21,7 +21,7 @@ Scenario = Literal["buy", "cancel", "no_stock", "payment_refused", "twice"]
 # What is done from outside, beside the rules: every service killed at once, a database locked by
 # another process, a second process on a port that is taken.
 Outside = Literal["", "kill_all", "lock", "second_process"]
-# Seconds. A stop shorter than the client's patience, and one longer than it and the drive's.
+# Seconds. A stop shorter than a call of the client's may take, and one longer.
 PAUSE_SHORT_S: Final = 0.4
 PAUSE_LONG_S: Final = 3.0
 # Seconds that a slow service takes more.
@@ -52,6 +52,10 @@ ERRORS: Final[dict[Ponto, str]] = {
     "P4": "error before",
     "P5": "error after",
 }
+MOTIVOS: Final[dict[Scenario, str]] = {
+    "buy": "", "twice": "", "cancel": "solicitado", "no_stock": "estoque_insuficiente",
+    "payment_refused": "pagamento_rejeitado",
+}  # fmt: skip
 SENT: Final = ("enviado",)
 CANCELLED: Final = ("cancelado",)
 EITHER: Final = ("enviado", "cancelado")
@@ -60,8 +64,8 @@ EITHER: Final = ("enviado", "cancelado")
 class Cell(Struct, frozen=True, kw_only=True):
     """One cell: the fault, where it strikes, and how the order must end.
 
-    `pause_s` is how long a stopped process is left so; `hold` are rules that set the scene before
-    `rule` is put in force.
+    `pause_s` is how long a stopped process is left so; `beside` are rules that set the scene for
+    `rule`; `motivo` is the reason that a cancelled order must have.
     """
 
     fault: str
@@ -73,6 +77,11 @@ class Cell(Struct, frozen=True, kw_only=True):
     beside: tuple[Rule, ...] = ()
     outside: Outside = ""
     pause_s: float = 0.0
+
+    @property
+    def motivo(self) -> str:
+        """Why the order must have been cancelled, if it was."""
+        return MOTIVOS[self.scenario]
 
     @property
     def name(self) -> str:

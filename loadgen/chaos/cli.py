@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 from rich.console import Console
@@ -73,29 +73,33 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args.data_dir.mkdir(parents=True, exist_ok=True)
         modes = (args.mode,) if args.mode else ARMS
-        results = [asyncio.run(_attack(args, mode, progress)) for mode in modes]
-        for result in results:
-            _show(result, args, answer)
-        if args.json is not None:
-            args.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
+        results = []
+        for mode in modes:
+            results.append(asyncio.run(_attack(args, mode, progress)))
+            if args.json is not None:
+                args.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
+            _show(results[-1], args, answer)
     except (ChainError, AuditError, OSError) as error:
         print(f"chaos: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     except KeyboardInterrupt:
         print("chaos: interrupted", file=sys.stderr)
         return EXIT_INVALID
-    return max(map(exit_code, results))
+    codes = [exit_code(result) for result in results]
+    # What was found wrong comes before what could not be told.
+    return min((code for code in codes if code), default=EXIT_OK)
 
 
 def exit_code(result: MatrixResult | SoakResult) -> int:
     """What a result is to whoever called the command."""
     if isinstance(result, MatrixResult):
         return EXIT_OK if result.passed else EXIT_VIOLATION
-    if result.invalid_reasons:
-        return EXIT_INVALID
-    if result.settled_s is None or result.settled_s > SETTLED_MAX_S or result.open_orders:
+    late = result.settled_s is None or result.settled_s > SETTLED_MAX_S
+    if result.audit.violations and not result.audit.open_orders:
+        return EXIT_VIOLATION
+    if late or result.broken or result.audit.open_orders:
         return EXIT_NOT_TERMINAL
-    return EXIT_VIOLATION if result.violations else EXIT_OK
+    return EXIT_INVALID if result.invalid_reasons else EXIT_OK
 
 
 def _show(result: MatrixResult | SoakResult, args: argparse.Namespace, console: Console) -> None:
@@ -113,11 +117,15 @@ def _show(result: MatrixResult | SoakResult, args: argparse.Namespace, console: 
 
 @contextmanager
 def _directory(args: argparse.Namespace, mode: str) -> Iterator[Path]:
+    """A directory that is removed at the end, unless it is wanted or holds evidence."""
     path = Path(tempfile.mkdtemp(prefix=f"chaos-{mode}-", dir=args.data_dir))
+    args.evidence = False
     try:
         yield path
     finally:
-        if not args.keep:
+        if args.keep or args.evidence:
+            print(f"chaos: the data are in {path}", file=sys.stderr)
+        else:
             shutil.rmtree(path)
 
 
@@ -162,10 +170,12 @@ async def _matrix(args: argparse.Namespace, mode: str, console: Console) -> Matr
                 words = cell.problem or f"{cell.hits} hits, {cell.outcome}"
                 console.print(
                     f"{mode} {number}/{len(chosen)} {cell.name}: {words}",
-                    highlight=False, markup=False,
+                    highlight=False, markup=False, soft_wrap=True,
                 )  # fmt: skip
 
-            return await matrix.run(chosen, tell)
+            result = await matrix.run(chosen, tell)
+            args.evidence = not result.passed
+            return result
         finally:
             history.close()
 
@@ -186,8 +196,8 @@ async def _soak(args: argparse.Namespace, mode: str, console: Console) -> SoakRe
             console.print(
                 f"{mode} {now.second:5.0f} s  {now.ended} ended  {now.per_s:5.0f} a second  "
                 f"{now.errors} calls failed  strike {now.struck}/{now.strikes} {now.last}",
-                highlight=False,
-            )
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
 
         soak = Soak(
             mode, attack.arm, attack.pedidos, baskets(plan), strikes,
@@ -195,7 +205,9 @@ async def _soak(args: argparse.Namespace, mode: str, console: Console) -> SoakRe
             history=attack.directory / "history.jsonl",
             environment=environment(args.data_dir), tell=tell,
         )  # fmt: skip
-        return await soak.run()
+        result = await soak.run()
+        args.evidence = exit_code(result) != EXIT_OK
+        return result
 
 
 def fault_list(text: str) -> tuple[Fault, ...]:
@@ -209,8 +221,16 @@ def fault_list(text: str) -> tuple[Fault, ...]:
     return chosen
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its own exit code for wrong options: argparse's 2 says something else here."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_UNUSABLE, f"{self.prog}: error: {message}\n")
+
+
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m loadgen.chaos",
         description="Attack an arm and judge what it did: every cell of the fault matrix, one "
         "order each (--matrix), or a soak of strikes under load.",
@@ -249,6 +269,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--only needs --matrix")
     elif args.kills is None and args.duration is None:
         parser.error("say how long: --kills N, --duration S or both; or --matrix")
+    if args.matrix and not any(args.only is None or args.only in cell.name for cell in cells()):
+        parser.error(f"--only {args.only!r}: no cell has that in its name")
+    if not args.matrix and args.kills is None and args.duration < SECONDS_A_STRIKE:
+        parser.error(f"--duration: at least {SECONDS_A_STRIKE:g} seconds make one strike")
     for path in (args.json, args.picture):
         if path is not None and not path.absolute().parent.is_dir():
             parser.error(f"{path}: its directory does not exist")

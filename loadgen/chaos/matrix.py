@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,13 +79,17 @@ class MatrixResult(Struct, frozen=True):
     mode: str
     seed: int
     cells: tuple[CellResult, ...]
-    violations: int
+    audit: AuditReport
     seconds: float
 
     @property
     def passed(self) -> bool:
         """True when every cell passed and the audit is clean."""
-        return not self.violations and all(cell.passed for cell in self.cells)
+        return (
+            bool(self.cells)
+            and not self.audit.violations
+            and all(cell.passed for cell in self.cells)
+        )
 
 
 class _CellError(Exception):
@@ -137,7 +141,7 @@ class Matrix:
         self._arm.set_rules()
         report = await self._audited()
         return MatrixResult(
-            self._mode, self._seed, tuple(results), report.violations, time.monotonic() - start
+            self._mode, self._seed, tuple(results), report, time.monotonic() - start
         )
 
     # --- one cell -----------------------------------------------------------------------------
@@ -157,14 +161,16 @@ class Matrix:
             else:
                 hits, answer, settled = await self._struck(cell, key)
                 outcome = answer.status if answer.motivo is None else f"cancelado: {answer.motivo}"
-        except (_CellError, ArmError, ErroServico) as error:
-            problem = str(error)
+        except (_CellError, ArmError, ErroServico, sqlite3.Error, LookupError) as error:
+            problem = str(error) or type(error).__name__
             hits = len(self._arm.hits(cell.rule.id)) if cell.rule else 0
         finally:
             self._arm.set_rules()
             self._history.flush()
-        with suppress(ArmError):
+        try:
             await self._arm.whole(RESTART_S)
+        except ArmError as error:
+            problem = problem or f"healing failed: {error}"
         return CellResult(
             cell.name, cell.fault, cell.service, cell.point, cell.scenario, hits, outcome,
             settled, problem,
@@ -182,9 +188,11 @@ class Matrix:
             for task in (healed, order):
                 task.cancel()
             await asyncio.gather(healed, order, return_exceptions=True)
-        hits = len(self._arm.hits(cell.rule.id))
+        # A unit of work and a claim do not know their order; everything else must have met this one.
+        known = (0, answer.pedido_id)
+        hits = sum(hit.order_id in known for hit in self._arm.hits(cell.rule.id))
         if not hits:
-            msg = "the fault was never hit"
+            msg = "the fault was never hit by this order"
             raise _CellError(msg)
         settled = max(0.0, ended - at)
         if settled > SETTLE_S:
@@ -197,6 +205,9 @@ class Matrix:
         ended = time.monotonic()
         if answer.status not in cell.expected:
             msg = f"the order ended as {answer.status}, expected {' or '.join(cell.expected)}"
+            raise _CellError(msg)
+        if answer.status == "cancelado" and answer.motivo != cell.motivo:
+            msg = f"the order was cancelled for {answer.motivo}, expected {cell.motivo}"
             raise _CellError(msg)
         return answer, ended
 
@@ -214,8 +225,10 @@ class Matrix:
         elif rule.action == "kill":
             await self._arm.whole(RESTART_S, replaced={rule.service: before[rule.service]})
         elif rule.action == "pause":
-            await asyncio.sleep(cell.pause_s)
-            self._arm.resume(before[rule.service])
+            try:
+                await asyncio.sleep(cell.pause_s)
+            finally:
+                self._arm.resume(before[rule.service])
         return time.monotonic()
 
     def _patience_s(self) -> float:
@@ -370,6 +383,7 @@ class Matrix:
             report = await asyncio.to_thread(
                 audit, self._arm.data_dir, history=self._history_path, settled=True
             )
-            if not report.violations or time.monotonic() > until:
+            # Orders still open are waited for; a violation of any other kind is not waited away.
+            if not report.open_orders or time.monotonic() > until:
                 return report
             await asyncio.sleep(0.5)

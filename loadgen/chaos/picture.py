@@ -55,7 +55,7 @@ def draw(result: SoakResult, path: Path) -> None:
     )  # fmt: skip
     goodput.set_title(
         f"{result.mode}: {sum(result.struck.values())} strikes under {result.callers} callers, "
-        f"seed {result.seed}, {result.violations} violations",
+        f"seed {result.seed}, {result.audit.violations} violations",
         loc="left",
     )
     figure.savefig(path, dpi=110)

@@ -7,6 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from common.audit import AuditReport
+
 # Seconds of one cell of the time series.
 CELL_S: Final = 0.25
 # Share of the goodput before the attack that counts as recovered, over a window of seconds.
@@ -24,18 +26,23 @@ class Struck(Struct, frozen=True):
 
 
 class Recovery(Struct, frozen=True):
-    """Seconds from healing until goodput is back, over the strikes where it can be told."""
+    """Seconds from healing until goodput is back, over the `of` strikes where that was seen.
 
-    median: float
-    slowest: float
+    `unseen` strikes had the next one, or the end, come before it was back: with strikes that follow
+    closely the median is of the quick ones only.
+    """
+
+    median: float | None
+    slowest: float | None
     of: int
+    unseen: int
 
 
 class SoakResult(Struct, frozen=True, kw_only=True):
     """The outcome of a soak of one arm.
 
     `completed` counts terminal answers a cell of CELL_S since the start; `latency_ms` holds a pair
-    (p50, p99) a second, null where nothing ended.
+    (p50, p99) a second, null where nothing ended. `broken` says which service did not come back.
     """
 
     mode: str
@@ -54,8 +61,8 @@ class SoakResult(Struct, frozen=True, kw_only=True):
     goodput_per_s: float
     recovery_s: Recovery | None
     settled_s: float | None
-    open_orders: int
-    violations: int
+    audit: AuditReport
+    broken: tuple[str, ...]
     invalid_reasons: tuple[str, ...]
     environment: dict[str, object]
 
@@ -69,11 +76,8 @@ def rate(completed: tuple[int, ...], begin_s: float, end_s: float) -> float:
 def recovery(
     completed: tuple[int, ...], strikes: tuple[Struck, ...], baseline_per_s: float, end_s: float
 ) -> Recovery | None:
-    """How long after each healing the goodput of a window is back.
-
-    A strike counts when the next one leaves it the time to be seen: until then, or to the end.
-    """
-    times = []
+    """How long after each healing the goodput of a window is back; None without strikes."""
+    times: list[float] = []
     for number, strike in enumerate(strikes):
         others = [other for place, other in enumerate(strikes) if place != number]
         if any(other.begin_s < strike.healed_s < other.healed_s for other in others):
@@ -85,4 +89,9 @@ def recovery(
                 times.append(at - strike.healed_s)
                 break
             at += CELL_S
-    return Recovery(median(times), max(times), len(times)) if times else None
+    if not strikes:
+        return None
+    unseen = len(strikes) - len(times)
+    if not times:
+        return Recovery(None, None, 0, unseen)
+    return Recovery(median(times), max(times), len(times), unseen)

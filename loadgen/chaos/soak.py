@@ -86,6 +86,7 @@ class Soak:
         self._latencies: dict[int, list[float]] = {}
         self._struck: list[Struck] = []
         self._missed = 0
+        self._broken: list[str] = []
         self._rules: dict[int, tuple[Rule, ...]] = {}
         self._start = 0.0
 
@@ -98,7 +99,7 @@ class Soak:
         try:
             await asyncio.sleep(CALM_S)
             attack_from = self._now()
-            invalid += await self._attack()
+            await self._attack()
             left = attack_from + self._duration_s - self._now()
             if left > 0:
                 await asyncio.sleep(left)
@@ -109,11 +110,9 @@ class Soak:
             done, late = await asyncio.wait(buyers, timeout=PATIENCE_S)
             for task in done:
                 task.result()
-            if late:
-                invalid.append(f"{len(late)} callers still waited {PATIENCE_S:g} s after healing")
             settled = None if late else self._now() - healed
         except ArmError as error:
-            invalid.append(str(error))
+            self._broken.append(str(error))
             settled, attack_from, attack_to = None, CALM_S, self._now()
         finally:
             for task in (keeper, *buyers):
@@ -148,8 +147,8 @@ class Soak:
 
     # --- the strikes --------------------------------------------------------------------------
 
-    async def _attack(self) -> list[str]:
-        """Every strike at its time; they may overlap. Returns what makes the run invalid."""
+    async def _attack(self) -> None:
+        """Every strike at its time, or as soon after as its target is there; they may overlap."""
         begin = time.monotonic()
         under_way: list[asyncio.Task[None]] = []
         try:
@@ -160,13 +159,10 @@ class Soak:
                     # One process at a time is taken away: what several at once do, the matrix shows.
                     await under_way[-1]
             await asyncio.gather(*under_way)
-        except ArmError as error:
-            return [str(error)]
         finally:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
-        return []
 
     async def _strike(self, number: int, strike: Strike) -> None:
         if strike.fault == "kill":
@@ -180,7 +176,7 @@ class Soak:
             await asyncio.sleep(strike.length_s)
             del self._rules[number]
             self._put_in_force()
-            if strike.fault != "slow" and not self._arm.hits(strike.rules[0].id):
+            if not self._arm.hits(strike.rules[0].id):
                 self._missed += 1
                 return
         if struck_at is None:
@@ -246,7 +242,8 @@ class Soak:
             report = await asyncio.to_thread(
                 audit, self._arm.data_dir, history=self._history_path, settled=True, complete=True
             )
-            if not report.violations or time.monotonic() > until:
+            # Orders still open are waited for; a violation of any other kind is not waited away.
+            if not report.open_orders or time.monotonic() > until:
                 break
             await asyncio.sleep(0.5)
         cells = int(attack_to / CELL_S) + 1
@@ -255,6 +252,8 @@ class Soak:
         baseline = rate(completed, min(1.0, CALM_S / 2), attack_from)
         if not baseline:
             invalid = [*invalid, "nothing ended before the first strike: there is no base line"]
+        if not strikes:
+            invalid = [*invalid, "no strike had any effect"]
         return SoakResult(
             mode=self._mode,
             seed=self._seed,
@@ -272,9 +271,9 @@ class Soak:
             goodput_per_s=rate(completed, attack_from, attack_to),
             recovery_s=recovery(completed, strikes, baseline, attack_to),
             settled_s=settled,
-            open_orders=report.open_orders,
-            violations=report.violations,
+            audit=report,
             invalid_reasons=tuple(invalid),
+            broken=tuple(self._broken),
             environment=self._environment,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from common.audit import print_report
 from loadgen.chaos.cells import ERRORS
 from loadgen.chaos.matrix import CellResult, MatrixResult
 from loadgen.chaos.result import SoakResult
@@ -29,10 +30,12 @@ def show_matrix(result: MatrixResult, console: Console) -> None:
     for cell in result.cells:
         if cell.problem:
             console.print(f"FAILED {cell.name}: {cell.problem}", highlight=False, markup=False)
+    if result.audit.violations:
+        print_report(result.audit, console)
     passed = sum(cell.passed for cell in result.cells)
     console.print(
         f"{result.mode}: {passed} of {len(result.cells)} cells hit and passed, "
-        f"{result.violations} violations, seed {result.seed}, {result.seconds:.0f} s",
+        f"{result.audit.violations} violations, seed {result.seed}, {result.seconds:.0f} s",
         highlight=False,
     )
 
@@ -59,19 +62,28 @@ def show_soak(result: SoakResult, console: Console) -> None:
         ("goodput over the whole attack", f"{result.goodput_per_s:.0f} a second"),
         ("back to 90 % after healing, median", _seconds(recovery.median if recovery else None)),
         ("the same, slowest", _seconds(recovery.slowest if recovery else None)),
-        ("strikes that this is of", str(recovery.of) if recovery else "0"),
+        ("of strikes; others followed too closely", _seen(result)),
         ("every order ended after the last heal", _seconds(result.settled_s)),
-        ("violations", str(result.violations)),
+        ("violations", str(result.audit.violations)),
     )
     for name, value in rows:
         table.add_row(name, value)
     console.print(table)
+    if result.audit.violations:
+        print_report(result.audit, console)
+    for reason in result.broken:
+        console.print(f"BROKEN: {reason}", highlight=False, markup=False)
     for reason in result.invalid_reasons:
         console.print(f"INVALID: {reason}", highlight=False, markup=False)
 
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
+
+
+def _seen(result: SoakResult) -> str:
+    recovery = result.recovery_s
+    return "-" if recovery is None else f"{recovery.of}; {recovery.unseen}"
 
 
 def _seconds(value: float | None) -> str:
