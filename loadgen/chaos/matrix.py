@@ -29,7 +29,7 @@ from common.servicos.gateway import sorteio
 from common.servicos.pagamentos import chave_gateway
 from common.storage import BUSY_TIMEOUT_MS
 from loadgen.chaos.arm import ArmError, AttackedArm
-from loadgen.chaos.cells import PAUSE_LONG_S, Cell
+from loadgen.chaos.cells import AT_WORK_S, PAUSE_LONG_S, Cell
 from loadgen.chaos.customer import Customer
 from loadgen.crew import ROOT
 from loadgen.history import History
@@ -167,6 +167,9 @@ class Matrix:
         finally:
             self._arm.set_rules()
             self._history.flush()
+        if cell.rule is not None and (cell.rule.point, cell.rule.action) == ("P2", "error"):
+            # The call that was given up on is still at work: it must not meet the next cell's fault.
+            await asyncio.sleep(2 * AT_WORK_S)
         try:
             await self._arm.whole(RESTART_S)
         except ArmError as error:
