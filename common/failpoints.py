@@ -137,7 +137,12 @@ class Failpoints:
     """The failpoints of one service process; the port `Falhas`."""
 
     def __init__(self, path: Path, service: str) -> None:
-        """Raises FailpointsError when the file at hand cannot be used."""
+        """Raises FailpointsError when the file is not there or cannot be used."""
+        if not path.exists():
+            msg = (
+                f"{path} does not exist; write the failpoints' rules there, or leave the option out"
+            )
+            raise FailpointsError(msg)
         self._path = path
         self._service = service
         self._stamp: tuple[int, int, int] | None = None

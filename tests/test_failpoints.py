@@ -65,6 +65,7 @@ async def test_hits_count_over_a_restart(tmp_path: Path) -> None:
 
 async def test_new_rules_are_in_force_at_the_next_point(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
+    write_rules(path, Rules())
     failpoints = Failpoints(path, "fiscal")
     assert not await _struck(failpoints, "P0", 1)
     write_rules(path, Rules((_error(),)))
@@ -166,6 +167,10 @@ async def test_only_rules_that_can_strike_are_taken(
         assert possible
 
 
-async def test_no_file_is_no_rules(tmp_path: Path) -> None:
-    assert read_rules(tmp_path / "none.json") == Rules()
+async def test_a_file_that_is_not_there_is_refused_at_start(tmp_path: Path) -> None:
+    path = tmp_path / "none.json"
+    with pytest.raises(FailpointsError, match="does not exist"):
+        Failpoints(path, "fiscal")
+    # One that is removed later is no rules.
+    assert read_rules(path) == Rules()
     assert read_hits(tmp_path / "none.json") == []

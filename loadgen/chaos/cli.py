@@ -17,6 +17,7 @@ import msgspec
 from rich.console import Console
 
 from common.audit import AuditError
+from common.failpoints import Rules, write_rules
 from common.settings import latency_range, natural, positive, seconds
 from loadgen.arms import ARMS, dial
 from loadgen.chains import Chain, ChainError, real_arm
@@ -136,6 +137,7 @@ async def _attacked(
     """The arm, fresh, with failpoints; removed at the end unless it is to be kept."""
     with _directory(args, mode) as directory:
         rules = directory / "failpoints.json"
+        write_rules(rules, Rules(seed=args.seed))
         async with real_arm(
             mode, args.payment_latency, directory, (f"--failpoints={rules}", *options)
         ) as chain:
