@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from loadgen.arms import ARMS
 from loadgen.chaos import cli
@@ -70,3 +71,29 @@ def test_one_cell_a_fault_is_hit_and_passes(
     assert not any(check["total"] for check in result["audit"]["checks"]), words.out
     assert code == 0
     assert not [path for path in tmp_path.iterdir() if path.is_dir()], "nothing is left behind"
+
+
+@pytest.mark.timeout(60)
+def test_a_cell_that_is_not_hit_or_ends_otherwise_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The matrix must be able to fail: nothing lies behind Logistica, and this order is shipped."""
+    by_name = {cell.name: cell for cell in cells()}
+    good = by_name["error before | buy | logistica P0"]
+    assert good.rule is not None
+    unhit = replace(good, fault="unhit", rule=replace(good.rule, id="unhit", point="P1"))
+    other = replace(
+        good, fault="other", rule=replace(good.rule, id="other"), expected=("cancelado",)
+    )
+    monkeypatch.setattr(cli, "cells", lambda: [unhit, other, good])
+    file = tmp_path / "matrix.json"
+    code = cli.main(["--matrix", "--mode=http", f"--data-dir={tmp_path}", f"--json={file}"])
+    words = capsys.readouterr()
+    (result,) = json.loads(file.read_text())
+    problems = [cell["problem"] for cell in result["cells"]]
+    assert "never hit" in problems[0]
+    assert "ended as enviado" in problems[1]
+    assert problems[2] == ""
+    assert code == cli.EXIT_VIOLATION
+    assert "1 of 3 cells hit and passed" in words.out
+    assert [path for path in tmp_path.iterdir() if path.is_dir()], "the evidence is kept"

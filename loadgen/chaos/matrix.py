@@ -186,17 +186,17 @@ class Matrix:
         order = asyncio.create_task(self._ordered(cell, key))
         try:
             answer, ended = await order
+            # A unit of work and a claim do not know their order; all else must have met this one.
+            known = (0, answer.pedido_id)
+            hits = sum(hit.order_id in known for hit in self._arm.hits(cell.rule.id))
+            if not hits:
+                msg = "the fault was never hit by this order"
+                raise _CellError(msg)
             at = await healed
         finally:
             for task in (healed, order):
                 task.cancel()
             await asyncio.gather(healed, order, return_exceptions=True)
-        # A unit of work and a claim do not know their order; everything else must have met this one.
-        known = (0, answer.pedido_id)
-        hits = sum(hit.order_id in known for hit in self._arm.hits(cell.rule.id))
-        if not hits:
-            msg = "the fault was never hit by this order"
-            raise _CellError(msg)
         settled = max(0.0, ended - at)
         if settled > SETTLE_S:
             msg = f"the order ended {settled:.1f} s after healing"
