@@ -86,7 +86,11 @@ class Cell(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """A name that no other cell has."""
-        return f"{self.fault} | {self.scenario} | {self.service} {self.point}"
+        return _name(self.fault, self.scenario, self.service, self.point)
+
+
+def _name(fault: str, scenario: Scenario, service: str, point: str) -> str:
+    return f"{fault} | {scenario} | {service} {point}"
 
 
 def cells() -> list[Cell]:
@@ -105,7 +109,7 @@ def _cell(
     seconds: float = 0.0,
     pause_s: float = 0.0,
 ) -> Cell:
-    name = f"{fault} | {scenario} | {service} {point}"
+    name = _name(fault, scenario, service, point)
     beside: tuple[Rule, ...] = ()
     if point == "P2":
         after = CHAIN[CHAIN.index(service) + 1]

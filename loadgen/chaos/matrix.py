@@ -125,7 +125,7 @@ class Matrix:
             "buy": self._buy,
             "cancel": self._cancel,
             "no_stock": self._no_stock,
-            "payment_refused": self._payment_refused,
+            "payment_refused": self._buy,
             "twice": self._twice,
         }
 
@@ -274,9 +274,6 @@ class Matrix:
 
     async def _no_stock(self, cell: Cell, key: str) -> c.PedidoResponse:
         return await self._buy(cell, key, units=TOO_MANY)
-
-    async def _payment_refused(self, cell: Cell, key: str) -> c.PedidoResponse:
-        return await self._buy(cell, key)
 
     async def _until_next(self, *, refused: bool) -> None:
         """Orders without a fault until the gateway's verdict on the next number is as wanted."""
