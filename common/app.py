@@ -9,6 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, Protocol
 
 from common.admission import Slots
+from common.circuit_breaker import (
+    PATIENCE_S,
+    PAUSE_EDGE_S,
+    PAUSE_INNER_S,
+    AlwaysFree,
+    Guarded,
+    Timing,
+)
 from common.database import GATEWAY, SALAS, database_path
 from common.execution import AsyncClock, AsyncExecution, TaskHandle
 from common.failpoints import Failpoints
@@ -50,14 +58,15 @@ class App:
         self.service: Any = None
         self._dial = dial
         self._stack = stack
+        self._failpoints: Failpoints | None = None
         self._condutor: Condutor | None = None
         self._recovery: TaskHandle | None = None
 
     async def open(self) -> None:
         """Open the databases and build the service on them."""
-        failpoints = None
         if self.settings.failpoints is not None:
-            failpoints = Failpoints(self.settings.failpoints, self.settings.servico)
+            self._failpoints = Failpoints(self.settings.failpoints, self.settings.servico)
+        failpoints = self._failpoints
         storage: Banco = await self._storage()
         if failpoints is not None:
             storage = failpoints.storage(storage)
@@ -79,6 +88,10 @@ class App:
             self._recovery.cancelar()
         await self.execution.drenar(limit_s, exceto=self._recovery)
 
+    async def release(self) -> None:
+        """End what is left of the service's work; whoever waits for it is answered as it stands."""
+        await self.execution.encerrar()
+
     async def _storage(self, nome: str = "", synchronous: Synchronous = "FULL") -> Storage:
         nome = nome or SALAS[self.settings.servico].nome
         path = database_path(self.settings.data_dir, nome)
@@ -92,15 +105,30 @@ class App:
         connections = self.settings.active_max + CONEXOES_A_MAIS
         client = self._dial(servico, self.settings.addresses[servico], connections=connections)
         self._stack.push_async_callback(client.close)
+        if self._failpoints is not None:
+            client = self._failpoints.observed(servico, client)
         return client
+
+    def _guarded(self, servico: str) -> Any:
+        """A client that fails fast while the service does not answer."""
+        settings = self.settings
+        client = self._client(servico)
+        if not settings.circuit_breaker:
+            return client
+        # Behind Pagamentos nothing waits for the gateway.
+        payment_s = settings.payment_latency_max_s if servico == "pagamentos" else 0.0
+        pause_s = PAUSE_EDGE_S if settings.servico == "pedidos" else PAUSE_INNER_S
+        return Guarded(client, servico, Timing(PATIENCE_S + payment_s, pause_s), random.random)
 
     async def _open_pedidos(self, banco: Banco) -> None:
         settings = self.settings
+        pagamentos = self._guarded("pagamentos")
         self._condutor = Condutor(
             banco=banco,
             relogio=self.clock,
             execucao=self.execution,
-            pagamentos=self._client("pagamentos"),
+            pagamentos=pagamentos,
+            passagem=pagamentos.steps if settings.circuit_breaker else AlwaysFree(),
             orcamento=Orcamento(random.random),
             politica=Politica(
                 intervalo_varredura_s=settings.sweep_interval_s,
@@ -117,7 +145,7 @@ class App:
             relogio=self.clock,
             execucao=self.execution,
             vagas=self.slots,
-            catalogo=self._client("catalogo"),
+            catalogo=self._guarded("catalogo"),
             condutor=self._condutor,
             nova_chave=lambda: str(uuid.uuid4()),
         )
@@ -132,19 +160,19 @@ class App:
             latencia_max_s=settings.payment_latency_max_s,
             aprovacao=settings.payment_approval,
         )
-        self.service = Pagamentos(banco, self.clock, gateway, self._client("estoque"))
+        self.service = Pagamentos(banco, self.clock, gateway, self._guarded("estoque"))
 
     async def _open_estoque(self, banco: Banco) -> None:
-        self.service = Estoque(banco, self.clock, self._client("fiscal"))
+        self.service = Estoque(banco, self.clock, self._guarded("fiscal"))
 
     async def _open_fiscal(self, banco: Banco) -> None:
-        self.service = Fiscal(banco, self.clock, self._client("logistica"))
+        self.service = Fiscal(banco, self.clock, self._guarded("logistica"))
 
     async def _open_logistica(self, banco: Banco) -> None:
         self.service = Logistica(banco, self.clock)
 
     async def _open_catalogo(self, banco: Banco) -> None:
-        self.service = Catalogo(banco, self.clock, self.execution, self._client("estoque"))
+        self.service = Catalogo(banco, self.clock, self.execution, self._guarded("estoque"))
 
 
 @asynccontextmanager

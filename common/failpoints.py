@@ -29,7 +29,7 @@ from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 import msgspec
 from msgspec import Struct
 
-from common.contratos import SERVICOS
+from common.contratos import SERVICOS, operacoes_de
 from common.erros import ErroServico, indisponivel
 from common.servicos.contexto import Contexto
 from common.servicos.portas import Banco, Ponto
@@ -82,6 +82,8 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 
     rules: tuple[Rule, ...] = ()
     seed: int = 0
+    # Services note every call that they make to another one in `<file>.calls`.
+    note_calls: bool = False
 
 
 class Hit(Struct, frozen=True):
@@ -91,6 +93,16 @@ class Hit(Struct, frozen=True):
     service: str
     point: str
     order_id: int
+    instant: float
+
+
+class Call(Struct, frozen=True):
+    """A line of the calls file: a call that was really made, `trial` through an open breaker."""
+
+    to: str
+    operation: str
+    order_id: int
+    trial: bool
     instant: float
 
 
@@ -110,6 +122,20 @@ def read_hits(path: Path) -> list[Hit]:
     except FileNotFoundError:
         return []
     return [msgspec.json.decode(line, type=Hit) for line in lines]
+
+
+def calls_path(path: Path) -> Path:
+    """Where the calls between services are noted."""
+    return path.with_name(f"{path.name}.calls")
+
+
+def read_calls(path: Path) -> list[Call]:
+    """Every call noted so far beside the rules file `path`."""
+    try:
+        lines = calls_path(path).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    return [msgspec.json.decode(line, type=Call) for line in lines]
 
 
 def write_rules(path: Path, rules: Rules) -> None:
@@ -148,6 +174,7 @@ class Failpoints:
         self._stamp: tuple[int, int, int] | None = None
         self._rules: dict[str, list[Rule]] = {}
         self._seed = 0
+        self._note_calls = False
         # Calls that were given up on, until they end.
         self._left: set[asyncio.Task[Any]] = set()
         self._load(read_rules(path))
@@ -170,6 +197,16 @@ class Failpoints:
             answer = await self._during(rule, pedido_id, chamar())
         await self.em("P3", pedido_id)
         return answer
+
+    def observed(self, servico: str, client: Any) -> Any:
+        """The client of another service, whose calls are noted when the rules want that."""
+        return _Observed(self, servico, client)
+
+    def note_call(self, call: Call) -> None:
+        """Note a call, if the rules want it."""
+        self._refresh()
+        if self._note_calls:
+            _append(calls_path(self._path), msgspec.json.encode(call))
 
     def storage(self, banco: Banco) -> Banco:
         """The storage with the point `banco` in it."""
@@ -237,12 +274,8 @@ class Failpoints:
     def _record(self, rule: Rule, pedido_id: int) -> None:
         self._counts[rule.id] += 1
         hit = Hit(rule.id, self._service, rule.point, pedido_id, time.time())
-        # One write, before the action: whoever is killed next has told.
-        descriptor = os.open(hits_path(self._path), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, msgspec.json.encode(hit) + b"\n")
-        finally:
-            os.close(descriptor)
+        # Before the action: whoever is killed next has told.
+        _append(hits_path(self._path), msgspec.json.encode(hit))
 
     async def _act(self, rule: Rule) -> None:
         if rule.action == "kill":
@@ -269,10 +302,38 @@ class Failpoints:
 
     def _load(self, rules: Rules) -> None:
         self._seed = rules.seed
+        self._note_calls = rules.note_calls
         self._rules = {}
         for rule in rules.rules:
             if rule.service == self._service:
                 self._rules.setdefault(rule.point, []).append(rule)
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Add a line in one write: several processes share the file."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, line + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+class _Observed:
+    """A client whose calls are noted."""
+
+    def __init__(self, failpoints: Failpoints, servico: str, client: Any) -> None:
+        self._failpoints = failpoints
+        self._servico = servico
+        for operacao in operacoes_de(servico):
+            setattr(self, operacao.nome, self._noted(operacao.nome, getattr(client, operacao.nome)))
+
+    def _noted(self, nome: str, method: Any) -> Any:
+        async def call(ctx: Contexto, req: Any) -> Any:
+            order = getattr(req, "pedido_id", 0)
+            self._failpoints.note_call(Call(self._servico, nome, order, ctx.sondagem, time.time()))
+            return await method(ctx, req)
+
+        return call
 
 
 class _FailingStorage:

@@ -25,7 +25,7 @@ from common.database import GATEWAY, SALAS, DatabaseError, exclusive, prepare
 from common.erros import ErroServico
 from common.failpoints import FailpointsError
 from common.ready import EXIT_UNUSABLE, Ready
-from common.settings import DRENO_S, Settings
+from common.settings import AVISO_S, DRENO_S, Settings
 from common.shop import ShopError
 
 
@@ -39,8 +39,11 @@ class Transport(Protocol):
     async def start(self) -> str:
         """Listen and serve; returns the address. Raises OSError when the port is taken."""
 
+    async def say_not_ready(self) -> None:
+        """Tell whoever asks that this service is about to stop; calls are served as before."""
+
     async def stop_accepting(self) -> None:
-        """Say not ready and take no new calls."""
+        """Take no new calls."""
 
     async def stop(self, grace_s: float) -> None:
         """Let calls under way end within `grace_s`, then end them."""
@@ -65,8 +68,11 @@ async def serving(
         try:
             yield app, address
         finally:
+            await transport.say_not_ready()
+            await asyncio.sleep(AVISO_S)
             await transport.stop_accepting()
             await app.drain(DRENO_S)
+            await app.release()
             await transport.stop(DRENO_S)
 
 

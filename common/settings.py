@@ -26,6 +26,8 @@ CORPO_MAX: Final = 64 * 1024
 CONEXOES_A_MAIS: Final = 256
 # Connections that wait for accept(): ten thousand callers may arrive in the same instant.
 BACKLOG: Final = 16_384
+# Seconds. Between saying not ready and refusing: what was already on its way is still served.
+AVISO_S: Final = 0.2
 # Seconds. What is under way at a stop may take this long to finish.
 DRENO_S: Final = 2.0
 
@@ -54,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sweep_interval_s: float = 1.0
     drive_deadline_s: float = 10.0
     give_up_age_s: float = 120.0
+    circuit_breaker: bool = True
     failpoints: Path | None = None
     exit_with_parent: bool = False
 
@@ -174,6 +177,12 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         help="seconds after which an unfinished order is cancelled (default 120)",
     )
     add(
+        "--circuit-breaker",
+        choices=("on", "off"),
+        default="on",
+        help="fail fast while the next service does not answer (default on)",
+    )
+    add(
         "--failpoints",
         type=Path,
         metavar="FILE",
@@ -195,6 +204,7 @@ def lab_arguments(args: argparse.Namespace) -> list[str]:
         f"--active-max={args.active_max}",
         f"--sweep-interval={args.sweep_interval}",
         f"--give-up-age={args.give_up_age}",
+        f"--circuit-breaker={args.circuit_breaker}",
         f"--loop={args.loop}",
     ]
     if args.stock is not None:
@@ -266,6 +276,7 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         active_max=args.active_max,
         sweep_interval_s=args.sweep_interval,
         give_up_age_s=args.give_up_age,
+        circuit_breaker=args.circuit_breaker == "on",
         failpoints=args.failpoints,
         exit_with_parent=args.exit_with_parent,
     )

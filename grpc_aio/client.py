@@ -23,11 +23,11 @@ from grpc_aio.status import erro_de
 from grpc_aio.wire import CODECS, caminho
 
 OPCOES: Final[tuple[tuple[str, Any], ...]] = (
-    # Milliseconds. A restarted service is found again in half a second, not in eight.
+    # Milliseconds. A restarted service is found again in a fifth of a second, not in eight.
     ("grpc.initial_reconnect_backoff_ms", 100),
     # Also the time that one attempt to connect may take: a busy peer needs more than an idle one.
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 200),
     # Pedidos is the one place that retries.
     ("grpc.enable_retries", 0),
     # Two clients of one process do not share a connection behind our back.

@@ -160,9 +160,12 @@ class GrpcTransport:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return f"{host}:{bound}"
 
-    async def stop_accepting(self) -> None:
-        """Say NOT_SERVING and take no new calls; those under way go on."""
+    async def say_not_ready(self) -> None:
+        """Say NOT_SERVING."""
         await self._health.enter_graceful_shutdown()
+
+    async def stop_accepting(self) -> None:
+        """Take no new calls; those under way go on."""
         self._stopping = asyncio.create_task(self._server.stop(2 * DRENO_S))
 
     async def stop(self, grace_s: float) -> None:

@@ -166,7 +166,7 @@ class HttpTransport:
     def __init__(self, app: App) -> None:
         settings = app.settings
         self._address = (settings.host, settings.port)
-        self._ready = False
+        self._ready = self._accepting = False
         self._document = documento(settings.servico)
         web_app = web.Application(client_max_size=CORPO_MAX, middlewares=[self._gate])
         for operacao, endpoint in endpoints(
@@ -203,13 +203,17 @@ class HttpTransport:
         await self._runner.setup()
         self._site = web.TCPSite(self._runner, host, port, backlog=BACKLOG)
         await self._site.start()
-        self._ready = True
+        self._ready = self._accepting = True
         bound: Any = self._runner.addresses[0]
         return f"{bound[0]}:{bound[1]}"
 
-    async def stop_accepting(self) -> None:
-        """Say not ready and take no new connections; calls under way go on."""
+    async def say_not_ready(self) -> None:
+        """Have /readyz say so."""
         self._ready = False
+
+    async def stop_accepting(self) -> None:
+        """Take no new connections and refuse new calls; those under way go on."""
+        self._accepting = False
         if self._site is not None:
             await self._site.stop()
 
@@ -221,7 +225,7 @@ class HttpTransport:
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """No new call while stopping; what aiohttp itself refuses, in the project's own form."""
-        if not self._ready and request.path not in _SAUDE:
+        if not self._accepting and request.path not in _SAUDE:
             # Connections kept alive outlive the listener.
             erro = ErroServico(Categoria.INDISPONIVEL, "o serviço está encerrando")
             return resposta(erro, {"Connection": "close"})

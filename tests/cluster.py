@@ -400,12 +400,14 @@ async def open_cluster(
 @contextmanager
 def _short_drains() -> Iterator[None]:
     modules = (lifecycle, grpc_aio.server, http_aio.server)
-    before = [module.DRENO_S for module in modules]
+    before, notice = [module.DRENO_S for module in modules], lifecycle.AVISO_S
+    lifecycle.AVISO_S = 0.0
     for module in modules:
         module.DRENO_S = DRAIN_S
     try:
         yield
     finally:
+        lifecycle.AVISO_S = notice
         for module, value in zip(modules, before, strict=True):
             module.DRENO_S = value
 

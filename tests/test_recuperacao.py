@@ -20,8 +20,9 @@ HOPS = CHAIN[1:]
 
 def _policy(cluster: Cluster, **changes) -> None:
     """Change how Pedidos recovers."""
-    recovery = cluster.apps["pedidos"]._condutor._recuperacao
-    recovery._politica = recovery._politica._replace(**changes)
+    condutor = cluster.apps["pedidos"]._condutor
+    for owner in (condutor, condutor._recuperacao):
+        owner._politica = owner._politica._replace(**changes)
 
 
 async def _left_open(cluster: Cluster, number: int) -> list[int]:
@@ -80,7 +81,7 @@ async def test_a_varredura_do_inicio_nao_espera_por_ninguem(open_fresh: OpenClus
 
 async def test_a_varredura_se_repete(open_fresh: OpenCluster) -> None:
     """The timer finds what the start could not finish."""
-    async with open_fresh(sweep_interval_s=0.02) as cluster:
+    async with open_fresh(sweep_interval_s=0.02, circuit_breaker=False) as cluster:
         link = cluster.link("pagamentos")
         link.cut(times=2 * TENTATIVAS_MAX + 3)
         open_order = await cluster.create()
@@ -116,7 +117,7 @@ async def test_pedido_novo_nao_expira(open_fresh: OpenCluster) -> None:
 
 async def test_pedido_tentado_demais_e_cancelado(open_fresh: OpenCluster) -> None:
     """Past the number of attempts an open order is given up like an old one."""
-    async with open_fresh() as cluster:
+    async with open_fresh(circuit_breaker=False) as cluster:
         _policy(cluster, tentativas_desistencia=2)
         cluster.link("estoque").cut("separar_estoque")
         pedido_id = (await cluster.create()).body["pedido_id"]
@@ -175,6 +176,7 @@ async def test_servico_fora_por_um_tempo_nao_perde_pedidos(
 ) -> None:
     """Orders taken while a service was down end when it is back."""
     async with open_fresh() as cluster:
+        _policy(cluster, espera_passagem_s=0.05)
         await cluster.stop(servico)
         replies = [await cluster.create() for _ in range(3)]
         assert {reply.body["status"] for reply in replies} == {"pendente"}
@@ -238,7 +240,7 @@ async def test_a_varredura_da_a_vez_a_todos(
 ) -> None:
     """Orders that cannot end for now do not keep those behind them from their turn."""
     monkeypatch.setattr(recuperacao, "PAGINA", 2)
-    async with open_fresh() as cluster:
+    async with open_fresh(circuit_breaker=False) as cluster:
         ids = await _left_open(cluster, 5)
         _policy(cluster, recuperacoes_max=2)
         recovery = cluster.apps["pedidos"]._condutor._recuperacao
@@ -258,7 +260,7 @@ async def test_a_varredura_da_a_vez_a_todos(
 
 async def test_as_pausas_da_varredura_sao_sorteadas(open_fresh: OpenCluster) -> None:
     """The sweep waits a drawn part of a growing pause before it tries an order again."""
-    async with open_fresh() as cluster:
+    async with open_fresh(circuit_breaker=False) as cluster:
         (pedido_id,) = await _left_open(cluster, 1)
         cluster.link("pagamentos").cut()
         recovery = cluster.apps["pedidos"]._condutor._recuperacao
@@ -274,7 +276,7 @@ async def test_as_pausas_da_varredura_sao_sorteadas(open_fresh: OpenCluster) -> 
 
 async def test_repeticao_alem_do_limite_responde_o_status_atual(open_fresh: OpenCluster) -> None:
     """Past the bound a retry is told where its order stands, and the sweep ends that order."""
-    async with open_fresh() as cluster:
+    async with open_fresh(circuit_breaker=False) as cluster:
         first, second = await _left_open(cluster, 2)
         _policy(cluster, recuperacoes_max=1)
         gate = cluster.link("pagamentos").hold("before")
@@ -294,7 +296,7 @@ async def test_repeticao_alem_do_limite_responde_o_status_atual(open_fresh: Open
 
 async def test_repeticao_alem_do_limite_se_junta_ao_que_anda(open_fresh: OpenCluster) -> None:
     """The bound is on drives, not on those who wait: a retry of a driven order still joins it."""
-    async with open_fresh() as cluster:
+    async with open_fresh(circuit_breaker=False) as cluster:
         (pedido_id,) = await _left_open(cluster, 1)
         _policy(cluster, recuperacoes_max=1)
         gate = cluster.link("pagamentos").hold("before")

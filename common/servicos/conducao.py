@@ -22,6 +22,7 @@ from common.servicos.portas import (
     Banco,
     Execucao,
     Falhas,
+    Passagem,
     Promessa,
     ProximoPagamentos,
     Relogio,
@@ -86,13 +87,16 @@ class Condutor:
         pagamentos: ProximoPagamentos,
         orcamento: Orcamento,
         politica: Politica,
+        passagem: Passagem,
     ) -> None:
+        """`passagem` says whether a call to `pagamentos` would be made now, or fail fast."""
         self._banco = banco
         self._relogio = relogio
         self._execucao = execucao
         self._pagamentos = pagamentos
         self._orcamento = orcamento
         self._politica = politica
+        self._passagem = passagem
         self._vivas: dict[int, Conducao] = {}
         # Drives whose claim is on its way: the storage's thread sets their pedido_id, and nothing
         # else of ours, so the registers change on the service's side alone.
@@ -103,6 +107,7 @@ class Condutor:
             orcamento=orcamento,
             politica=politica,
             viva=self._viva,
+            passagem=passagem,
             retomar=self.retomar,
         )
         self.recuperar_sempre = self._recuperacao.recuperar_sempre
@@ -251,13 +256,10 @@ class Condutor:
         self._orcamento.primeira()
         tentativa = 1
         while True:
+            if not await self._esperar_passagem(ctx):
+                return None
             try:
-                if self.falhas is None:
-                    andamento = await self._chamar(conducao, linha, itens)
-                else:
-                    andamento = await self.falhas.chamada(
-                        linha.pedido_id, partial(self._chamar, conducao, linha, itens)
-                    )
+                andamento = await self._tentar(conducao, linha, itens)
             except ErroServico as erro:
                 # Unknown, whatever its category: nothing is compensated on this ground.
                 _LOG.info("pedido %d: desfecho desconhecido: %s", linha.pedido_id, erro)
@@ -269,6 +271,24 @@ class Condutor:
             await self._relogio.dormir(pausa)
             tentativa += 1
             ctx.tentativa = tentativa
+
+    async def _esperar_passagem(self, ctx: Contexto) -> bool:
+        """Wait while nothing would be sent: no attempt, so nothing is taken from the budget."""
+        ate = None
+        while not self._passagem.livre():
+            ate = ate or min(ctx.prazo, self._relogio.agora() + self._politica.espera_passagem_s)
+            if not await self._passagem.esperar(ate):
+                return False
+        return True
+
+    async def _tentar(
+        self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...]
+    ) -> c.AndamentoResponse:
+        if self.falhas is None:
+            return await self._chamar(conducao, linha, itens)
+        return await self.falhas.chamada(
+            linha.pedido_id, partial(self._chamar, conducao, linha, itens)
+        )
 
     async def _encerrar(
         self, ctx: Contexto, linha: LinhaPedido, andamento: c.AndamentoResponse

@@ -22,7 +22,7 @@ class Contexto:
 
     __slots__ = (
         "abaixo", "banco", "chave", "commit", "fila", "gateway", "prazo", "primeira", "proximo",
-        "tentativa",
+        "sondagem", "tentativa",
     )  # fmt: skip
 
     def __init__(self, prazo: float = inf, chave: str | None = None) -> None:
@@ -33,6 +33,8 @@ class Contexto:
         # True when the caller vouches that this service has never been asked about the order. A
         # hint that may save a look-up, never a ground to do or leave out an effect.
         self.primeira = False
+        # True when the call under way tries a neighbour whose circuit breaker is open.
+        self.sondagem = False
         self.fila = 0.0
         self.banco = 0.0
         self.commit = 0.0

@@ -119,6 +119,16 @@ class Execucao(Protocol):
         """A fresh promise."""
 
 
+class Passagem(Protocol):
+    """The way to the next service: not free while a circuit breaker lets no call pass."""
+
+    def livre(self) -> bool:
+        """True when a call now would be made."""
+
+    async def esperar(self, ate: float) -> bool:
+        """Wait until it is free, at most until the instant `ate`; False when it was not."""
+
+
 class Vaga(Protocol):
     """A place among the orders in flight."""
 

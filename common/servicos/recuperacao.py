@@ -14,11 +14,13 @@ from typing import Final, NamedTuple
 from common.erros import ErroServico
 from common.servicos import livro
 from common.servicos.livro import LinhaPedido
-from common.servicos.portas import Banco, Relogio
+from common.servicos.portas import Banco, Passagem, Relogio
 from common.servicos.retentativa import Orcamento
 
 _LOG = logging.getLogger(__name__)
 
+# Seconds until the sweep looks again for the orders that there was no room for.
+RODADA_S: Final = 0.1
 # Orders read from the book at a time by the sweep.
 PAGINA: Final = 1_000
 
@@ -28,7 +30,9 @@ class Politica(NamedTuple):
 
     Seconds between sweeps; seconds that a recovering or cancelling call may take; seconds of age
     and number of attempts past which an order is given up; how many are recovered at once, by the
-    sweep and for retries together.
+    sweep and for retries together; seconds that a drive waits for the way down the chain to be free
+    before it leaves its order to the sweep: longer than the restart of a service, short enough for
+    a client to be told.
     """
 
     intervalo_varredura_s: float = 1.0
@@ -36,13 +40,14 @@ class Politica(NamedTuple):
     idade_desistencia_s: float = 120.0
     tentativas_desistencia: int = 100
     recuperacoes_max: int = 256
+    espera_passagem_s: float = 3.0
 
 
 class Recuperacao:
     """Decides which open orders are driven again, and when.
 
-    `viva` says whether an order is driven now; `retomar` starts a drive, or returns None when there
-    is no place for it.
+    `viva` says whether an order is driven now; `passagem` whether a call down the chain would be made
+    now; `retomar` starts a drive, or returns None when there is no place for it.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Recuperacao:
         orcamento: Orcamento,
         politica: Politica,
         viva: Callable[[int], object | None],
+        passagem: Passagem,
         retomar: Callable[[LinhaPedido], object | None],
     ) -> None:
         self._banco = banco
@@ -60,10 +66,13 @@ class Recuperacao:
         self._orcamento = orcamento
         self._politica = politica
         self._viva = viva
+        self._passagem = passagem
         self._retomar = retomar
         # Of orders that the sweep has met: attempts so far, and the instant of the next one.
         self._tentadas: dict[int, tuple[int, float]] = {}
         self._em_curso: set[int] = set()
+        # True when the last sweep came to an order that there was no room for.
+        self._falta = False
         # The last order that a sweep came to.
         self._lugar = 0
 
@@ -92,20 +101,26 @@ class Recuperacao:
                 await self.varrer()
             except ErroServico:
                 _LOG.warning("varredura interrompida, repete em seguida", exc_info=True)
-            await self._relogio.dormir(self._politica.intervalo_varredura_s)
+            intervalo = self._politica.intervalo_varredura_s
+            await self._relogio.dormir(min(intervalo, RODADA_S) if self._falta else intervalo)
 
     async def varrer(self) -> int:
         """Start a drive for every order that is open and has none; returns how many it started.
 
         Goes once round the book from where the sweep before it stopped, as far as there is room.
         """
-        iniciadas, inicio = 0, self._lugar
+        iniciadas, inicio, self._falta = 0, self._lugar, False
         for apos_id, ate_id in ((inicio, inf), (0, inicio)):
             ultimo = apos_id
             while pagina := await self._banco.leitura(None, livro.abertos, ultimo, PAGINA):
                 for linha in pagina:
                     ultimo = linha.pedido_id
-                    if ultimo > ate_id or not self.cabe():
+                    if ultimo > ate_id:
+                        return iniciadas
+                    if not self._passagem.livre():
+                        return iniciadas
+                    if not self.cabe():
+                        self._falta = True
                         return iniciadas
                     self._lugar = ultimo
                     iniciadas += await self._recuperar(linha)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 from typing import Final
 
 from common.contratos import SERVICOS
@@ -28,8 +28,9 @@ class AttackedArm:
 
     def __init__(self, data_dir: Path, rules: Path, seed: int = 0) -> None:
         self.data_dir = data_dir
-        self._rules = rules
+        self.rules = rules
         self._seed = seed
+        self._note_calls = False
 
     def run(self) -> Run:
         """Who runs now."""
@@ -39,7 +40,7 @@ class AttackedArm:
         """The process of a service, None while there is none."""
         return self.run().services[service].pid
 
-    def signal(self, service: str, sign: signal.Signals) -> int | None:
+    def signal(self, service: str, sign: Signals) -> int | None:
         """Send a signal to a service; returns the process it went to, None when none lives."""
         pid = self.pid(service)
         if pid is None:
@@ -50,18 +51,54 @@ class AttackedArm:
             return None
         return pid
 
+    def signal_or_fail(self, service: str, sign: Signals) -> int:
+        """Send a signal to a service; returns its process. Raises ArmError when none lives."""
+        pid = self.signal(service, sign)
+        if pid is None:
+            msg = f"{service} has no process"
+            raise ArmError(msg)
+        return pid
+
+    async def keep_down(self, service: str, limit_s: float) -> int:
+        """Kill a service and stop its next life before it listens; `resume` what is returned.
+
+        Raises ArmError when there is no next life in time, or it was ready too soon.
+        """
+        killed = self.signal_or_fail(service, SIGKILL)
+        until = time.monotonic() + limit_s
+        while time.monotonic() < until:
+            now = self.run().services[service]
+            if now.pid not in {None, killed}:
+                pid = self.signal_or_fail(service, SIGSTOP)
+                if self.run().services[service].ready:
+                    msg = f"{service} was ready again before it could be stopped"
+                    raise ArmError(msg)
+                return pid
+            await asyncio.sleep(LOOK_S)
+        msg = f"{service} did not start again in {limit_s:g} s"
+        raise ArmError(msg)
+
+    def note_calls(self) -> None:
+        """Have every call between services noted from now on."""
+        self._note_calls = True
+        self.set_rules()
+
+    def epoch(self) -> float:
+        """Seconds since 1970, as the services' notes have them."""
+        return time.time()
+
     def resume(self, pid: int) -> None:
         """Let a stopped process go on, if it still lives."""
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, SIGCONT)
 
     def set_rules(self, rules: Iterable[Rule] = ()) -> None:
         """Put these failpoints in force, and no others."""
-        write_rules(self._rules, Rules(tuple(rules), self._seed))
+        write_rules(self.rules, Rules(tuple(rules), self._seed, self._note_calls))
 
     def hits(self, rule: str) -> list[Hit]:
         """The hits of one rule so far."""
-        return [hit for hit in read_hits(self._rules) if hit.rule == rule]
+        return [hit for hit in read_hits(self.rules) if hit.rule == rule]
 
     async def hit(self, rule: str, limit_s: float) -> Hit | None:
         """The first hit of a rule, waited for; None when there is none in time."""

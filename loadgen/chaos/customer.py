@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
@@ -25,35 +26,55 @@ PAUSE_MAX_S: Final = 1.0
 # Refusals that another try may not change.
 FINAL_REFUSALS: Final = SEM_EFEITO - {Categoria.SOBRECARGA}
 
+# When a call was made, on the monotonic clock, and how it failed.
+OnError = Callable[[float, ErroServico], None]
+
 
 class Customer:
     """Places orders at Pedidos of the running arm, and cancels them."""
 
-    def __init__(self, pedidos: Any, history: History, *, attempt_s: float, seed: int) -> None:
-        """`attempt_s` is the deadline of one call."""
+    def __init__(
+        self,
+        pedidos: Any,
+        history: History,
+        *,
+        attempt_s: float,
+        seed: int,
+        pause_max_s: float = PAUSE_MAX_S,
+        on_error: OnError | None = None,
+    ) -> None:
+        """`attempt_s` is the deadline of one call; `on_error` is told of each that failed."""
         self._pedidos = pedidos
         self._history = history
         self._attempt_s = attempt_s
         self._draw = Random(f"customer {seed}")
+        self._pause_max_s = pause_max_s
+        self._on_error = on_error
         self.errors: dict[str, int] = {}
 
     async def buy(
-        self, caller: int, key: str, request: c.CriarPedidoRequest, *, until: float
+        self,
+        caller: int,
+        key: str,
+        request: c.CriarPedidoRequest,
+        *,
+        until: float,
+        insist: bool = True,
     ) -> c.PedidoResponse | None:
         """Ask with one key until the order has ended; None when it has not by `until`.
 
-        Raises ErroServico for a refusal that is final.
+        Raises ErroServico for a refusal that is final; without `insist` also for want of room.
         """
         pause = PAUSE_FIRST_S
         while True:
-            answer = await self.ask(caller, key, request, until=until)
+            answer = await self.ask(caller, key, request, until=until, insist=insist)
             if answer is not None and answer.status in TERMINAIS:
                 return answer
             left = until - time.monotonic()
             if left <= 0:
                 return None
             await asyncio.sleep(min(left, pause * self._draw.uniform(0.5, 1.0)))
-            pause = min(2 * pause, PAUSE_MAX_S)
+            pause = min(2 * pause, self._pause_max_s)
 
     async def ask(
         self,
@@ -63,13 +84,15 @@ class Customer:
         *,
         until: float,
         attempt_s: float | None = None,
+        insist: bool = True,
     ) -> c.PedidoResponse | None:
         """Ask once; None when no answer came. Raises ErroServico for a refusal that is final."""
         deadline = min(until, time.monotonic() + (attempt_s or self._attempt_s))
         body = msgspec.Raw(msgspec.json.encode(request))
         self._write("invoke", "criar_pedido", caller, key, request=body)
         call = self._pedidos.criar_pedido(Contexto(deadline, key), request)
-        return await self._answered("criar_pedido", caller, key, call)
+        final = FINAL_REFUSALS if insist else SEM_EFEITO
+        return await self._answered("criar_pedido", caller, key, call, final)
 
     async def cancel(self, caller: int, key: str, pedido_id: int) -> c.PedidoResponse | None:
         """Cancel once; None when no answer came or the order was already sent."""
@@ -85,7 +108,15 @@ class Customer:
                 return None
             raise
 
-    async def _answered(self, op: Op, caller: int, key: str, call: Any) -> c.PedidoResponse | None:
+    async def _answered(
+        self,
+        op: Op,
+        caller: int,
+        key: str,
+        call: Any,
+        final: frozenset[Categoria] = FINAL_REFUSALS,
+    ) -> c.PedidoResponse | None:
+        asked = time.monotonic()
         try:
             answer: c.PedidoResponse = await call
         except ErroServico as error:
@@ -94,7 +125,9 @@ class Customer:
             self.errors[kind] = self.errors.get(kind, 0) + 1
             words = LineError(kind, error.detalhe)
             self._write("fail" if certain else "info", op, caller, key, error=words)
-            if error.categoria in FINAL_REFUSALS:
+            if self._on_error is not None:
+                self._on_error(asked, error)
+            if error.categoria in final:
                 raise
             return None
         except asyncio.CancelledError:

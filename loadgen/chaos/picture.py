@@ -1,23 +1,56 @@
-"""A soak as a picture: goodput and latency over time, with the faults shaded."""
+"""A soak or a scenario as a picture: goodput and latency over time, with the faults shaded."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen.chaos.result import CELL_S, SoakResult
+from loadgen.chaos.result import CELL_S, SoakResult, Struck
+from loadgen.chaos.stage import ScenarioResult
 
 # Okabe and Ito's palette, told apart by most colour-blind readers too.
 COLOURS: Final = {
     "kill": "#d55e00", "pause": "#0072b2", "slow": "#e69f00",
     "error": "#cc79a7", "cut": "#56b4e9", "disk": "#009e73",
+    "overload": "#e69f00", "dead": "#d55e00", "hung": "#0072b2", "restart": "#56b4e9",
 }  # fmt: skip
 # Seconds that the line of goodput is averaged over.
 SMOOTH_S: Final = 1.0
 
 
-def draw(result: SoakResult, path: Path) -> None:
-    """Write the picture; its format is that of the file's suffix. Raises OSError."""
+def draw_soak(result: SoakResult, path: Path) -> None:
+    """Write the picture of a soak; its format is that of the file's suffix. Raises OSError."""
+    title = (
+        f"{result.mode}: {sum(result.struck.values())} strikes under {result.load}, "
+        f"seed {result.seed}, {result.audit.violations} violations"
+    )
+    _draw(
+        path, title, result.completed, result.latency_ms, result.strikes,
+        baseline_per_s=result.baseline_per_s,
+    )  # fmt: skip
+
+
+def draw_scenario(result: ScenarioResult, path: Path) -> None:
+    """Write the picture of a scenario, as that of a soak. Raises OSError."""
+    options = ", ".join(f"{name} {value}" for name, value in result.options.items())
+    title = (
+        f"{result.mode}: {result.scenario} ({options}), seed {result.seed}, "
+        f"{result.audit.violations} violations"
+    )
+    _draw(path, title, result.completed, result.latency_ms, result.marks, shed=result.shed)
+
+
+def _draw(
+    path: Path,
+    title: str,
+    completed: tuple[int, ...],
+    latency_ms: tuple[tuple[float, float] | None, ...],
+    marks: tuple[Struck, ...],
+    *,
+    shed: tuple[int, ...] = (),
+    baseline_per_s: float | None = None,
+) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -27,15 +60,20 @@ def draw(result: SoakResult, path: Path) -> None:
     figure, (goodput, latency) = plt.subplots(
         2, 1, sharex=True, figsize=(12, 6.5), layout="constrained", height_ratios=(3, 2)
     )
-    seconds = [cell * CELL_S for cell in range(len(result.completed))]
-    goodput.plot(seconds, _smoothed(result.completed), color="black", linewidth=1.2)
-    goodput.axhline(
-        result.baseline_per_s, color="grey", linestyle="--", linewidth=0.8,
-        label="before the first strike",
-    )  # fmt: skip
-    goodput.set_ylabel("orders ended a second")
+    seconds = [cell * CELL_S for cell in range(len(completed))]
+    goodput.plot(seconds, _smoothed(completed), color="black", linewidth=1.2, label="ended")
+    if any(shed):
+        goodput.plot(
+            seconds[: len(shed)], _smoothed(shed), color="#999999", linewidth=1.0, label="refused"
+        )
+    if baseline_per_s is not None:
+        goodput.axhline(
+            baseline_per_s, color="grey", linestyle="--", linewidth=0.8,
+            label="before the first strike",
+        )  # fmt: skip
+    goodput.set_ylabel("orders a second")
     goodput.set_ylim(bottom=0)
-    points = [(s + 0.5, *pair) for s, pair in enumerate(result.latency_ms) if pair is not None]
+    points = [(s + 0.5, *pair) for s, pair in enumerate(latency_ms) if pair is not None]
     if points:
         at, p50, p99 = zip(*points, strict=True)
         latency.plot(at, p99, color="#d55e00", linewidth=1, label="p99")
@@ -44,26 +82,22 @@ def draw(result: SoakResult, path: Path) -> None:
     latency.set_ylabel("time to a terminal answer, ms")
     latency.set_xlabel("seconds since the start")
     latency.legend(loc="upper left", fontsize="small")
-    _shade(result, goodput, latency)
+    _shade(marks, goodput, latency)
     kinds = [
         Patch(color=COLOURS[kind], alpha=0.5, label=f"{kind} ({number})")
-        for kind, number in result.struck.items()
+        for kind, number in Counter(mark.fault for mark in marks).items()
     ]
     goodput.legend(
         handles=[*goodput.get_legend_handles_labels()[0], *kinds],
         loc="lower right", fontsize="small", ncols=4,
     )  # fmt: skip
-    goodput.set_title(
-        f"{result.mode}: {sum(result.struck.values())} strikes under {result.callers} callers, "
-        f"seed {result.seed}, {result.audit.violations} violations",
-        loc="left",
-    )
+    goodput.set_title(title, loc="left")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def _shade(result: SoakResult, *axes: Any) -> None:
-    for strike in result.strikes:
+def _shade(marks: tuple[Struck, ...], *axes: Any) -> None:
+    for strike in marks:
         for axis in axes:
             axis.axvspan(
                 strike.begin_s, max(strike.healed_s, strike.begin_s + 0.1),

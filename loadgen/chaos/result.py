@@ -41,6 +41,7 @@ class Recovery(Struct, frozen=True):
 class SoakResult(Struct, frozen=True, kw_only=True):
     """The outcome of a soak of one arm.
 
+    `rate_per_s` is that of an open loop; without one there were `callers` in a closed one.
     `completed` counts terminal answers a cell of CELL_S since the start; `latency_ms` holds a pair
     (p50, p99) a second, null where nothing ended. `broken` says which service did not come back.
     """
@@ -48,6 +49,7 @@ class SoakResult(Struct, frozen=True, kw_only=True):
     mode: str
     seed: int
     callers: int
+    rate_per_s: float | None
     asked: int
     outcomes: dict[str, int]
     errors: dict[str, int]
@@ -65,6 +67,13 @@ class SoakResult(Struct, frozen=True, kw_only=True):
     broken: tuple[str, ...]
     invalid_reasons: tuple[str, ...]
     environment: dict[str, object]
+
+    @property
+    def load(self) -> str:
+        """Who bought, in words."""
+        if self.rate_per_s is not None:
+            return f"{self.rate_per_s:g} orders a second"
+        return f"{self.callers} callers"
 
 
 def rate(completed: tuple[int, ...], begin_s: float, end_s: float) -> float:

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from common.audit import audit
-from common.erros import ErroServico
+from common.audit import AuditReport, audit
 from common.failpoints import Rule
 from loadgen.chaos.arm import ArmError, AttackedArm
+from loadgen.chaos.crowd import Crowd, Phase, Sample, arrivals
 from loadgen.chaos.customer import Customer
 from loadgen.chaos.result import CELL_S, SoakResult, Struck, rate, recovery
 from loadgen.chaos.schedule import Strike
@@ -59,6 +59,7 @@ class Soak:
         strikes: Sequence[Strike],
         *,
         callers: int,
+        rate_per_s: float | None,
         duration_s: float,
         seed: int,
         run_id: str,
@@ -68,18 +69,20 @@ class Soak:
     ) -> None:
         self._mode = mode
         self._arm = arm
-        self._baskets = baskets
         self._strikes = strikes
         self._callers = callers
+        self._rate_per_s = rate_per_s
         self._duration_s = duration_s
         self._seed = seed
-        self._run_id = run_id
         self._history_path = history
         self._history = History(history)
         self._environment = environment
         self._tell = tell
         self._customer = Customer(pedidos, self._history, attempt_s=ATTEMPT_S, seed=seed)
-        self._asked = 0
+        self._crowd = Crowd(
+            self._customer, baskets, run_id=run_id, patience_s=duration_s + PATIENCE_S,
+            insist=True, record=self._record,
+        )  # fmt: skip
         self._stopping = asyncio.Event()
         self._outcomes: Counter[str] = Counter()
         self._completed: Counter[int] = Counter()
@@ -88,13 +91,11 @@ class Soak:
         self._missed = 0
         self._broken: list[str] = []
         self._rules: dict[int, tuple[Rule, ...]] = {}
-        self._start = 0.0
 
     async def run(self) -> SoakResult:
         """Attack, heal, wait, judge."""
-        self._start = time.monotonic()
         keeper = asyncio.create_task(self._keep())
-        buyers = [asyncio.create_task(self._buy(caller)) for caller in range(self._callers)]
+        buyers = asyncio.create_task(self._buy())
         invalid: list[str] = []
         try:
             await asyncio.sleep(CALM_S)
@@ -107,43 +108,42 @@ class Soak:
             await self._arm.whole(RESTART_S)
             healed = attack_to = self._now()
             self._stopping.set()
-            done, late = await asyncio.wait(buyers, timeout=PATIENCE_S)
-            for task in done:
-                task.result()
-            settled = None if late else self._now() - healed
+            settled = await self._settled(buyers, healed)
         except ArmError as error:
             self._broken.append(str(error))
             settled, attack_from, attack_to = None, CALM_S, self._now()
         finally:
-            for task in (keeper, *buyers):
+            for task in (keeper, buyers):
                 task.cancel()
-            await asyncio.gather(keeper, *buyers, return_exceptions=True)
+            await asyncio.gather(keeper, buyers, return_exceptions=True)
             self._history.close()
         return await self._judged(attack_from, attack_to, settled, invalid)
 
     # --- the callers --------------------------------------------------------------------------
 
-    async def _buy(self, caller: int) -> None:
-        while not self._stopping.is_set():
-            number = self._asked
-            self._asked += 1
-            basket = self._baskets[number % len(self._baskets)]
-            start = time.monotonic()
-            key = f"{self._run_id}-{number}"
-            try:
-                answer = await self._customer.buy(
-                    caller, key, basket.request, until=start + self._duration_s + PATIENCE_S
-                )
-            except ErroServico as error:
-                self._outcomes[f"refused: {error.categoria.value}"] += 1
-                continue
-            if answer is None:
-                self._outcomes["open"] += 1
-                continue
-            self._outcomes[answer.motivo or answer.status] += 1
-            now = self._now()
-            self._completed[int(now / CELL_S)] += 1
-            self._latencies.setdefault(int(now), []).append((time.monotonic() - start) * 1e3)
+    async def _buy(self) -> None:
+        if self._rate_per_s is None:
+            await self._crowd.closed_loop(self._callers, self._stopping)
+            return
+        # Longer than any attack takes: told to stop, it stops.
+        length_s = CALM_S + 2 * self._duration_s + PATIENCE_S
+        times = arrivals([Phase("attack", self._rate_per_s, length_s)], self._seed)
+        await self._crowd.open_loop(times, self._stopping)
+
+    async def _settled(self, buyers: asyncio.Task[None], healed: float) -> float | None:
+        """Seconds until the last order had ended; None when one did not."""
+        done, _ = await asyncio.wait((buyers,), timeout=PATIENCE_S)
+        if not done:
+            return None
+        buyers.result()
+        return self._now() - healed
+
+    def _record(self, sample: Sample) -> None:
+        self._outcomes[sample.outcome] += 1
+        if sample.terminal:
+            self._completed[int(sample.ended_s / CELL_S)] += 1
+            waited_ms = (sample.ended_s - sample.due_s) * 1e3
+            self._latencies.setdefault(int(sample.ended_s), []).append(waited_ms)
 
     # --- the strikes --------------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ class Soak:
     # --- the rest -----------------------------------------------------------------------------
 
     def _now(self) -> float:
-        return time.monotonic() - self._start
+        return self._crowd.now()
 
     async def _keep(self) -> None:
         """Write the history, and tell how it goes."""
@@ -237,15 +237,7 @@ class Soak:
     async def _judged(
         self, attack_from: float, attack_to: float, settled: float | None, invalid: list[str]
     ) -> SoakResult:
-        until = time.monotonic() + SETTLE_S
-        while True:
-            report = await asyncio.to_thread(
-                audit, self._arm.data_dir, history=self._history_path, settled=True, complete=True
-            )
-            # Orders still open are waited for; a violation of any other kind is not waited away.
-            if not report.open_orders or time.monotonic() > until:
-                break
-            await asyncio.sleep(0.5)
+        report = await settled_audit(self._arm, self._history_path)
         cells = int(attack_to / CELL_S) + 1
         completed = tuple(self._completed[cell] for cell in range(cells))
         strikes = tuple(sorted(self._struck, key=lambda one: one.begin_s))
@@ -258,7 +250,8 @@ class Soak:
             mode=self._mode,
             seed=self._seed,
             callers=self._callers,
-            asked=self._asked,
+            rate_per_s=self._rate_per_s,
+            asked=self._crowd.asked,
             outcomes=dict(self._outcomes),
             errors=dict(self._customer.errors),
             struck=dict(Counter(one.fault for one in strikes)),
@@ -276,6 +269,19 @@ class Soak:
             broken=tuple(self._broken),
             environment=self._environment,
         )
+
+
+async def settled_audit(arm: AttackedArm, history: Path) -> AuditReport:
+    """The audit of an arm at rest. Orders still open are waited for, SETTLE_S at most."""
+    until = time.monotonic() + SETTLE_S
+    while True:
+        report = await asyncio.to_thread(
+            audit, arm.data_dir, history=history, settled=True, complete=True
+        )
+        # A violation of any other kind is not waited away.
+        if not report.open_orders or time.monotonic() > until:
+            return report
+        await asyncio.sleep(0.5)
 
 
 def _percentiles(values: list[float] | None) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""The results of the matrix and of a soak, for people."""
+"""The results of the matrix, of a soak and of a scenario, for people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from common.audit import print_report
 from loadgen.chaos.cells import ERRORS
 from loadgen.chaos.matrix import CellResult, MatrixResult
 from loadgen.chaos.result import SoakResult
+from loadgen.chaos.stage import ScenarioResult
 
 
 def show_matrix(result: MatrixResult, console: Console) -> None:
@@ -47,7 +48,7 @@ def _mark(cell: CellResult) -> str:
 
 def show_soak(result: SoakResult, console: Console) -> None:
     """The figures of a soak."""
-    table = Table(title=f"{result.mode}: {result.callers} callers, seed {result.seed}")
+    table = Table(title=f"{result.mode}: {result.load}, seed {result.seed}")
     table.add_column("")
     table.add_column("", justify="right")
     strikes = ", ".join(f"{number} {kind}" for kind, number in result.struck.items()) or "none"
@@ -69,6 +70,29 @@ def show_soak(result: SoakResult, console: Console) -> None:
     for name, value in rows:
         table.add_row(name, value)
     console.print(table)
+    _show_problems(result, console)
+
+
+def show_scenario(result: ScenarioResult, console: Console) -> None:
+    """The figures of a scenario beside their bars."""
+    options = ", ".join(f"{name} {value}" for name, value in result.options.items())
+    table = Table(title=f"{result.mode}: {result.scenario} ({options}), seed {result.seed}")
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_column("bar", justify="right")
+    table.add_column("met")
+    for figure in result.figures:
+        met = "" if figure.met is None else "yes" if figure.met else "[bold red]no[/]"
+        table.add_row(figure.what, figure.value, figure.bar, met)
+    table.add_row("orders", _counts(result.outcomes))
+    table.add_row("calls that failed", _counts(result.errors))
+    table.add_row("every order ended after the last heal", _seconds(result.settled_s))
+    table.add_row("violations", str(result.audit.violations), "0", "")
+    console.print(table)
+    _show_problems(result, console)
+
+
+def _show_problems(result: SoakResult | ScenarioResult, console: Console) -> None:
     if result.audit.violations:
         print_report(result.audit, console)
     for reason in result.broken:

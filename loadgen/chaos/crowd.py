@@ -1,0 +1,141 @@
+"""The customers of an experiment: callers in a closed loop, or arrivals on a schedule.
+
+Arrivals are drawn before the run (Poisson, from the seed); an order that the generator sends late
+counts its latency from the instant at which it was meant to be sent all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final, NamedTuple
+
+from common import contratos as c
+from common.erros import Categoria, ErroServico
+from loadgen.chaos.customer import Customer
+from loadgen.targets import Basket
+
+# Seconds that a caller whose order was refused waits before the next one: a refusal in a closed
+# loop would else be answered by a storm.
+REFUSED_PAUSE_S: Final = 0.2
+# What became of an order that was refused for want of room, and of one that did not end in time.
+SHED: Final = "shed"
+OPEN: Final = "open"
+
+
+class Sample(NamedTuple):
+    """One order: seconds since the run's start when it was meant to be sent, was sent and ended.
+
+    `outcome` is the motivo or status of its terminal answer, SHED, OPEN or `refused: <category>`.
+    """
+
+    due_s: float
+    sent_s: float
+    ended_s: float
+    outcome: str
+
+    @property
+    def terminal(self) -> bool:
+        """True when its customer holds a terminal answer."""
+        return self.outcome not in {SHED, OPEN} and not self.outcome.startswith("refused")
+
+
+class Phase(NamedTuple):
+    """A stretch of an open loop: its name, arrivals a second on average, and seconds."""
+
+    name: str
+    rate_per_s: float
+    length_s: float
+
+
+def arrivals(phases: Sequence[Phase], seed: int) -> list[float]:
+    """The instants, in seconds from the first phase's begin, of a Poisson process; in order."""
+    draw = Random(f"arrivals {seed}")
+    times: list[float] = []
+    begin = 0.0
+    for phase in phases:
+        at = begin
+        while phase.rate_per_s > 0:
+            at += draw.expovariate(phase.rate_per_s)
+            if at >= begin + phase.length_s:
+                break
+            times.append(at)
+        begin += phase.length_s
+    return times
+
+
+class Crowd:
+    """Places orders through one customer's client and tells what became of each."""
+
+    def __init__(
+        self,
+        customer: Customer,
+        baskets: Sequence[Basket],
+        *,
+        run_id: str,
+        patience_s: float,
+        insist: bool,
+        record: Callable[[Sample], None],
+    ) -> None:
+        """`patience_s` bounds one order; `insist` has a shed order asked for again."""
+        self._customer = customer
+        self._baskets = baskets
+        self._run_id = run_id
+        self._patience_s = patience_s
+        self._insist = insist
+        self._record = record
+        self._start = time.monotonic()
+        self.asked = 0
+
+    def now(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._start
+
+    async def closed_loop(self, callers: int, stopping: asyncio.Event) -> None:
+        """Callers with one order at a time each, until told to stop; those under way end first."""
+        async with asyncio.TaskGroup() as group:
+            for caller in range(callers):
+                group.create_task(self._call(caller, stopping))
+
+    async def open_loop(self, times: Sequence[float], stopping: asyncio.Event) -> None:
+        """An order at each of these instants, counted from now; then those under way end."""
+        begin = self.now()
+        async with asyncio.TaskGroup() as group:
+            for number, at in enumerate(times):
+                wait = begin + at - self.now()
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                if stopping.is_set():
+                    break
+                group.create_task(self.place(number, begin + at))
+
+    async def _call(self, caller: int, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            if not (await self.place(caller, self.now())).terminal:
+                await asyncio.sleep(REFUSED_PAUSE_S)
+
+    async def place(self, caller: int, due_s: float) -> Sample:
+        """One order, from its first call to its end."""
+        number = self.asked
+        self.asked += 1
+        request = self._baskets[number % len(self._baskets)].request
+        key = f"{self._run_id}-{number}"
+        sent_s = self.now()
+        outcome = await self._outcome(caller, key, request)
+        sample = Sample(due_s, sent_s, self.now(), outcome)
+        self._record(sample)
+        return sample
+
+    async def _outcome(self, caller: int, key: str, request: c.CriarPedidoRequest) -> str:
+        until = time.monotonic() + self._patience_s
+        try:
+            answer = await self._customer.buy(
+                caller, key, request, until=until, insist=self._insist
+            )
+        except ErroServico as error:
+            if error.categoria is Categoria.SOBRECARGA:
+                return SHED
+            return f"refused: {error.categoria.value}"
+        return OPEN if answer is None else answer.motivo or answer.status

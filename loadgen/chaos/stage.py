@@ -1,0 +1,228 @@
+"""What the scenarios share: customers, a clock, what was seen, and the end that every run has.
+
+A scenario is one question about one arm, with its bar: what happens beyond capacity, with a slow or
+a dead hop, while services are restarted. At its end everything is healed, every order must end and
+the auditor judges, as after a soak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from msgspec import Struct
+
+from common.audit import AuditReport
+from loadgen.chaos.arm import ArmError, AttackedArm
+from loadgen.chaos.crowd import Crowd, Sample
+from loadgen.chaos.customer import Customer, OnError
+from loadgen.chaos.result import CELL_S, Struck
+from loadgen.chaos.soak import PATIENCE_S, settled_audit
+from loadgen.history import INTERVALO_ESCRITA_S, History
+from loadgen.targets import Basket
+
+# Seconds by which orders may be sent late before the run says nothing any more.
+LATE_MAX_S: Final = 0.25
+
+
+class Figure(Struct, frozen=True):
+    """One figure of a scenario, as text with its unit; `met` is null where there is no bar."""
+
+    what: str
+    value: str
+    bar: str = ""
+    met: bool | None = None
+
+
+class ScenarioResult(Struct, frozen=True, kw_only=True):
+    """The outcome of a scenario on one arm.
+
+    `completed` and `shed` count orders a cell of CELL_S since the start; `latency_ms` holds a pair
+    (p50, p99) a second, null where nothing ended. `marks` are the stretches that are shaded.
+    """
+
+    mode: str
+    scenario: str
+    options: dict[str, str]
+    seed: int
+    figures: tuple[Figure, ...]
+    outcomes: dict[str, int]
+    errors: dict[str, int]
+    completed: tuple[int, ...]
+    shed: tuple[int, ...]
+    latency_ms: tuple[tuple[float, float] | None, ...]
+    marks: tuple[Struck, ...]
+    settled_s: float | None
+    audit: AuditReport
+    broken: tuple[str, ...]
+    invalid_reasons: tuple[str, ...]
+    environment: dict[str, object]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile of some numbers; `share` is in [0, 1]."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class Stage:
+    """One arm, its customers and what is seen of them."""
+
+    def __init__(
+        self,
+        mode: str,
+        arm: AttackedArm,
+        pedidos: Any,
+        baskets: Sequence[Basket],
+        *,
+        seed: int,
+        run_id: str,
+        history: Path,
+        environment: dict[str, object],
+        tell: Callable[[str], None],
+        insist: bool,
+        attempt_s: float,
+        pause_max_s: float,
+        on_error: OnError | None = None,
+    ) -> None:
+        self.mode = mode
+        self.arm = arm
+        self.pedidos = pedidos
+        self.seed = seed
+        self.samples: list[Sample] = []
+        self.marks: list[Struck] = []
+        self.invalid: list[str] = []
+        self._history_path = history
+        self._history = History(history)
+        self._environment = environment
+        self._tell = tell
+        self._customer = Customer(
+            pedidos, self._history, attempt_s=attempt_s, seed=seed, pause_max_s=pause_max_s,
+            on_error=on_error,
+        )  # fmt: skip
+        self.crowd = Crowd(
+            self._customer, baskets, run_id=run_id, patience_s=2 * PATIENCE_S, insist=insist,
+            record=self.samples.append,
+        )  # fmt: skip
+        self.stopping = asyncio.Event()
+
+    def now(self) -> float:
+        """Seconds since the start."""
+        return self.crowd.now()
+
+    def say(self, words: str) -> None:
+        """Tell how it goes, in one line."""
+        self._tell(f"{self.now():5.0f} s  {words}")
+
+    def mark(self, fault: str, service: str, begin_s: float) -> None:
+        """Remember a stretch that ends now."""
+        self.marks.append(Struck(fault, service, begin_s, self.now()))
+
+    async def play(
+        self,
+        customers: Coroutine[Any, Any, None],
+        script: Coroutine[Any, Any, None],
+    ) -> tuple[float | None, tuple[str, ...]]:
+        """Run the script while the customers buy; then stop them and wait for their orders.
+
+        Returns the seconds until the last order had ended, None when one did not, and what broke.
+        """
+        keeper = asyncio.create_task(self._keep())
+        buyers = asyncio.create_task(customers)
+        settled: float | None = None
+        broken: tuple[str, ...] = ()
+        try:
+            await script
+            healed = self.now()
+            self.stopping.set()
+            done, _ = await asyncio.wait((buyers,), timeout=PATIENCE_S)
+            if done:
+                buyers.result()
+                settled = self.now() - healed
+        except ArmError as error:
+            broken = (str(error),)
+        finally:
+            for task in (keeper, buyers):
+                task.cancel()
+            await asyncio.gather(keeper, buyers, return_exceptions=True)
+            self._history.close()
+        return settled, broken
+
+    async def result(
+        self,
+        scenario: str,
+        options: dict[str, str],
+        figures: Sequence[Figure],
+        settled_s: float | None,
+        broken: tuple[str, ...],
+    ) -> ScenarioResult:
+        """Judge, and put everything together."""
+        report = await settled_audit(self.arm, self._history_path)
+        late = [sample.sent_s - sample.due_s for sample in self.samples]
+        if not late:
+            self.invalid.append("no order was placed")
+        elif percentile(late, 0.99) > LATE_MAX_S:
+            self.invalid.append(
+                f"the generator was late: p99 of {percentile(late, 0.99):.2f} s after the instant"
+            )
+        ended = [sample for sample in self.samples if sample.terminal]
+        seconds = max((sample.ended_s for sample in self.samples), default=0.0)
+        by_second: dict[int, list[float]] = {}
+        for sample in ended:
+            waited = (sample.ended_s - sample.due_s) * 1e3
+            by_second.setdefault(int(sample.ended_s), []).append(waited)
+        return ScenarioResult(
+            mode=self.mode,
+            scenario=scenario,
+            options=options,
+            seed=self.seed,
+            figures=tuple(figures),
+            outcomes=dict(Counter(sample.outcome for sample in self.samples)),
+            errors=dict(self._customer.errors),
+            completed=_cells(ended, seconds),
+            shed=_cells([s for s in self.samples if s.outcome == "shed"], seconds),
+            latency_ms=tuple(
+                (median(waits), percentile(waits, 0.99))
+                if (waits := by_second.get(second))
+                else None
+                for second in range(int(seconds) + 1)
+            ),
+            marks=tuple(self.marks),
+            settled_s=settled_s,
+            audit=report,
+            broken=broken,
+            invalid_reasons=tuple(self.invalid),
+            environment=self._environment,
+        )
+
+    def ended_between(self, begin_s: float, end_s: float) -> list[Sample]:
+        """Orders whose terminal answer came in a stretch of the run."""
+        return [s for s in self.samples if s.terminal and begin_s <= s.ended_s < end_s]
+
+    def goodput(self, begin_s: float, end_s: float) -> float:
+        """Terminal answers a second in a stretch of the run."""
+        return len(self.ended_between(begin_s, end_s)) / (end_s - begin_s)
+
+    async def _keep(self) -> None:
+        """Write the history, and tell how it goes once a second."""
+        beat = 0
+        while True:
+            await asyncio.sleep(INTERVALO_ESCRITA_S)
+            self._history.flush()
+            beat += 1
+            if beat % 2 == 0:
+                now = self.now()
+                recent = [s for s in self.samples[-4_000:] if s.ended_s >= now - 1]
+                shed = sum(s.outcome == "shed" for s in recent)
+                ended = sum(s.terminal for s in recent)
+                under_way = self.crowd.asked - len(self.samples)
+                self.say(f"{ended} ended, {shed} shed in the last second; {under_way} under way")
+
+
+def _cells(samples: Sequence[Sample], seconds: float) -> tuple[int, ...]:
+    counts = Counter(int(sample.ended_s / CELL_S) for sample in samples)
+    return tuple(counts[cell] for cell in range(int(seconds / CELL_S) + 1))
