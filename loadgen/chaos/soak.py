@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from common import contratos as c
 from common.audit import audit
 from common.erros import ErroServico
 from common.failpoints import Rule
 from loadgen.chaos.arm import ArmError, AttackedArm
 from loadgen.chaos.customer import Customer
 from loadgen.chaos.result import CELL_S, SoakResult, Struck, rate, recovery
-from loadgen.chaos.schedule import Strike
+from loadgen.chaos.schedule import Strike, change_of_mind
 from loadgen.history import INTERVALO_ESCRITA_S, History
 from loadgen.targets import Basket
 
@@ -131,9 +132,7 @@ class Soak:
             start = time.monotonic()
             key = f"{self._run_id}-{number}"
             try:
-                answer = await self._customer.buy(
-                    caller, key, basket.request, until=start + self._duration_s + PATIENCE_S
-                )
+                answer = await self._order(caller, number, key, basket.request)
             except ErroServico as error:
                 self._outcomes[f"refused: {error.categoria.value}"] += 1
                 continue
@@ -144,6 +143,17 @@ class Soak:
             now = self._now()
             self._completed[int(now / CELL_S)] += 1
             self._latencies.setdefault(int(now), []).append((time.monotonic() - start) * 1e3)
+
+    async def _order(
+        self, caller: int, number: int, key: str, request: c.CriarPedidoRequest
+    ) -> c.PedidoResponse | None:
+        until = time.monotonic() + self._duration_s + PATIENCE_S
+        after_s = change_of_mind(number, self._seed)
+        if after_s is None:
+            return await self._customer.buy(caller, key, request, until=until)
+        return await self._customer.buy_and_cancel(
+            caller, key, request, until=until, after_s=after_s, canceller=self._callers + caller
+        )
 
     # --- the strikes --------------------------------------------------------------------------
 
