@@ -1,4 +1,4 @@
-"""What can be done behind the services' backs, one row a kind, and what must turn red for it."""
+"""What can be done to orders behind the services' backs, and what must turn red for it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ class Corrupcao(NamedTuple):
     for one whose invoice was issued and then cancelled, "importado" for one of the past, "ninguem"
     for an id that nobody has. It is empty when no order can be named for the damage, which then
     strikes one that is "anulado". `vermelhas` are the checks that must turn red, and no other.
-    `comandos` are statements, each after the name of its file and ended by a semicolon.
+    `comandos` are statements, each after the name of its file and ended by a semicolon. `quando`
+    is "viva" for a shop with orders still open, "assentada" for one in which all should have ended,
+    "entre leituras" for damage that comes between the two readings of Pedidos.
     """
 
     nome: str
     destino: str
     vermelhas: str
     comandos: str
+    quando: str = "viva"
 
     def por_arquivo(self, pedido_id: int) -> list[tuple[str, str]]:
         """The statements, each with the file that it goes to."""
@@ -29,15 +32,7 @@ class Corrupcao(NamedTuple):
 
 # The statements that corrupt more than one thing leave the rest consistent on purpose, so that
 # only the rule in question can notice.
-CORRUPCOES: Final = (
-    Corrupcao(
-        "pagamento apagado",
-        "enviado",
-        "documents-pagamentos",
-        """
-pagamentos: DELETE FROM pagamentos WHERE pedido_id = {id};
-""",
-    ),
+DOS_PEDIDOS: Final = (
     Corrupcao(
         "pagamento esquecido",
         "enviado",
@@ -46,17 +41,6 @@ pagamentos: DELETE FROM pagamentos WHERE pedido_id = {id};
 pagamentos: DELETE FROM pagamentos WHERE pedido_id = {id};
 pagamentos: DELETE FROM passos WHERE pedido_id = {id};
 pagamentos: DELETE FROM transicoes WHERE pedido_id = {id};
-""",
-    ),
-    # The forgotten number leaves a hole.
-    Corrupcao(
-        "nota esquecida",
-        "enviado",
-        "invoice-numbers shipped",
-        """
-fiscal: DELETE FROM notas_fiscais WHERE pedido_id = {id};
-fiscal: DELETE FROM passos WHERE pedido_id = {id};
-fiscal: DELETE FROM transicoes WHERE pedido_id = {id};
 """,
     ),
     Corrupcao(
@@ -146,92 +130,11 @@ logistica: UPDATE envios SET numero_nota = 'NF0' WHERE pedido_id = {id};
 """,
     ),
     Corrupcao(
-        "buraco nos numeros",
-        "",
-        "invoice-numbers",
-        """
-fiscal: DELETE FROM notas_fiscais WHERE pedido_id = {id};
-fiscal: DELETE FROM passos WHERE pedido_id = {id};
-fiscal: DELETE FROM transicoes WHERE pedido_id = {id};
-""",
-    ),
-    Corrupcao(
-        "contador adiantado",
-        "",
-        "invoice-numbers",
-        """
-fiscal: UPDATE numeracao SET ultimo = ultimo + 1;
-""",
-    ),
-    Corrupcao(
-        "digito verificador errado",
-        "anulado",
-        "invoice-keys",
-        """
-fiscal: UPDATE notas_fiscais SET chave_acesso = substr(chave_acesso, 1, 43) ||
-    ((substr(chave_acesso, 44) + 1) % 10) WHERE pedido_id = {id};
-""",
-    ),
-    Corrupcao(
-        "chave de acesso repetida",
-        "anulado",
-        "invoice-keys",
-        """
-fiscal: UPDATE notas_fiscais SET chave_acesso = (SELECT max(chave_acesso) FROM notas_fiscais
-    WHERE origem = 'loja') WHERE pedido_id = {id};
-""",
-    ),
-    Corrupcao(
-        "movimento apagado",
-        "enviado",
-        "stock-balance stock-items",
-        """
-estoque: DELETE FROM movimentos WHERE pedido_id = {id} AND produto_id = 2;
-""",
-    ),
-    Corrupcao(
-        "saldo mudado",
-        "",
-        "stock-balance",
-        """
-estoque: UPDATE produtos SET quantidade_estoque = 7 WHERE id = 4;
-""",
-    ),
-    Corrupcao(
         "quantidade do pedido mudada",
         "enviado",
         "order-total stock-items",
         """
 pedidos: UPDATE itens_pedido SET quantidade = 9 WHERE pedido_id = {id} AND linha = 1;
-""",
-    ),
-    Corrupcao(
-        "baixado antes da abertura",
-        "enviado",
-        "stock-ledger",
-        """
-estoque: UPDATE movimentos SET id = -1 WHERE pedido_id = {id} AND produto_id = 2;
-""",
-    ),
-    Corrupcao(
-        "devolvido duas vezes",
-        "anulado",
-        "documents-estoque stock-ledger",
-        """
-estoque: INSERT INTO movimentos (produto_id, pedido_id, tipo, quantidade, instante) SELECT
-    produto_id, pedido_id, tipo, quantidade, instante FROM movimentos WHERE pedido_id = {id}
-    AND tipo = 'devolucao';
-estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque + 1 WHERE id IN (1, 2);
-""",
-    ),
-    Corrupcao(
-        "devolvido a menos",
-        "anulado",
-        "stock-ledger",
-        """
-estoque: UPDATE movimentos SET quantidade = 0 WHERE pedido_id = {id} AND produto_id = 2 AND
-    tipo = 'devolucao';
-estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque - 1 WHERE id = 2;
 """,
     ),
     Corrupcao(
@@ -292,49 +195,6 @@ logistica: DELETE FROM envios WHERE pedido_id = {id};
 """,
     ),
     Corrupcao(
-        "transicao ilegal",
-        "enviado",
-        "log-pagamentos",
-        """
-pagamentos: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'aprovado',
-    'rejeitado', '2026-01-01');
-""",
-    ),
-    Corrupcao(
-        "passo depois da lapide",
-        "anulado",
-        "log-logistica",
-        """
-logistica: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'tombstone',
-    'enviado', '2026-01-01');
-""",
-    ),
-    Corrupcao(
-        "passo repetido no registro",
-        "enviado",
-        "log-fiscal",
-        """
-fiscal: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'ausente',
-    'emitida', '2026-01-01');
-""",
-    ),
-    Corrupcao(
-        "registro apagado",
-        "enviado",
-        "log-estoque",
-        """
-estoque: DELETE FROM transicoes WHERE pedido_id = {id};
-""",
-    ),
-    Corrupcao(
-        "registro de pedidos com lacuna",
-        "enviado",
-        "log-pedidos",
-        """
-pedidos: DELETE FROM transicoes WHERE pedido_id = {id} AND para = 'em_separacao';
-""",
-    ),
-    Corrupcao(
         "estado terminal trocado",
         "enviado",
         "cancelled gateway-net log-pedidos reason summary",
@@ -359,14 +219,6 @@ pedidos: UPDATE pedidos SET nota_numero = 'NF000000001' WHERE id = {id};
 """,
     ),
     Corrupcao(
-        "situacao do envio mudada",
-        "enviado",
-        "documents-logistica summary",
-        """
-logistica: UPDATE envios SET status = 'entregue' WHERE pedido_id = {id};
-""",
-    ),
-    Corrupcao(
         "motivo de outro",
         "estoque_insuficiente",
         "reason",
@@ -374,25 +226,6 @@ logistica: UPDATE envios SET status = 'entregue' WHERE pedido_id = {id};
 pedidos: UPDATE pedidos SET motivo = 'pagamento_rejeitado' WHERE id = {id};
 pedidos: UPDATE transicoes SET motivo = 'pagamento_rejeitado' WHERE pedido_id = {id} AND para
     = 'cancelado';
-""",
-    ),
-    Corrupcao(
-        "motivo desconhecido",
-        "anulado",
-        "status-words",
-        """
-pedidos: UPDATE pedidos SET motivo = 'capricho' WHERE id = {id};
-pedidos: UPDATE transicoes SET motivo = 'capricho' WHERE pedido_id = {id} AND para =
-    'cancelado';
-""",
-    ),
-    Corrupcao(
-        "status desconhecido",
-        "aberto",
-        "log-pedidos status-words",
-        """
-pedidos: UPDATE pedidos SET status = 'perdido', motivo = NULL WHERE id = {id};
-pedidos: UPDATE transicoes SET para = 'perdido' WHERE pedido_id = {id};
 """,
     ),
     Corrupcao(
@@ -483,11 +316,47 @@ fiscal: DELETE FROM passos WHERE pedido_id = {id};
 """,
     ),
     Corrupcao(
-        "importado conduzido",
-        "importado",
-        "documents-pagamentos log-pagamentos orphans",
+        "produto do pedido trocado",
+        "enviado",
+        "stock-items",
         """
-pagamentos: UPDATE passos SET estado = 'aprovado' WHERE pedido_id = {id};
+pedidos: UPDATE itens_pedido SET produto_id = 3 WHERE pedido_id = {id} AND linha = 1;
 """,
+    ),
+    Corrupcao(
+        "linha que a coluna proibe",
+        "",
+        "integrity",
+        """
+logistica: UPDATE rastreamento SET id = 2;
+""",
+    ),
+    Corrupcao(
+        "pedido que nunca termina",
+        "enviado",
+        "open-orders",
+        """
+pedidos: UPDATE pedidos SET status = 'pendente' WHERE id = {id};
+pedidos: DELETE FROM transicoes WHERE pedido_id = {id} AND de <> 'ausente';
+""",
+        "assentada",
+    ),
+    Corrupcao(
+        "cobranca sem pedido",
+        "ninguem",
+        "money-sums orphans",
+        """
+gateway: INSERT INTO cobrancas VALUES ('pedido-{id}', 5, 'capturada', 5, 0, '2026-01-01');
+""",
+        "assentada",
+    ),
+    Corrupcao(
+        "estado terminal que muda",
+        "enviado",
+        "terminal-stable",
+        """
+pedidos: UPDATE pedidos SET status = 'cancelado', motivo = 'solicitado' WHERE id = {id};
+""",
+        "entre leituras",
     ),
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loadgen.arms import ARMS
 from loadgen.chaos import cli
 from loadgen.chaos.result import CELL_S, Recovery, Struck, rate, recovery
-from loadgen.chaos.schedule import FAULTS, Fault, schedule
+from loadgen.chaos.schedule import CANCELLED_SHARE, FAULTS, Fault, change_of_mind, schedule
 
 
 @given(
@@ -38,6 +38,14 @@ def test_a_schedule_is_its_seed_s(
 
 def test_another_seed_strikes_otherwise() -> None:
     assert schedule(FAULTS, 30, 60.0, 1) != schedule(FAULTS, 30, 60.0, 2)
+
+
+def test_who_cancels_and_when_is_the_seed_s() -> None:
+    minds = [change_of_mind(number, 1) for number in range(4_000)]
+    assert minds == [change_of_mind(number, 1) for number in range(4_000)]
+    assert minds != [change_of_mind(number, 2) for number in range(4_000)]
+    cancelled = sum(after is not None for after in minds)
+    assert cancelled == pytest.approx(CANCELLED_SHARE * len(minds), rel=0.25)
 
 
 def _series(per_s: float, seconds: float) -> list[int]:
@@ -87,6 +95,7 @@ def test_a_short_soak_of_everything_ends_clean(
     assert result["audit"]["open_orders"] == 0
     assert set(result["struck"]) >= {"kill", "pause", "slow"}
     assert sum(result["outcomes"].values()) == result["asked"]
+    assert result["outcomes"]["solicitado"], "some were cancelled while under way"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

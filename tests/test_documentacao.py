@@ -27,11 +27,15 @@ from common.servicos.contexto import Contexto
 from common.servicos.transicoes import diagrama
 from common.settings import parse_service
 from proto import generate
+from tests.audit_proof import NUNCA_SOZINHAS, provas, regras
+from tests.audit_support import preparar
 from tests.cluster import open_cluster
+from tests.test_bad_builds import BUILDS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE: Final = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+PROMISES: Final = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
 FLAWS: Final = (ROOT / "docs" / "course-flaws.md").read_text(encoding="utf-8")
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -317,3 +321,24 @@ def test_falhas_do_curso_nomeiam_testes_que_existem() -> None:
     for file, test in sorted(named):
         source = (ROOT / file).read_text(encoding="utf-8")
         assert re.search(rf"^(?:async )?def {test}\(", source, re.MULTILINE), f"{file}::{test}"
+
+
+def test_promessas_listam_cada_regra_e_o_que_a_prova(tmp_path: Path) -> None:
+    """docs/promises.md has a row for each rule: its invariants, and all that turns it red."""
+    preparar(tmp_path / "dados")
+    known = {
+        f"`{rule}`": [", ".join(map(str, invariants)), ", ".join(provas()[rule])]
+        for rule, invariants in regras(tmp_path / "dados").items()
+    }
+    section = PROMISES.split("### How it proves itself")[1].split("\n## ")[0]
+    rows = {row[0]: row[1:] for row in _rows(section) if len(row) == 3 and row[0] != "rule"}
+    assert rows == known
+    alone = ", ".join(f"`{rule}`" for rule in sorted(NUNCA_SOZINHAS, reverse=True))
+    assert f"({alone})" in section
+
+
+def test_promessas_listam_os_maus_e_quem_os_acusa() -> None:
+    """docs/promises.md names each build that is known to be bad, and the rules that report it."""
+    known = {build.name: {f"`{rule}`" for rule in build.rules} for build in BUILDS}
+    rows = {row[0]: set(row[3].split(", ")) for row in _rows(PROMISES) if row[0] in known}
+    assert rows == known

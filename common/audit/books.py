@@ -82,13 +82,16 @@ WHERE CASE p.estado
 UNION ALL
 SELECT pedido_id, 'SALA: a document without a step' FROM SALA.TABELA
 WHERE pedido_id NOT IN (SELECT pedido_id FROM SALA.passos)
+UNION ALL
+SELECT pedido_id, 'SALA: ' || count(*) || ' documents of one order' FROM SALA.TABELA
+GROUP BY pedido_id HAVING count(*) > 1
 """
 
 
 def _documents(sala: str, tabela: str) -> Rule:
     return Rule(
         f"documents-{sala}",
-        f"the documents of {sala} are those that its steps call for",
+        f"the documents of {sala} are those that its steps call for, one an order",
         (4, 5),
         "SELECT count(*) FROM SALA.passos".replace("SALA", sala),
         _DOCUMENTS.replace("SALA", sala).replace("TABELA", tabela),

@@ -49,10 +49,13 @@ _FACTS: Final = (
         "pagamentos: payment {} of {} by {} at {}",
     ),
     (
-        """SELECT suspect.pedido_id, situacao, COALESCE(valor_centavos, '-'), cobrado_centavos,
-        estornado_centavos, instante
-        FROM suspect JOIN gateway.cobrancas ON chave = 'pedido-' || suspect.pedido_id""",
-        "gateway: {} asked {} charged {} gave back {} at {}",
+        # Also under a key that only begins with the order's own: '.' is what comes after '-'.
+        """SELECT suspect.pedido_id, chave, situacao, COALESCE(valor_centavos, '-'),
+        cobrado_centavos, estornado_centavos, instante
+        FROM suspect JOIN gateway.cobrancas ON chave = 'pedido-' || suspect.pedido_id
+        OR (chave > 'pedido-' || suspect.pedido_id || '-'
+            AND chave < 'pedido-' || suspect.pedido_id || '.')""",
+        "gateway: {} {} asked {} charged {} gave back {} at {}",
     ),
     (
         """SELECT pedido_id, id, tipo, quantidade, produto_id, instante

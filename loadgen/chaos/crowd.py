@@ -20,6 +20,8 @@ from loadgen.targets import Basket
 # Seconds that a caller whose order was refused waits before the next one: a refusal in a closed
 # loop would else be answered by a storm.
 REFUSED_PAUSE_S: Final = 0.2
+# Added to a caller's number for what it does in the history beside waiting for its order.
+CANCELLERS: Final = 1_000_000
 # What became of an order that was refused for want of room, and of one that did not end in time.
 SHED: Final = "shed"
 OPEN: Final = "open"
@@ -78,14 +80,19 @@ class Crowd:
         patience_s: float,
         insist: bool,
         record: Callable[[Sample], None],
+        change_of_mind: Callable[[int], float | None] | None = None,
     ) -> None:
-        """`patience_s` bounds one order; `insist` has a shed order asked for again."""
+        """`patience_s` bounds one order; `insist` has a shed order asked for again.
+
+        `change_of_mind` gives the seconds after which the customer of an order cancels it.
+        """
         self._customer = customer
         self._baskets = baskets
         self._run_id = run_id
         self._patience_s = patience_s
         self._insist = insist
         self._record = record
+        self._change_of_mind = change_of_mind
         self._start = time.monotonic()
         self.asked = 0
 
@@ -123,17 +130,26 @@ class Crowd:
         request = self._baskets[number % len(self._baskets)].request
         key = f"{self._run_id}-{number}"
         sent_s = self.now()
-        outcome = await self._outcome(caller, key, request)
+        outcome = await self._outcome(caller, number, key, request)
         sample = Sample(due_s, sent_s, self.now(), outcome)
         self._record(sample)
         return sample
 
-    async def _outcome(self, caller: int, key: str, request: c.CriarPedidoRequest) -> str:
+    async def _outcome(
+        self, caller: int, number: int, key: str, request: c.CriarPedidoRequest
+    ) -> str:
         until = time.monotonic() + self._patience_s
+        after_s = self._change_of_mind(number) if self._change_of_mind else None
         try:
-            answer = await self._customer.buy(
-                caller, key, request, until=until, insist=self._insist
-            )
+            if after_s is None:
+                answer = await self._customer.buy(
+                    caller, key, request, until=until, insist=self._insist
+                )
+            else:
+                answer = await self._customer.buy_and_cancel(
+                    caller, key, request, until=until, after_s=after_s,
+                    canceller=CANCELLERS + caller,
+                )  # fmt: skip
         except ErroServico as error:
             if error.categoria is Categoria.SOBRECARGA:
                 return SHED

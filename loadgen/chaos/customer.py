@@ -23,6 +23,8 @@ from loadgen.outcomes import SEM_EFEITO, TERMINAIS
 # Seconds before the same key is tried again; doubles from the first to the second, with jitter.
 PAUSE_FIRST_S: Final = 0.1
 PAUSE_MAX_S: Final = 1.0
+# Seconds. How long a customer who wants to cancel waits to be told of which order.
+WHICH_ORDER_S: Final = 0.1
 # Refusals that another try may not change.
 FINAL_REFUSALS: Final = SEM_EFEITO - {Categoria.SOBRECARGA}
 
@@ -94,6 +96,34 @@ class Customer:
         final = FINAL_REFUSALS if insist else SEM_EFEITO
         return await self._answered("criar_pedido", caller, key, call, final)
 
+    async def buy_and_cancel(
+        self,
+        caller: int,
+        key: str,
+        request: c.CriarPedidoRequest,
+        *,
+        until: float,
+        after_s: float,
+        canceller: int,
+    ) -> c.PedidoResponse | None:
+        """As `buy`; an order still under way after `after_s` seconds is asked to be cancelled.
+
+        `canceller` is another caller in the history: each does one thing at a time.
+        """
+        buying = asyncio.create_task(self.buy(caller, key, request, until=until))
+        try:
+            await asyncio.wait((buying,), timeout=after_s)
+            if not buying.done():
+                # The key tells which order it is; the order goes on with its own patience.
+                order = await self.ask(
+                    canceller, key, request, until=until, attempt_s=WHICH_ORDER_S
+                )
+                if order is not None and order.status not in TERMINAIS:
+                    await self.cancel(canceller, key, order.pedido_id)
+            return await buying
+        finally:
+            buying.cancel()
+
     async def cancel(self, caller: int, key: str, pedido_id: int) -> c.PedidoResponse | None:
         """Cancel once; None when no answer came or the order was already sent."""
         deadline = time.monotonic() + self._attempt_s
@@ -122,7 +152,9 @@ class Customer:
         except ErroServico as error:
             certain = error.categoria in SEM_EFEITO
             kind = error.categoria.value
-            self.errors[kind] = self.errors.get(kind, 0) + 1
+            if error.categoria is not Categoria.PRECONDICAO:
+                # Too late to be cancelled is an answer, not a failure.
+                self.errors[kind] = self.errors.get(kind, 0) + 1
             words = LineError(kind, error.detalhe)
             self._write("fail" if certain else "info", op, caller, key, error=words)
             if self._on_error is not None:

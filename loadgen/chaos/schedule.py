@@ -25,6 +25,10 @@ LENGTH_S: Final = (0.5, 2.0)
 SLOW_S: Final = 0.3
 # Share of the orders or units of work that an error, a cut or a bad disk strikes.
 SHARE: Final = 0.3
+# Share of the orders that their customer cancels, and the seconds after which they do, while most
+# are still under way.
+CANCELLED_SHARE: Final = 0.05
+CANCELLED_AFTER_S: Final = (0.0, 0.3)
 _POINTS: Final[dict[str, tuple[Ponto, ...]]] = {
     "slow": ("P0",), "error": ("P0", "P5"), "cut": ("P1", "P3"), "disk": ("banco",)
 }  # fmt: skip
@@ -56,6 +60,12 @@ def schedule(faults: Sequence[Fault], count: int, duration_s: float, seed: int) 
         service = draw.choice(SERVICES if kind in {"kill", "pause"} else CHAIN)
         strikes.append(Strike(at, kind, service, length, _rules(number, kind, service, draw)))
     return strikes
+
+
+def change_of_mind(number: int, seed: int) -> float | None:
+    """Seconds after which the customer of an order cancels it; None for one who does not."""
+    draw = Random(f"change of mind {seed} {number}")
+    return draw.uniform(*CANCELLED_AFTER_S) if draw.random() < CANCELLED_SHARE else None
 
 
 def _rules(number: int, kind: Fault, service: str, draw: Random) -> tuple[Rule, ...]:

@@ -19,7 +19,7 @@ from loadgen.chaos.arm import ArmError, AttackedArm
 from loadgen.chaos.crowd import Crowd, Phase, Sample, arrivals
 from loadgen.chaos.customer import Customer
 from loadgen.chaos.result import CELL_S, SoakResult, Struck, rate, recovery
-from loadgen.chaos.schedule import Strike
+from loadgen.chaos.schedule import Strike, change_of_mind
 from loadgen.history import INTERVALO_ESCRITA_S, History
 from loadgen.targets import Basket
 
@@ -82,6 +82,7 @@ class Soak:
         self._crowd = Crowd(
             self._customer, baskets, run_id=run_id, patience_s=duration_s + PATIENCE_S,
             insist=True, record=self._record,
+            change_of_mind=lambda number: change_of_mind(number, seed),
         )  # fmt: skip
         self._stopping = asyncio.Event()
         self._outcomes: Counter[str] = Counter()

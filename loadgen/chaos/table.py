@@ -58,7 +58,7 @@ def show_soak(result: SoakResult, console: Console) -> None:
         ("strikes without effect (nobody there)", str(result.missed)),
         ("orders asked for", str(result.asked)),
         ("ended", ", ".join(f"{n} {kind}" for kind, n in result.outcomes.items()) or "none"),
-        ("calls that failed, all tried again", _counts(result.errors)),
+        ("calls that failed; their keys were asked again", _counts(result.errors)),
         ("goodput before the first strike", f"{result.baseline_per_s:.0f} a second"),
         ("goodput over the whole attack", f"{result.goodput_per_s:.0f} a second"),
         ("back to 90 % after healing, median", _seconds(recovery.median if recovery else None)),
