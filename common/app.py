@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from common.admission import Slots
 from common.database import GATEWAY, SALAS, database_path
 from common.execution import AsyncClock, AsyncExecution, TaskHandle
+from common.failing_storage import FailingStorage
 from common.failpoints import Failpoints
 from common.load import Load
 from common.servicos.catalogo import Catalogo
@@ -60,7 +61,7 @@ class App:
             failpoints = Failpoints(self.settings.failpoints, self.settings.servico)
         storage: Banco = await self._storage()
         if failpoints is not None:
-            storage = failpoints.storage(storage)
+            storage = FailingStorage(storage, failpoints)
         await getattr(self, f"_open_{self.settings.servico}")(storage)
         struck = self._condutor or self.service
         if failpoints is not None and isinstance(struck, Condutor | Passos):

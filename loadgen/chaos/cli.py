@@ -23,7 +23,8 @@ from loadgen.arms import ARMS, dial
 from loadgen.chains import Chain, ChainError, real_arm
 from loadgen.chaos.arm import AttackedArm
 from loadgen.chaos.cells import cells
-from loadgen.chaos.matrix import STOCK, CellResult, Matrix, MatrixResult
+from loadgen.chaos.matrix import CellResult, Matrix, MatrixResult
+from loadgen.chaos.orders import STOCK
 from loadgen.chaos.picture import draw
 from loadgen.chaos.result import SoakResult
 from loadgen.chaos.schedule import FAULTS, Fault, schedule

@@ -72,18 +72,16 @@ class Customer:
         return await self._answered("criar_pedido", caller, key, call)
 
     async def cancel(self, caller: int, key: str, pedido_id: int) -> c.PedidoResponse | None:
-        """Cancel once; None when no answer came or the order was already sent."""
+        """Cancel once; None when no answer came.
+
+        Raises ErroServico for a refusal that is final: precondition for an order that was sent.
+        """
         deadline = time.monotonic() + self._attempt_s
         self._write("invoke", "cancelar_pedido", caller, key, pedido_id=pedido_id)
         call = self._pedidos.cancelar_pedido(
             Contexto(deadline, key), c.CancelarPedidoRequest(pedido_id)
         )
-        try:
-            return await self._answered("cancelar_pedido", caller, key, call)
-        except ErroServico as error:
-            if error.categoria is Categoria.PRECONDICAO:
-                return None
-            raise
+        return await self._answered("cancelar_pedido", caller, key, call)
 
     async def _answered(self, op: Op, caller: int, key: str, call: Any) -> c.PedidoResponse | None:
         try:
