@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
 
 from common.erros import Categoria, indisponivel
 from common.failpoints import POINTS
+from loadgen.chaos import cells
 from tests.cluster import CHAIN, FORWARD, Cluster, Situation
 from tests.conftest import OpenCluster
 
@@ -116,21 +117,34 @@ async def test_o_caminho_do_cancelamento(open_fresh: OpenCluster) -> None:
         ] == way
 
 
+def _points(seen: list[tuple[str, str, Situation]]) -> set[tuple[str, str]]:
+    """The places of a way; P2 lies between P1 and P3."""
+    points = {(servico, point) for servico, point, _ in seen}
+    return points | {(servico, "P2") for servico, point in points if point == "P1"}
+
+
+def _table(points: Mapping[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+    return {(servico, point) for servico in points for point in points[servico]}
+
+
 async def test_cada_ponto_de_cada_servico_foi_visto(open_fresh: OpenCluster) -> None:
-    """Rules are taken for the points that an order comes to, and for no others."""
+    """The matrix strikes at the points that an order comes to, and rules are taken for no others."""
     async with open_fresh() as cluster:
         seen = _watch(cluster)
         await cluster.create()
+        forward = _points(seen)
+        assert forward == _table(cells.FORWARD)
         gate = cluster.link("logistica").hold("before", FORWARD["logistica"])
         creating = asyncio.create_task(cluster.create())
         await gate.reached()
+        seen = _watch(cluster)
         await cluster.cancel(cluster.last())
         await creating
-        # P2 lies between P1 and P3; every service has units of work, and so `banco`.
-        points = {(servico, point) for servico, point, _ in seen}
-        points |= {(servico, "P2") for servico, point in points if point == "P1"}
-        points |= {(servico, "banco") for servico in CHAIN}
-        assert points == {(servico, point) for servico in POINTS for point in POINTS[servico]}
+        cancelling = _points(seen)
+        assert cancelling == _table(cells.CANCELLING)
+        # Every service that an order comes to has units of work, and so `banco`.
+        banco = {(servico, "banco") for servico in CHAIN}
+        assert forward | cancelling | banco == _table(POINTS)
 
 
 async def test_erro_depois_do_fim_nao_desfaz_nada(open_fresh: OpenCluster) -> None:
