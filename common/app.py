@@ -19,8 +19,10 @@ from common.circuit_breaker import (
 )
 from common.database import GATEWAY, SALAS, database_path
 from common.execution import AsyncClock, AsyncExecution, TaskHandle
+from common.failing_storage import FailingStorage
 from common.failpoints import Failpoints
 from common.load import Load
+from common.noted_calls import NotedClient
 from common.servicos.catalogo import Catalogo
 from common.servicos.conducao import Condutor
 from common.servicos.elo import Passos
@@ -69,7 +71,7 @@ class App:
         failpoints = self._failpoints
         storage: Banco = await self._storage()
         if failpoints is not None:
-            storage = failpoints.storage(storage)
+            storage = FailingStorage(storage, failpoints)
         await getattr(self, f"_open_{self.settings.servico}")(storage)
         struck = self._condutor or self.service
         if failpoints is not None and isinstance(struck, Condutor | Passos):
@@ -106,7 +108,7 @@ class App:
         client = self._dial(servico, self.settings.addresses[servico], connections=connections)
         self._stack.push_async_callback(client.close)
         if self._failpoints is not None:
-            client = self._failpoints.observed(servico, client)
+            return NotedClient(client, servico, self._failpoints)
         return client
 
     def _guarded(self, servico: str) -> Any:

@@ -1,13 +1,14 @@
 """Failpoints: named places on the way of an order where a test may have a service fail.
 
-Six points are set in the chain's mechanism; a service has those that lie on its way:
+Six points are set in the chain's mechanism; a service has those that lie on its way (POINTS):
 
     P0  before the local commit            P3  the next hop has answered, its answer lost
     P1  committed, before the next call    P4  before the final commit
     P2  while the next hop works           P5  committed, the answer unsent
 
-and `banco`, inside a unit of work. Rules come from a file that is read again whenever it changes, so
-one running arm can be put through many faults. Every hit is appended to `<file>.hits` before the
+and beside them `gateway`, before the outside world is asked, and `banco`, at a unit of work. Rules
+come from a file that is read again whenever it changes, so one running arm can be put through many
+faults. Every hit is appended to `<file>.hits` before the
 action is taken: a killed process has told of it, and counts hold over its restart. A service that is
 started without a file has no failpoints at all.
 """
@@ -18,42 +19,55 @@ import asyncio
 import logging
 import os
 import signal
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from common.contratos import SERVICOS, operacoes_de
+from common.contratos import SERVICOS
 from common.erros import ErroServico, indisponivel
-from common.servicos.contexto import Contexto
-from common.servicos.portas import Banco, Ponto
+from common.servicos.portas import Ponto
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
 
-# What happens at a point: the process is killed or stopped (SIGKILL, SIGSTOP), waits, or fails as
-# unavailable; at `banco` the disk is full or broken.
-Action = Literal["kill", "pause", "delay", "error", "disk_full", "io_error"]
-AT_STORAGE: Final = frozenset(("disk_full", "io_error"))
+# What happens at a point: the process is killed or stopped (SIGKILL, SIGSTOP), waits for a time or
+# until its rule is withdrawn, or fails as unavailable; at `banco` the disk is full or broken, or
+# somebody else has the database locked.
+Action = Literal["kill", "pause", "delay", "hold", "error", "disk_full", "io_error", "locked"]
+AT_STORAGE: Final = frozenset(("disk_full", "io_error", "locked"))
+# The points that lie on an order's way through each service. Behind Logistica there is no next hop,
+# only Pagamentos asks the gateway, and Catalogo has no part in an order.
+_LINK: Final[tuple[Ponto, ...]] = ("P0", "P1", "P2", "P3", "P4", "P5", "banco")
+POINTS: Final[dict[str, tuple[Ponto, ...]]] = {
+    "pedidos": _LINK,
+    "pagamentos": ("gateway", *_LINK),
+    "estoque": _LINK,
+    "fiscal": _LINK,
+    "logistica": ("P0", "P4", "P5", "banco"),
+    "catalogo": (),
+}
 # Seconds. How long the next hop works before P2 acts, unless the rule says otherwise.
 DURING_S: Final = 0.05
+# Seconds between looks whether a hold has been withdrawn, and the longest that one lasts.
+_LOOK_S: Final = 0.02
+HOLD_MAX_S: Final = 60.0
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One thing that shall go wrong: where, what, and for whom.
 
-    `times` bounds its hits, those that the hits file already tells of included; `probability` is
-    drawn anew each time from the seed, the rule and the order; `order_id` chooses one order (the
-    claim at Pedidos and `banco` know none: 0). `seconds` is the length of a delay, and at P2 how long the
-    next hop is left to work first.
+    `order_id` chooses one order; the claim at Pedidos knows none yet, and counts as order 0. `skip`
+    lets so many pass that the rule would strike, counted by a process from when it first read the
+    rule. `times` bounds its hits, those that the hits file already tells of included. `probability` is
+    drawn anew each time from the seed, the rule and the order. `seconds` is the length of a delay
+    and of a lock, and at P2 how long the next hop is left to work first.
     """
 
     id: str
@@ -61,6 +75,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     point: Ponto
     action: Action
     order_id: int | None = None
+    skip: int = 0
     times: int | None = None
     probability: float = 1.0
     seconds: float = 0.0
@@ -69,11 +84,26 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         if self.service not in SERVICOS:
             msg = f"service must be one of {', '.join(SERVICOS)}, not {self.service!r}"
             raise ValueError(msg)
-        if (self.action in AT_STORAGE) != (self.point == "banco"):
-            msg = f"{self.action} does not happen at {self.point}"
+        if self.point not in POINTS[self.service]:
+            points = ", ".join(POINTS[self.service]) or "no point at all"
+            msg = (
+                f"rule {self.id!r} can never strike: {self.service} has {points}, not {self.point}"
+            )
             raise ValueError(msg)
-        if not 0 <= self.probability <= 1 or not 0 <= self.seconds <= 3_600:
-            msg = "probability must be from 0 to 1, seconds from 0 to 3600"
+        if (self.action in AT_STORAGE) != (self.point == "banco"):
+            msg = (
+                f"rule {self.id!r} can never strike: {self.action} does not happen at {self.point}"
+            )
+            raise ValueError(msg)
+        least = ((self.order_id, 1), (self.skip, 0), (self.times, 1))
+        if any(value is not None and value < bound for value, bound in least):
+            msg = f"rule {self.id!r}: order_id and times must be at least 1, skip at least 0"
+            raise ValueError(msg)
+        if not 0 < self.probability <= 1 or not 0 <= self.seconds <= 3_600:
+            msg = f"rule {self.id!r}: probability must be above 0 and at most 1, seconds 0 to 3600"
+            raise ValueError(msg)
+        if self.action == "locked" and not self.seconds:
+            msg = f"rule {self.id!r}: locked needs seconds, for which the lock is kept"
             raise ValueError(msg)
 
 
@@ -87,23 +117,14 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hit(Struct, frozen=True):
-    """A line of the hits file; `instant` is in seconds since 1970."""
+    """A line of the hits file: which process was struck; `instant` is in seconds since 1970."""
 
     rule: str
     service: str
     point: str
     order_id: int
     instant: float
-
-
-class Call(Struct, frozen=True):
-    """A line of the calls file: a call that was really made, `trial` through an open breaker."""
-
-    to: str
-    operation: str
-    order_id: int
-    trial: bool
-    instant: float
+    pid: int
 
 
 class FailpointsError(ValueError):
@@ -122,20 +143,6 @@ def read_hits(path: Path) -> list[Hit]:
     except FileNotFoundError:
         return []
     return [msgspec.json.decode(line, type=Hit) for line in lines]
-
-
-def calls_path(path: Path) -> Path:
-    """Where the calls between services are noted."""
-    return path.with_name(f"{path.name}.calls")
-
-
-def read_calls(path: Path) -> list[Call]:
-    """Every call noted so far beside the rules file `path`."""
-    try:
-        lines = calls_path(path).read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    return [msgspec.json.decode(line, type=Call) for line in lines]
 
 
 def write_rules(path: Path, rules: Rules) -> None:
@@ -169,7 +176,7 @@ class Failpoints:
                 f"{path} does not exist; write the failpoints' rules there, or leave the option out"
             )
             raise FailpointsError(msg)
-        self._path = path
+        self.path = path
         self._service = service
         self._stamp: tuple[int, int, int] | None = None
         self._rules: dict[str, list[Rule]] = {}
@@ -180,10 +187,11 @@ class Failpoints:
         self._load(read_rules(path))
         # What earlier lives of this service have hit counts too.
         self._counts = Counter(hit.rule for hit in read_hits(path) if hit.service == service)
+        self._passed: Counter[str] = Counter()
 
     async def em(self, ponto: Ponto, pedido_id: int) -> None:
         """Stand at a point; returns, later or never, or raises ErroServico (unavailable)."""
-        rule = self._hit(ponto, pedido_id)
+        rule = self.hit(ponto, pedido_id)
         if rule is not None:
             await self._act(rule)
 
@@ -198,23 +206,25 @@ class Failpoints:
         await self.em("P3", pedido_id)
         return answer
 
-    def observed(self, servico: str, client: Any) -> Any:
-        """The client of another service, whose calls are noted when the rules want that."""
-        return _Observed(self, servico, client)
-
-    def note_call(self, call: Call) -> None:
-        """Note a call, if the rules want it."""
+    def wants_calls(self) -> bool:
+        """True while the rules want every call to another service noted."""
         self._refresh()
-        if self._note_calls:
-            _append(calls_path(self._path), msgspec.json.encode(call))
+        return self._note_calls
 
-    def storage(self, banco: Banco) -> Banco:
-        """The storage with the point `banco` in it."""
-        return _FailingStorage(banco, self)
+    def note(self, beside: Path, line: Struct) -> None:
+        """Add a line to a file beside the rules, in one write: several processes share it."""
+        descriptor = os.open(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, msgspec.json.encode(line) + b"\n")
+        finally:
+            os.close(descriptor)
 
-    def storage_rule(self) -> Rule | None:
-        """The rule that the next unit of work meets; counted as hit."""
-        return self._hit("banco", 0)
+    def hit(self, ponto: Ponto, pedido_id: int) -> Rule | None:
+        """The rule that an order meets at a point, told of in the hits file; not yet acted on."""
+        rule = self._match(ponto, pedido_id)
+        if rule is not None:
+            self._record(rule, pedido_id)
+        return rule
 
     # --- how ----------------------------------------------------------------------------------
 
@@ -241,12 +251,6 @@ class Failpoints:
         if not task.cancelled():
             task.exception()
 
-    def _hit(self, ponto: Ponto, pedido_id: int) -> Rule | None:
-        rule = self._match(ponto, pedido_id)
-        if rule is not None:
-            self._record(rule, pedido_id)
-        return rule
-
     def _match(self, ponto: Ponto, pedido_id: int) -> Rule | None:
         self._refresh()
         for rule in self._rules.get(ponto, ()):
@@ -254,9 +258,17 @@ class Failpoints:
                 (rule.order_id is None or rule.order_id == pedido_id)
                 and (rule.times is None or self._counts[rule.id] < rule.times)
                 and self._drawn(rule, pedido_id)
+                and not self._passes(rule)
             ):
                 return rule
         return None
+
+    def _passes(self, rule: Rule) -> bool:
+        """True for the first `skip` that the rule would strike."""
+        if self._passed[rule.id] >= rule.skip:
+            return False
+        self._passed[rule.id] += 1
+        return True
 
     def _drawn(self, rule: Rule, pedido_id: int) -> bool:
         if rule.probability >= 1:
@@ -273,9 +285,9 @@ class Failpoints:
 
     def _record(self, rule: Rule, pedido_id: int) -> None:
         self._counts[rule.id] += 1
-        hit = Hit(rule.id, self._service, rule.point, pedido_id, time.time())
+        hit = Hit(rule.id, self._service, rule.point, pedido_id, time.time(), os.getpid())
         # Before the action: whoever is killed next has told.
-        _append(hits_path(self._path), msgspec.json.encode(hit))
+        self.note(hits_path(self.path), hit)
 
     async def _act(self, rule: Rule) -> None:
         if rule.action == "kill":
@@ -284,19 +296,27 @@ class Failpoints:
             os.kill(os.getpid(), signal.SIGSTOP)
         if rule.action == "delay":
             await asyncio.sleep(rule.seconds)
+        if rule.action == "hold":
+            until = time.monotonic() + HOLD_MAX_S
+            while self._in_force(rule) and time.monotonic() < until:  # noqa: ASYNC110 - a file tells nobody
+                await asyncio.sleep(_LOOK_S)
         if rule.action == "error":
             raise indisponivel(f"falha provocada em {rule.point}")
 
+    def _in_force(self, rule: Rule) -> bool:
+        self._refresh()
+        return any(other.id == rule.id for other in self._rules.get(rule.point, ()))
+
     def _refresh(self) -> None:
         try:
-            stat = self._path.stat()
+            stat = self.path.stat()
             stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         except FileNotFoundError:
             stamp = (0, 0, 0)
         if stamp != self._stamp:
             self._stamp = stamp
             try:
-                self._load(read_rules(self._path))
+                self._load(read_rules(self.path))
             except FailpointsError as error:
                 _LOG.error("%s; the rules before it stay in force", error)
 
@@ -307,75 +327,3 @@ class Failpoints:
         for rule in rules.rules:
             if rule.service == self._service:
                 self._rules.setdefault(rule.point, []).append(rule)
-
-
-def _append(path: Path, line: bytes) -> None:
-    """Add a line in one write: several processes share the file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, line + b"\n")
-    finally:
-        os.close(descriptor)
-
-
-class _Observed:
-    """A client whose calls are noted."""
-
-    def __init__(self, failpoints: Failpoints, servico: str, client: Any) -> None:
-        self._failpoints = failpoints
-        self._servico = servico
-        for operacao in operacoes_de(servico):
-            setattr(self, operacao.nome, self._noted(operacao.nome, getattr(client, operacao.nome)))
-
-    def _noted(self, nome: str, method: Any) -> Any:
-        async def call(ctx: Contexto, req: Any) -> Any:
-            order = getattr(req, "pedido_id", 0)
-            self._failpoints.note_call(Call(self._servico, nome, order, ctx.sondagem, time.time()))
-            return await method(ctx, req)
-
-        return call
-
-
-class _FailingStorage:
-    """Storage whose units of work may meet a full or a broken disk."""
-
-    def __init__(self, banco: Banco, failpoints: Failpoints) -> None:
-        self._banco = banco
-        self._failpoints = failpoints
-        self.leitura = banco.leitura
-
-    async def unidade(
-        self,
-        ctx: Contexto | None,
-        funcao: Callable[Concatenate[sqlite3.Connection, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """As the storage does it, or not."""
-        rule = self._failpoints.storage_rule()
-        if rule is None:
-            return await self._banco.unidade(ctx, funcao, *args, **kwargs)
-        fail = _fill_disk if rule.action == "disk_full" else _break_disk
-
-        def unit(con: sqlite3.Connection) -> R:
-            value = funcao(con, *args, **kwargs)
-            fail(con)
-            return value
-
-        return await self._banco.unidade(ctx, unit)
-
-
-def _fill_disk(con: sqlite3.Connection) -> None:
-    """Have SQLite itself find no room, after the unit has written: error, rollback and all."""
-    (pages,) = con.execute("PRAGMA page_count").fetchone()
-    (limit,) = con.execute("PRAGMA max_page_count").fetchone()
-    con.execute(f"PRAGMA max_page_count = {pages}")
-    try:
-        con.execute(f"CREATE TABLE sem_espaco AS SELECT zeroblob({pages + 256} * 4096)")
-    finally:
-        con.execute(f"PRAGMA max_page_count = {limit}")
-
-
-def _break_disk(con: sqlite3.Connection) -> None:
-    msg = "disk I/O error"
-    raise sqlite3.OperationalError(msg)

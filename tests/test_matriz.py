@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from common.failpoints import POINTS
 from loadgen.arms import ARMS
-from loadgen.chaos import cli
-from loadgen.chaos.cells import CANCELLING, CHAIN, FORWARD, Cell, cells
+from loadgen.chaos import cli, matrix
+from loadgen.chaos.cells import CANCELLED, CANCELLING, CHAIN, FORWARD, SENT, Cell, cells
+from loadgen.crew import ROOT
 
-# One a fault, spread over the services and points.
+_CODE = re.compile(r"`([^`]+)`")
+# One a fault, spread over the services, points and scenarios.
 CHOSEN = (
     "kill -9 | buy | estoque P3",
-    "kill -9 | cancel | fiscal P4",
-    "kill -9 | no_stock | pagamentos P4",
+    "kill -9 | cancel | pedidos P0",
+    "kill -9 | no_stock | pagamentos gateway",
+    "killed again while recovering | hang_up | pedidos P3",
+    "stopped, shorter | buy | estoque P5",
     "stopped, longer | buy | fiscal P0",
     "slow | buy | logistica P0",
     "error before | buy | pagamentos P0",
-    "error after | buy | logistica P5",
+    "error after | buy | pedidos P5",
     "request cut | buy | pedidos P1",
     "reply cut | buy | fiscal P3",
     "given up on | buy | estoque P2",
-    "disk full | buy | estoque banco",
-    "I/O error | buy | pedidos banco",
-    "cancel racing the pivot | cancel | logistica P0",
+    "disk full | buy | pedidos banco 2",
+    "I/O error | cancel | estoque banco",
+    "locked, shorter | cancel | logistica banco",
+    "locked, longer | buy | pedidos banco",
+    "cancelled before the step | step_late | pagamentos gateway",
+    "cancel racing the pivot, the cancel wins | step_late | logistica P0",
+    "cancel racing the pivot, the step wins | step_first | logistica P0",
     "same key twice | twice | pagamentos P0",
+    "client dies | hang_up | logistica P0",
     "two processes, one port | buy | fiscal start",
     "everything killed at once | buy | all P2",
 )
@@ -36,18 +47,48 @@ CHOSEN = (
 
 def test_every_cell_has_a_name_of_its_own() -> None:
     names = [cell.name for cell in cells()]
+    rules = [rule.id for cell in cells() for rule in (cell.rule, *cell.beside) if rule is not None]
     assert len(names) == len(set(names))
+    assert len(rules) == len(set(rules))
     assert set(CHOSEN) <= set(names)
 
 
-def test_a_process_is_killed_at_every_point_of_every_service() -> None:
-    killed = {
-        (cell.scenario, cell.service, cell.point) for cell in cells() if cell.fault == "kill -9"
+def test_every_fault_is_among_the_chosen() -> None:
+    assert {cell.fault for cell in cells() if cell.name in CHOSEN} == {c.fault for c in cells()}
+
+
+def test_a_fault_strikes_at_every_point_of_every_service() -> None:
+    struck = {
+        (cell.scenario, cell.service, cell.point)
+        for cell in cells()
+        if cell.fault in {"kill -9", "disk full"}
     }
     for scenario, where in (("buy", FORWARD), ("cancel", CANCELLING)):
         assert tuple(where) == CHAIN
         for service, points in where.items():
-            assert {(scenario, service, point) for point in points} <= killed
+            assert {(scenario, service, point) for point in (*points, "banco")} <= struck
+    # And at no place fewer than the failpoints have.
+    assert {(service, point) for _, service, point in struck if point != "banco 2"} == {
+        (service, point) for service in POINTS for point in POINTS[service]
+    }
+
+
+def test_the_page_tells_of_every_fault_and_of_no_other() -> None:
+    """Each row of the matrix's table: its faults are those of the cells, and so are their ends."""
+    page = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    lines = page.split("## The matrix")[1].split("\n## ")[0].splitlines()
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    told: list[str] = []
+    for first, where, end in rows[2:]:
+        faults = _CODE.findall(first)
+        if not faults:
+            # No cell of its own, but a test.
+            assert (ROOT / where.split("`")[1]).is_file(), first
+            continue
+        told += faults
+        expected = {cell.expected for cell in cells() if cell.fault in faults} - {""}
+        assert set(_CODE.findall(end)) & {SENT, CANCELLED} == expected, first
+    assert sorted(told) == sorted({cell.fault for cell in cells()})
 
 
 @pytest.mark.timeout(150)
@@ -77,15 +118,19 @@ def test_one_cell_a_fault_is_hit_and_passes(
 def test_a_cell_that_is_not_hit_or_ends_otherwise_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The matrix must be able to fail: nothing lies behind Logistica, and this order is shipped."""
+    """The matrix must be able to fail: the first comes but once, and these orders are shipped.
+
+    What comes after is not harmed: its number, and the gateway's verdict on it, are foreseen.
+    """
     by_name = {cell.name: cell for cell in cells()}
     good = by_name["error before | buy | logistica P0"]
     assert good.rule is not None
-    unhit = replace(good, fault="unhit", rule=replace(good.rule, id="unhit", point="P1"))
-    other = replace(
-        good, fault="other", rule=replace(good.rule, id="other"), expected=("cancelado",)
-    )
-    monkeypatch.setattr(cli, "cells", lambda: [unhit, other, good])
+    unhit = replace(good, fault="unhit", rule=replace(good.rule, id="unhit", skip=1))
+    other = replace(good, fault="other", rule=replace(good.rule, id="other"), expected=CANCELLED)
+    half = replace(good, fault="half", rule=replace(good.rule, id="half", action="delay", times=2))
+    refused = by_name["kill -9 | payment_refused | pagamentos P0"]
+    monkeypatch.setattr(matrix, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(cli, "cells", lambda: [unhit, other, half, refused, good])
     file = tmp_path / "matrix.json"
     code = cli.main(["--matrix", "--mode=http", f"--data-dir={tmp_path}", f"--json={file}"])
     words = capsys.readouterr()
@@ -93,7 +138,8 @@ def test_a_cell_that_is_not_hit_or_ends_otherwise_fails(
     problems = [cell["problem"] for cell in result["cells"]]
     assert "never hit" in problems[0]
     assert "ended as enviado" in problems[1]
-    assert problems[2] == ""
+    assert "half: 1 hits of 2" in problems[2]
+    assert problems[3:] == ["", ""]
     assert code == cli.EXIT_VIOLATION
-    assert "1 of 3 cells hit and passed" in words.out
+    assert "2 of 5 cells hit and passed" in words.out
     assert [path for path in tmp_path.iterdir() if path.is_dir()], "the evidence is kept"

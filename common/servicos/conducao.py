@@ -295,12 +295,9 @@ class Condutor:
     ) -> LinhaPedido:
         if self.falhas is not None:
             await self.falhas.em("P4", linha.pedido_id)
-        final = await self._banco.unidade(
+        return await self._banco.unidade(
             ctx, livro.encerrar, linha, andamento, self._relogio.data_hora()
         )
-        if self.falhas is not None:
-            await self.falhas.em("P5", linha.pedido_id)
-        return final
 
     async def _chamar(
         self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...]

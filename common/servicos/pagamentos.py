@@ -98,6 +98,8 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
         # a first attempt there is nothing to find, and if there were the gateway knows its key.
         if not ctx.primeira and await self._banco.leitura(ctx, _conhecido, req.pedido_id):
             return None
+        if self.falhas is not None:
+            await self.falhas.em("gateway", req.pedido_id)
         return await self._gateway.cobrar(
             ctx, chave_gateway(req.pedido_id), req.valor_total_centavos
         )
@@ -118,6 +120,8 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
         return evento, None if preparo else "pagamento_rejeitado", partes
 
     async def _antes_de_desfazer(self, ctx: Contexto, pedido_id: int) -> None:
+        if self.falhas is not None:
+            await self.falhas.em("gateway", pedido_id)
         # Row or none: a charge whose row was never written is voided here too.
         await self._gateway.anular(ctx, chave_gateway(pedido_id))
 

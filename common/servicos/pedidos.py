@@ -95,6 +95,9 @@ class Pedidos:
         Raises ErroServico (precondition) for an order that was sent, also when it was sent while
         the cancelling call was on its way.
         """
+        falhas = self._condutor.falhas
+        if falhas is not None:
+            await falhas.em("P0", req.pedido_id)
         linha = await self._banco.unidade(
             ctx, livro.desistir, req.pedido_id, "solicitado", self._relogio.data_hora()
         )
@@ -102,6 +105,8 @@ class Pedidos:
             conducao = self._condutor.cancelar(linha)
             linha = await conducao.fim.esperar(ctx.prazo) or linha
             ctx.absorver(conducao.ctx)
+            if falhas is not None and linha.terminal:
+                await falhas.em("P5", linha.pedido_id)
         if linha.origem != "loja" or linha.status == "enviado":
             raise livro.ja_enviado(linha)
         return linha.resposta()
@@ -177,4 +182,6 @@ class Pedidos:
             ctx.absorver(conducao.ctx)
         if final is None:
             final = await self._banco.leitura(ctx, livro.por_id, linha.pedido_id)
+        elif self._condutor.falhas is not None:
+            await self._condutor.falhas.em("P5", linha.pedido_id)
         return final.resposta()

@@ -46,8 +46,9 @@ class Banco(Protocol):
         """Run `funcao(conexao, *args)` on a read-only connection that sees what was committed."""
 
 
-# Where an order can be struck by a fault, in the order of its way through a service.
-Ponto = Literal["P0", "P1", "P2", "P3", "P4", "P5", "banco"]
+# Where an order can be struck by a fault, in the order of its way through a service; beside it the
+# gateway, before it is asked to charge or to void, and a unit of work.
+Ponto = Literal["P0", "P1", "P2", "P3", "P4", "P5", "gateway", "banco"]
 
 
 class Falhas(Protocol):

@@ -100,13 +100,13 @@ class AttackedArm:
         """The hits of one rule so far."""
         return [hit for hit in read_hits(self.rules) if hit.rule == rule]
 
-    async def hit(self, rule: str, limit_s: float) -> Hit | None:
-        """The first hit of a rule, waited for; None when there is none in time."""
+    async def hit(self, rule: str, limit_s: float, number: int = 1) -> Hit | None:
+        """The hit of a rule with this number, waited for; None when it does not come in time."""
         until = time.monotonic() + limit_s
         while True:
             hits = self.hits(rule)
-            if hits:
-                return hits[0]
+            if len(hits) >= number:
+                return hits[number - 1]
             if time.monotonic() >= until:
                 return None
             await asyncio.sleep(LOOK_S)

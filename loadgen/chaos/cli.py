@@ -22,7 +22,7 @@ from loadgen.arms import ARMS, dial
 from loadgen.chains import Chain, ChainError, real_arm
 from loadgen.chaos.arm import AttackedArm
 from loadgen.chaos.cells import cells
-from loadgen.chaos.matrix import STOCK, CellResult, Matrix, MatrixResult
+from loadgen.chaos.matrix import CellResult, Matrix, MatrixResult
 from loadgen.chaos.options import (
     EXIT_INVALID,
     EXIT_NOT_TERMINAL,
@@ -32,6 +32,7 @@ from loadgen.chaos.options import (
     SECONDS_A_STRIKE,
     parse,
 )
+from loadgen.chaos.orders import STOCK
 from loadgen.chaos.picture import draw_scenario, draw_soak
 from loadgen.chaos.result import SoakResult
 from loadgen.chaos.scenarios import options_of, run_scenario

@@ -119,24 +119,29 @@ class Customer:
                     canceller, key, request, until=until, attempt_s=WHICH_ORDER_S
                 )
                 if order is not None and order.status not in TERMINAIS:
-                    await self.cancel(canceller, key, order.pedido_id)
+                    await self._try_to_cancel(canceller, key, order.pedido_id)
             return await buying
         finally:
             buying.cancel()
 
+    async def _try_to_cancel(self, caller: int, key: str, pedido_id: int) -> None:
+        try:
+            await self.cancel(caller, key, pedido_id)
+        except ErroServico as error:
+            if error.categoria is not Categoria.PRECONDICAO:
+                raise
+
     async def cancel(self, caller: int, key: str, pedido_id: int) -> c.PedidoResponse | None:
-        """Cancel once; None when no answer came or the order was already sent."""
+        """Cancel once; None when no answer came.
+
+        Raises ErroServico for a refusal that is final: precondition for an order that was sent.
+        """
         deadline = time.monotonic() + self._attempt_s
         self._write("invoke", "cancelar_pedido", caller, key, pedido_id=pedido_id)
         call = self._pedidos.cancelar_pedido(
             Contexto(deadline, key), c.CancelarPedidoRequest(pedido_id)
         )
-        try:
-            return await self._answered("cancelar_pedido", caller, key, call)
-        except ErroServico as error:
-            if error.categoria is Categoria.PRECONDICAO:
-                return None
-            raise
+        return await self._answered("cancelar_pedido", caller, key, call)
 
     async def _answered(
         self,

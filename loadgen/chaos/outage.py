@@ -8,7 +8,7 @@ from collections import Counter
 from statistics import median
 from typing import Final, Literal
 
-from common.failpoints import Call, read_calls
+from common.noted_calls import Call, read_calls
 from loadgen.chaos.cells import CHAIN
 from loadgen.chaos.crowd import Phase, arrivals
 from loadgen.chaos.result import RECOVERED, WINDOW_S
