@@ -17,10 +17,12 @@ try:
     import asyncio
 
     from common.child import how_it_ended, python, run_errand
+    from common.lock import InUseError
     from common.preflight import (
         HISTORY,
         RESULT,
         RefusedError,
+        check_databases,
         check_packages,
         choose_addresses,
         ensure_shop,
@@ -28,7 +30,7 @@ try:
         remove_data,
         stock_refused,
     )
-    from common.runfile import InUseError, Run, supervising
+    from common.runfile import Run, supervising
     from common.settings import BASE_PORT, add_lab_options, lab_arguments, port, positive
     from common.supervisor import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Plan, Supervisor, Work, say
 except ModuleNotFoundError as missing:
@@ -81,6 +83,8 @@ def _run(args: argparse.Namespace) -> int:
     check_packages(arm.needs if args.load is None else (*arm.needs, *_LOAD_NEEDS))
     try:
         with supervising(args.data_dir):
+            if not args.fresh:
+                check_databases(args.data_dir, args.shop)
             new = args.fresh or not has_data(args.data_dir)
             if args.stock is not None and not new:
                 raise RefusedError(stock_refused(args.data_dir))

@@ -1,28 +1,29 @@
 """A service's database file: owned by one process, made once, recognised ever after.
 
 At its first start a service imports its part of the shop in one transaction, together with the
-shop's fingerprint. Later it accepts only its own schema, its own version and the same shop.
+shop's fingerprint. Later it accepts only its own schema and the same shop; a file of an older
+version is brought forward (see common/migration.py). What is refused stays as it was.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from common.lock import held
+from common.look import PATIENCE_S, is_empty, looking
+from common.migration import migrate, statements
 from common.servicos import catalogo, estoque, fiscal, gateway, livro, logistica, pagamentos
 from common.shop import check_shop, fingerprint
 from common.storage import Synchronous, connect
 
-# Raised when a schema changes; a database of another version is refused, not guessed at.
-VERSAO_ESQUEMA: Final = 1
-
 _META = "CREATE TABLE meta (chave TEXT PRIMARY KEY, valor TEXT NOT NULL)"
+_PATIENCE_MS: Final = int(PATIENCE_S * 1_000)
 
 
 class DatabaseError(Exception):
@@ -30,12 +31,23 @@ class DatabaseError(Exception):
 
 
 class Sala(NamedTuple):
-    """A service's file: its name, its schema, and the SQL that imports its part of the shop."""
+    """A service's file: its name, its schema, and the SQL that imports its part of the shop.
+
+    `migracoes` are scripts of SQL: the first brings a file of version `primeira`, the oldest that
+    can still be used, to the version after it, the last one to `versao`, which `esquema` is.
+    """
 
     nome: str
     esquema: str
     importacao: str = ""
     synchronous: Synchronous = "FULL"
+    migracoes: tuple[str, ...] = ()
+    primeira: int = 1
+
+    @property
+    def versao(self) -> int:
+        """The version of the schema that this program uses."""
+        return self.primeira + len(self.migracoes)
 
 
 SALAS: Final[dict[str, Sala]] = {
@@ -50,122 +62,187 @@ SALAS: Final[dict[str, Sala]] = {
 GATEWAY: Final = Sala("gateway", gateway.ESQUEMA, synchronous="OFF")
 
 
+class Loja(NamedTuple):
+    """The shop at hand: its file, and the fingerprint of its bytes."""
+
+    caminho: Path
+    impressao: str
+
+
+class Registro(NamedTuple):
+    """What a file says of itself: its schema's version, and the shop that it was imported from."""
+
+    versao: int
+    loja: str | None
+
+
 def database_path(data_dir: Path, nome: str) -> Path:
     """Where a service, or the gateway, keeps its file."""
     return data_dir / f"{nome}.db"
 
 
-@contextmanager
-def exclusive(data_dir: Path, nome: str) -> Iterator[None]:
-    """Own a service's database for the life of the block.
+def exclusive(data_dir: Path, nome: str) -> AbstractContextManager[None]:
+    """Own a service's database for the life of the block. Raises InUseError."""
+    return held(data_dir / f"{nome}.lock", database_path(data_dir, nome))
 
-    Raises DatabaseError when another process owns it. The lock dies with its process, however it
-    ends. It is a file of its own: SQLite's own locks on the database must not be disturbed.
-    """
-    path = data_dir / f"{nome}.lock"
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        msg = f"cannot use the data directory {data_dir}: {error.strerror}"
-        raise DatabaseError(msg) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            msg = (
-                f"{database_path(data_dir, nome)} is in use by process {owner}; "
-                "stop that instance or choose another --data-dir"
-            )
-            raise DatabaseError(msg) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
+
+def shop_at_hand(shop: Path | None) -> Loja | None:
+    """The shop, or None when there is no such file. Raises ShopError when it is not a shop."""
+    if shop is None or not shop.exists():
+        return None
+    check_shop(shop)
+    return Loja(shop, fingerprint(shop))
 
 
 def prepare(data_dir: Path, sala: Sala, shop: Path | None, stock: int | None = None) -> Path:
-    """Make a service's database, or check that the one at hand is its own; returns its path.
+    """Make a service's database, or bring the one at hand forward; returns its path.
 
     `shop` is ecommerce.db, or None where there is nothing to import; `stock` overrides each
-    product's quantity at import. Raises DatabaseError, with nothing touched.
+    product's quantity at import. The caller owns the file (`exclusive`). Raises DatabaseError or
+    ShopError, and then the file is as it was.
     """
     path = database_path(data_dir, sala.nome)
+    loja = shop_at_hand(shop) if sala.importacao else None
+    found = examine(data_dir, sala, loja)
+    if found is None and sala.importacao and loja is None:
+        if shop is not None:
+            check_shop(shop)
+        msg = f"{sala.nome} needs a shop to import; make one with python gerador_dados.py"
+        raise DatabaseError(msg)
+    with _in_words(path):
+        if found is None:
+            _create(path, sala, loja, stock)
+        elif found < sala.versao:
+            _bring_forward(path, sala, found)
+        else:
+            _probe(path, sala)
+    return path
+
+
+def examine(data_dir: Path, sala: Sala, loja: Loja | None) -> int | None:
+    """The schema version of a service's file; None where there is no file, or an empty one.
+
+    Raises DatabaseError for a file that the service cannot use. Nothing is touched. What is seen
+    is the file's header, its length, its tables and what `meta` says. Damage to a page of rows is
+    not: finding that takes reading all of them, at every start. The audit does.
+    """
+    path = database_path(data_dir, sala.nome)
+    with _in_words(path):
+        if not path.exists():
+            return None
+        if not path.is_file():
+            msg = f"{path} is not a file: move it away, or choose another --data-dir"
+            raise DatabaseError(msg)
+        if not os.access(path, os.R_OK | os.W_OK):
+            msg = f"{path} may not be read and written by this user: choose another --data-dir"
+            raise DatabaseError(msg)
+        # An import that was killed leaves a file without a table, or without a byte.
+        if path.stat().st_size == 0:
+            return None
+        with looking(path) as con:
+            if is_empty(con):
+                return None
+            registro = recognise(con, path, sala)
+    if sala.importacao and loja is not None and registro.loja != loja.impressao:
+        msg = (
+            f"{path} was imported from another shop than {loja.caminho}: "
+            "name the shop it came from with --shop, or begin anew with --fresh"
+        )
+        raise DatabaseError(msg)
+    return registro.versao
+
+
+def recognise(con: sqlite3.Connection, path: Path, sala: Sala, schema: str = "main") -> Registro:
+    """What the file at `path`, attached as `schema`, says of itself.
+
+    Raises DatabaseError when it is not the service's, or of a version that this program does not
+    know, and sqlite3.Error.
+    """
+    columns = con.execute("SELECT name FROM pragma_table_info('meta', ?)", (schema,))
+    meta = {}
+    if {name for (name,) in columns} == {"chave", "valor"}:
+        meta = dict(con.execute(f"SELECT chave, valor FROM {schema}.meta"))  # noqa: S608 - ours
+    if meta.get("servico") != sala.nome:
+        whose = meta.get("servico", "another program")
+        msg = f"{path} belongs to {whose}, not to {sala.nome}: choose another --data-dir"
+        raise DatabaseError(msg)
+    known = [str(versao) for versao in range(sala.primeira, sala.versao + 1)]
+    if meta.get("versao") not in known:
+        msg = (
+            f"{path} has schema version {meta.get('versao')}, this program knows "
+            f"{' to '.join(dict.fromkeys((known[0], known[-1])))}: "
+            "use the program that wrote it, or begin anew with --fresh"
+        )
+        raise DatabaseError(msg)
+    return Registro(int(meta["versao"]), meta.get("loja"))
+
+
+def try_writing(data_dir: Path, sala: Sala) -> None:
+    """Raises DatabaseError when a service's file is there and cannot be written to just now."""
+    path = database_path(data_dir, sala.nome)
+    with _in_words(path):
+        if path.exists():
+            _probe(path, sala)
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """Say in one sentence why a file cannot be used, and what to do about it."""
     try:
-        # Looked at before it is opened for writing: what is refused must stay as it was.
-        if path.exists() and path.stat().st_size > 0:
-            with closing(connect(path, read_only=True)) as con:
-                ours = not _empty(con)
-                if ours:
-                    _check(con, path, sala, shop)
-            if ours:
-                _probe(path, sala)
-                return path
-        path.touch()
-        with closing(connect(path, synchronous=sala.synchronous)) as con:
-            _create(con, sala, shop, stock)
+        yield
     except sqlite3.Error as error:
-        msg = f"cannot use {path}: {error}; move it away or start with --fresh"
+        # Of an extended code the last byte is the kind. Errors of the module itself have none.
+        kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if kind == sqlite3.SQLITE_BUSY:
+            msg = f"{path} is locked by another program: end that one, then start again"
+        elif kind == sqlite3.SQLITE_FULL:
+            msg = f"cannot use {path}: {error}; make room, then start again"
+        else:
+            msg = f"cannot use {path}: {error}; move it away or begin anew with --fresh"
         raise DatabaseError(msg) from error
     except OSError as error:
         msg = f"cannot use {path}: {error.strerror}"
         raise DatabaseError(msg) from error
-    return path
+
+
+def _open(path: Path, sala: Sala) -> sqlite3.Connection:
+    return connect(path, synchronous=sala.synchronous, busy_timeout_ms=_PATIENCE_MS)
 
 
 def _probe(path: Path, sala: Sala) -> None:
     """Raises sqlite3.Error unless the file can be written, before anybody is told we are ready."""
-    with closing(connect(path, synchronous=sala.synchronous)) as con:
+    with closing(_open(path, sala)) as con:
         con.execute("BEGIN IMMEDIATE")
         con.execute("ROLLBACK")
 
 
-def _empty(con: sqlite3.Connection) -> bool:
-    (tables,) = con.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return bool(tables == 0)
-
-
-def _create(con: sqlite3.Connection, sala: Sala, shop: Path | None, stock: int | None) -> None:
-    meta = {"servico": sala.nome, "versao": str(VERSAO_ESQUEMA)}
-    script = sala.esquema
-    if sala.importacao:
-        if shop is None:
-            msg = f"{sala.nome} needs a shop to import; make one with python gerador_dados.py"
-            raise DatabaseError(msg)
-        check_shop(shop)
-        meta["loja"] = fingerprint(shop)
-        con.execute("ATTACH ? AS loja", (f"{shop.absolute().as_uri()}?mode=ro",))
-        script += sala.importacao
-    valores = {"estoque": stock, "instante": datetime.now(UTC).isoformat(timespec="milliseconds")}
-    con.execute("BEGIN IMMEDIATE")
-    con.execute(_META)
-    con.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
-    for statement in script.split(";"):
-        if statement.strip():
-            con.execute(statement, valores)
-    con.execute("COMMIT")
-
-
-def _check(con: sqlite3.Connection, path: Path, sala: Sala, shop: Path | None) -> None:
-    tables = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
-    meta = dict(con.execute("SELECT chave, valor FROM meta")) if "meta" in tables else {}
-    if meta.get("servico") != sala.nome:
-        whose = meta.get("servico", "another program")
-        msg = f"{path} belongs to {whose}, not to {sala.nome}; choose another --data-dir"
-        raise DatabaseError(msg)
-    if meta.get("versao") != str(VERSAO_ESQUEMA):
-        msg = (
-            f"{path} has schema version {meta.get('versao')}, this program has {VERSAO_ESQUEMA}; "
-            "start with --fresh"
-        )
-        raise DatabaseError(msg)
-    if sala.importacao and shop is not None and shop.exists():
-        check_shop(shop)
-        if meta.get("loja") != fingerprint(shop):
+def _bring_forward(path: Path, sala: Sala, found: int) -> None:
+    with closing(_open(path, sala)) as con:
+        try:
+            migrate(con, sala.migracoes[found - sala.primeira :], sala.versao)
+        except sqlite3.Error as error:
+            if not con.in_transaction:
+                raise
             msg = (
-                f"{path} was imported from another shop than {shop}; "
-                "start with --fresh or name the shop it came from with --shop"
+                f"cannot bring {path} from schema version {found} to {sala.versao}: {error}; "
+                "it is as it was: use the program that wrote it, or begin anew with --fresh"
             )
-            raise DatabaseError(msg)
+            raise DatabaseError(msg) from error
+
+
+def _create(path: Path, sala: Sala, loja: Loja | None, stock: int | None) -> None:
+    path.touch()
+    meta = {"servico": sala.nome, "versao": str(sala.versao)}
+    script = sala.esquema
+    with closing(_open(path, sala)) as con:
+        if loja is not None:
+            meta["loja"] = loja.impressao
+            con.execute("ATTACH ? AS loja", (f"{loja.caminho.absolute().as_uri()}?mode=ro",))
+            script += sala.importacao
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        con.execute("BEGIN IMMEDIATE")
+        con.execute(_META)
+        con.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
+        for statement in statements(script):
+            con.execute(statement, {"estoque": stock, "instante": now})
+        con.execute("COMMIT")

@@ -21,9 +21,10 @@ from typing import NoReturn, Protocol
 import msgspec
 
 from common.app import App, Dial, open_app
-from common.database import GATEWAY, SALAS, DatabaseError, exclusive, prepare
+from common.database import GATEWAY, SALAS, DatabaseError, examine, exclusive, prepare
 from common.erros import ErroServico
 from common.failpoints import FailpointsError
+from common.lock import InUseError
 from common.ready import EXIT_UNUSABLE, Ready
 from common.settings import AVISO_S, DRENO_S, Settings
 from common.shop import ShopError
@@ -77,10 +78,14 @@ async def serving(
 
 
 def prepare_databases(settings: Settings) -> None:
-    """Make or check the databases of a service. Raises DatabaseError or ShopError."""
+    """Make a service's databases or bring them forward. Raises DatabaseError or ShopError."""
+    with_gateway = settings.servico == "pagamentos"
+    if with_gateway:
+        # Refused, if it must be, before the service's own is made or changed.
+        examine(settings.data_dir, GATEWAY, None)
     shop = settings.shop if settings.shop is not None and settings.shop.exists() else None
     prepare(settings.data_dir, SALAS[settings.servico], shop, settings.stock)
-    if settings.servico == "pagamentos":
+    if with_gateway:
         prepare(settings.data_dir, GATEWAY, None)
 
 
@@ -103,6 +108,7 @@ def main(
         except (
             AddressError,
             DatabaseError,
+            InUseError,
             ShopError,
             FailpointsError,
             ErroServico,

@@ -9,13 +9,15 @@ import errno
 import importlib.util
 import socket
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from common.contratos import SERVICOS
-from common.runfile import RUN_FILE, InUseError, held
+from common.lock import InUseError, held
+from common.look import is_empty, looking
+from common.runfile import RUN_FILE
 
 HOST: Final = "127.0.0.1"
 # One file a service, and that of the simulated gateway.
@@ -68,6 +70,30 @@ def _port_refused(port: int, servico: str, error: OSError) -> str:
     return f"cannot use port {port} ({servico}): {error.strerror}; choose others with --base-port"
 
 
+def check_databases(data_dir: Path, shop: Path) -> None:
+    """Refuse when a service could not use its database, or has it already.
+
+    Every file is looked at before the first is opened for writing, so nothing is touched that
+    would be refused, and none is made or brought forward when another one is refused.
+    """
+    if not any((data_dir / f"{nome}.db").exists() for nome in DATABASES):
+        return
+    # Late: a first start has nothing to check, and the schemas take long to load.
+    from common.database import GATEWAY, SALAS, DatabaseError, examine, shop_at_hand, try_writing
+    from common.shop import ShopError
+
+    salas = (*SALAS.values(), GATEWAY)
+    with _services_held(data_dir):
+        try:
+            loja = shop_at_hand(shop)
+            for sala in salas:
+                examine(data_dir, sala, loja)
+            for sala in salas:
+                try_writing(data_dir, sala)
+        except (DatabaseError, ShopError) as error:
+            raise RefusedError(str(error)) from None
+
+
 def has_data(data_dir: Path) -> bool:
     """Whether the shop's stock was imported: the data of an earlier start."""
     return _has_tables(data_dir / "estoque.db")
@@ -86,28 +112,46 @@ def remove_data(data_dir: Path) -> None:
 
     Refuses when a process holds one of them. The lock files stay, see `held`.
     """
-    with ExitStack() as locks:
+    with _services_held(data_dir):
         try:
-            for nome in SERVICOS:
-                locks.enter_context(held(data_dir / f"{nome}.lock"))
             for nome in (RUN_FILE, HISTORY, RESULT):
                 (data_dir / nome).unlink(missing_ok=True)
             for nome in DATABASES:
                 for suffix in _BESIDE:
                     (data_dir / f"{nome}.db{suffix}").unlink(missing_ok=True)
-        except InUseError as error:
-            raise RefusedError(str(error)) from None
         except OSError as error:
             raise RefusedError(f"cannot remove {error.filename}: {error.strerror}") from None
+
+
+@contextmanager
+def _services_held(data_dir: Path) -> Iterator[None]:
+    """Keep every service away for the block; refuses when one runs."""
+    with ExitStack() as locks:
+        try:
+            for nome in SERVICOS:
+                locks.enter_context(held(data_dir / f"{nome}.lock", data_dir / f"{nome}.db"))
+        except InUseError as error:
+            raise RefusedError(str(error)) from None
+        yield
 
 
 def ensure_shop(shop: Path, data_dir: Path, say: Callable[[str], None]) -> None:
     """Make the shop when it is missing and some service has yet to import it.
 
-    Refuses when it cannot be written.
+    Refuses when it cannot be written, and when some service has imported one already: a new one
+    would be another.
     """
-    if shop.exists() or all(_has_tables(data_dir / f"{nome}.db") for nome in SERVICOS):
+    if shop.exists():
         return
+    imported = [nome for nome in SERVICOS if _has_tables(data_dir / f"{nome}.db")]
+    if len(imported) == len(SERVICOS):
+        return
+    if imported:
+        msg = (
+            f"the shop {shop} is missing, and {data_dir / imported[0]}.db was imported from one: "
+            "name that with --shop, or begin anew with --fresh"
+        )
+        raise RefusedError(msg)
     # Late: a shop is made once, and its library of names takes long to load.
     from common.shop_generator import Opcoes, gerar
 
@@ -127,8 +171,8 @@ def _has_tables(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as con:
-            return con.execute("SELECT 1 FROM sqlite_master").fetchone() is not None
+        with looking(path) as con:
+            return not is_empty(con)
     except sqlite3.Error:
         # Something is there; its service will say what is wrong with it.
         return True

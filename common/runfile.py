@@ -7,22 +7,18 @@ of process numbers can fake.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from common.lock import InUseError, held, is_held
+
 RUN_FILE: Final = "run.json"
 RUN_LOCK: Final = "run.lock"
-# Seconds. A reader looks at the lock for microseconds; an owner stays. This tells them apart.
-_LOCK_PATIENCE_S: Final = 0.2
-_LOCK_PAUSE_S: Final = 0.02
 
 
 class ServiceRun(Struct, frozen=True, kw_only=True):
@@ -53,10 +49,6 @@ class NotRunningError(FileNotFoundError):
     """No arm runs on a data directory; the message is one sentence that names the way out."""
 
 
-class InUseError(Exception):
-    """A data directory cannot be had; the message is one sentence that names the way out."""
-
-
 def read_run(data_dir: Path) -> Run:
     """The arm that runs on `data_dir`, ready to be called.
 
@@ -66,7 +58,7 @@ def read_run(data_dir: Path) -> Run:
     path = data_dir / RUN_FILE
     try:
         content = path.read_bytes()
-        alive = _is_held(data_dir / RUN_LOCK)
+        alive = is_held(data_dir / RUN_LOCK)
     except FileNotFoundError:
         alive = False
     if not alive:
@@ -98,59 +90,10 @@ def supervising(data_dir: Path) -> Iterator[None]:
     Raises InUseError when there is one already or the directory cannot be used. A run.json found
     here was left by a dead supervisor, and goes.
     """
-    with ExitStack() as stack:
+    with held(data_dir / RUN_LOCK):
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(data_dir / RUN_LOCK))
             remove_run(data_dir)
         except OSError as error:
             msg = f"cannot use the data directory {data_dir}: {error.strerror}"
             raise InUseError(msg) from error
         yield
-
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` for the block; raises InUseError, naming its owner, or OSError.
-
-    The file stays when the lock is released: removing it would let two processes lock two files
-    of one name.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if not _lock(descriptor):
-            owner = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            msg = (
-                f"{path.parent} is in use by process {owner}: "
-                "stop that instance, or choose another --data-dir"
-            )
-            raise InUseError(msg)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    give_up = time.monotonic() + _LOCK_PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= give_up:
-                return False
-            time.sleep(_LOCK_PAUSE_S)
-        else:
-            return True
-
-
-def _is_held(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -14,9 +14,9 @@ import pytest
 
 from common.contratos import SERVICOS
 from common.database import GATEWAY, SALAS, DatabaseError, database_path, exclusive, prepare
+from common.lock import InUseError
 from common.servicos.chave_acesso import chave_valida
 from common.shop import ShopError
-from common.shop_generator import Opcoes, gerar
 from tests.cluster import ARMS, CUSTOMERS, IMPORTED, PRODUCTS, ROOT
 
 HOLDER = """
@@ -53,25 +53,6 @@ def _rows(path: Path, sql: str) -> list[tuple]:
         return con.execute(sql).fetchall()
 
 
-def _change(path: Path, sql: str) -> None:
-    with closing(sqlite3.connect(path)) as con:
-        con.execute(sql)
-        con.commit()
-
-
-def _refused(data_dir: Path, nome: str, shop: Path | None) -> str:
-    """The one sentence with which `prepare` refuses; the file must stay byte for byte."""
-    path = database_path(data_dir, nome)
-    before = path.read_bytes()
-    with pytest.raises(DatabaseError) as caught:
-        prepare(data_dir, SALAS[nome], shop)
-    assert path.read_bytes() == before
-    sentence = str(caught.value)
-    assert str(path) in sentence
-    assert "\n" not in sentence
-    return sentence
-
-
 async def test_um_segundo_processo_e_recusado_com_o_numero_do_primeiro(tmp_path: Path) -> None:
     """A database in use names the process that owns it; once that ends it is free."""
     holder = await asyncio.create_subprocess_exec(
@@ -80,7 +61,7 @@ async def test_um_segundo_processo_e_recusado_com_o_numero_do_primeiro(tmp_path:
     )  # fmt: skip
     try:
         await holder.stdout.readline()
-        with pytest.raises(DatabaseError) as caught, exclusive(tmp_path, "pedidos"):
+        with pytest.raises(InUseError) as caught, exclusive(tmp_path, "pedidos"):
             pass
         assert f"process {holder.pid}" in str(caught.value)
         assert str(tmp_path / "pedidos.db") in str(caught.value)
@@ -200,52 +181,11 @@ def test_sem_loja_nao_ha_o_que_importar(tmp_path: Path) -> None:
         prepare(tmp_path, SALAS["pedidos"], tmp_path / "nenhuma.db")
 
 
-def test_banco_de_outro_servico_e_recusado(shop: Path, tmp_path: Path) -> None:
-    """Another service's file is named as such."""
-    prepare(tmp_path, SALAS["fiscal"], shop)
-    (tmp_path / "fiscal.db").rename(tmp_path / "estoque.db")
-    assert "belongs to fiscal" in _refused(tmp_path, "estoque", shop)
-
-
-def test_banco_de_outro_programa_e_recusado(shop: Path, tmp_path: Path) -> None:
-    """A stranger's database is not touched."""
-    _change(tmp_path / "pedidos.db", "CREATE TABLE alheia (x)")
-    assert "another program" in _refused(tmp_path, "pedidos", shop)
-
-
-def test_outra_versao_do_esquema_e_recusada(shop: Path, tmp_path: Path) -> None:
-    """A database of another version is refused, not guessed at."""
-    path = prepare(tmp_path, SALAS["pedidos"], shop)
-    _change(path, "UPDATE meta SET valor = '999' WHERE chave = 'versao'")
-    sentence = _refused(tmp_path, "pedidos", shop)
-    assert "version 999" in sentence
-    assert "--fresh" in sentence
-
-
-def test_outra_loja_e_recusada(shop: Path, tmp_path: Path) -> None:
-    """A database imported from another shop names the way out."""
-    prepare(tmp_path, SALAS["pedidos"], shop)
-    other = tmp_path / "outra.db"
-    gerar(other, Opcoes(clientes=1, produtos=1, pedidos=1, semente=2))
-    sentence = _refused(tmp_path, "pedidos", other)
-    assert "--fresh" in sentence
-    assert str(other) in sentence
-
-
-@pytest.mark.parametrize(
-    "content", [b"isto nao e um banco de dados" * 100, b"SQLite format 3\0abc"]
-)
-def test_o_que_nao_e_banco_e_recusado(shop: Path, tmp_path: Path, content: bytes) -> None:
-    """A file that is no database is refused in one sentence, untouched."""
-    (tmp_path / "pedidos.db").write_bytes(content)
-    assert "--fresh" in _refused(tmp_path, "pedidos", shop)
-
-
 def test_diretorio_impossivel_e_uma_frase(tmp_path: Path) -> None:
     """A data directory that cannot be is one sentence too."""
     (tmp_path / "arquivo").write_text("")
     with (
-        pytest.raises(DatabaseError, match="cannot use the data directory"),
+        pytest.raises(InUseError, match="cannot use the data directory"),
         exclusive(tmp_path / "arquivo" / "dados", "pedidos"),
     ):
         pass

@@ -24,16 +24,11 @@ from supervisor_falso import plano
 
 from common.child import python, run_errand
 from common.contratos import SERVICOS
+from common.database import GATEWAY, SALAS, prepare
+from common.lock import InUseError, held
 from common.preflight import DATABASES, RefusedError, check_packages, ensure_shop, remove_data
-from common.runfile import (
-    InUseError,
-    NotRunningError,
-    Run,
-    held,
-    read_run,
-    supervising,
-    write_run,
-)
+from common.runfile import NotRunningError, Run, read_run, supervising, write_run
+from common.shop_generator import Opcoes, gerar
 from common.supervisor import STARTS_MAX, STOP_MAX_S, Supervisor
 from run_all import ARMS, _load_and_audit
 
@@ -620,11 +615,57 @@ def test_carga_completa_e_auditada(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "dados" / "load.json").read_bytes())["sent"] == 20
 
 
-def test_banco_ilegivel_e_uma_linha(tmp_path: Path) -> None:
-    """A database that is none stops the start with the one sentence of its service."""
+def ilegivel(dados: Path) -> None:
+    """Among the files of nobody yet, one that is no database."""
+    (dados / "fiscal.db").write_text("this is not a database" * 100)
+
+
+def mais_novo(dados: Path) -> None:
+    """The gateway's books, which the program looks at last, are of another version."""
+    with closing(sqlite3.connect(prepare(dados, GATEWAY, None))) as con:
+        con.execute("UPDATE meta SET valor = '2' WHERE chave = 'versao'")
+        con.commit()
+
+
+def meio_importado(dados: Path) -> None:
+    """One service has imported a shop that is not there any more; the others have yet to import."""
+    loja = dados.parent / "sumida.db"
+    gerar(loja, Opcoes(clientes=1, produtos=1, pedidos=1, semente=2))
+    prepare(dados, SALAS["catalogo"], loja)
+    loja.unlink()
+
+
+@pytest.mark.parametrize(
+    ("estrago", "arquivo", "remedio"),
+    [
+        (ilegivel, "fiscal.db", "begin anew with --fresh"),
+        (mais_novo, "gateway.db", "use the program that wrote it, or begin anew with --fresh"),
+        (meio_importado, "catalogo.db", "name that with --shop"),
+    ],
+)
+def test_banco_que_nao_serve_e_uma_linha_e_nada_comeca(
+    tmp_path: Path, estrago: Callable[[Path], None], arquivo: str, remedio: str
+) -> None:
+    """One unusable database refuses the start before any other is made: one line, nothing touched."""
     dados = tmp_path / "dados"
     dados.mkdir()
-    (dados / "fiscal.db").write_text("this is not a database" * 100)
+    estrago(dados)
+    antes = (dados / arquivo).read_bytes()
     linha = recusa(*comando("http", dados))
-    assert "fiscal" in linha
-    assert "--fresh" in linha
+    assert str(dados / arquivo) in linha
+    assert remedio in linha
+    assert {path.name for path in dados.iterdir() if path.suffix != ".lock"} == {arquivo}
+    assert (dados / arquivo).read_bytes() == antes
+    assert not (tmp_path / "loja.db").exists()
+
+
+def test_servico_avulso_vivo_e_uma_linha_e_nada_comeca(tmp_path: Path) -> None:
+    """A single service that owns its database refuses the start of all six."""
+    dados = tmp_path / "dados"
+    dados.mkdir()
+    prepare(dados, GATEWAY, None)
+    with held(dados / "estoque.lock", dados / "estoque.db"):
+        linha = recusa(*comando("grpc", dados))
+    assert f"estoque.db is in use by process {os.getpid()}: stop that instance" in linha
+    assert {path.name for path in dados.iterdir() if path.suffix != ".lock"} == {"gateway.db"}
+    assert not (tmp_path / "loja.db").exists()

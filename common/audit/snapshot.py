@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from common import contratos
 from common.audit.report import AuditError
-from common.database import GATEWAY, SALAS, VERSAO_ESQUEMA, database_path
+from common.database import GATEWAY, SALAS, DatabaseError, database_path, recognise
 from common.servicos import estoque, fiscal, livro, logistica, pagamentos
 from common.servicos.chave_acesso import chave_valida
 from common.servicos.elo import IMPORTADO
@@ -127,22 +127,22 @@ def _attach_file(con: sqlite3.Connection, data_dir: Path, nome: str) -> str | No
     if not path.is_file():
         msg = f"{path} does not exist; nothing has run with this data directory yet"
         raise AuditError(msg)
+    sala = GATEWAY if nome == GATEWAY.nome else SALAS[nome]
     try:
         con.execute(f"ATTACH ? AS {nome}", (_uri(data_dir, nome),))
-        has_meta = "SELECT count(*) FROM pragma_table_info('meta', ?)"
-        meta = {}
-        if con.execute(has_meta, (nome,)).fetchone() != (0,):
-            meta = dict(con.execute(f"SELECT chave, valor FROM {nome}.meta"))  # noqa: S608 - ours
+        registro = recognise(con, path, sala, schema=nome)
+    except DatabaseError as error:
+        raise AuditError(str(error)) from None
     except sqlite3.Error as error:
         msg = f"cannot read {path}: {error}"
         raise AuditError(msg) from error
-    if meta.get("servico") != nome:
-        msg = f"{path} belongs to {meta.get('servico', 'another program')}, not to {nome}"
+    if registro.versao != sala.versao:
+        msg = (
+            f"{path} has schema version {registro.versao}, the audit reads {sala.versao}: "
+            "start the services once, which brings it forward"
+        )
         raise AuditError(msg)
-    if meta.get("versao") != str(VERSAO_ESQUEMA):
-        msg = f"{path} has schema version {meta.get('versao')}, this program has {VERSAO_ESQUEMA}"
-        raise AuditError(msg)
-    return meta.get("loja")
+    return registro.loja
 
 
 def _same_shop(data_dir: Path, shops: dict[str, str | None]) -> None:
