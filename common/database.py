@@ -9,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import struct
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,6 +22,11 @@ from common.storage import Synchronous, connect
 
 # Raised when a schema changes; a database of another version is refused, not guessed at.
 VERSAO_ESQUEMA: Final = 1
+
+# The head of a rollback journal (https://sqlite.org/fileformat2.html, section 3): its mark, two
+# words of no concern here, and the pages that the database had when it was begun.
+_JOURNAL: Final = struct.Struct(">8s8xI")
+_JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 
 _META = "CREATE TABLE meta (chave TEXT PRIMARY KEY, valor TEXT NOT NULL)"
 
@@ -65,6 +71,7 @@ def exclusive(data_dir: Path, nome: str) -> Iterator[None]:
     path = data_dir / f"{nome}.lock"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
+        _flush_names(data_dir)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         msg = f"cannot use the data directory {data_dir}: {error.strerror}"
@@ -86,6 +93,21 @@ def exclusive(data_dir: Path, nome: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _flush_names(directory: Path) -> None:
+    """Have every name on the way to a directory on the disk, whoever made it.
+
+    SQLite flushes the names within it with the first commit, but not its own.
+    """
+    for parent in directory.resolve().parents:
+        # As SQLite does: not every file system lets a directory be flushed, or be read by us.
+        with suppress(OSError):
+            descriptor = os.open(parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
 def prepare(data_dir: Path, sala: Sala, shop: Path | None, stock: int | None = None) -> Path:
     """Make a service's database, or check that the one at hand is its own; returns its path.
 
@@ -95,7 +117,7 @@ def prepare(data_dir: Path, sala: Sala, shop: Path | None, stock: int | None = N
     path = database_path(data_dir, sala.nome)
     try:
         # Looked at before it is opened for writing: what is refused must stay as it was.
-        if path.exists() and path.stat().st_size > 0:
+        if path.exists() and path.stat().st_size > 0 and not _just_begun(path):
             with closing(connect(path, read_only=True)) as con:
                 ours = not _empty(con)
                 if ours:
@@ -113,6 +135,20 @@ def prepare(data_dir: Path, sala: Sala, shop: Path | None, stock: int | None = N
         msg = f"cannot use {path}: {error.strerror}"
         raise DatabaseError(msg) from error
     return path
+
+
+def _just_begun(path: Path) -> bool:
+    """Whether a kill or a power cut came into the first statement on a new file.
+
+    SQLite undoes it at the next opening for writing, and cannot when opened for reading. The
+    rollback journal that is left leads back to a file of no pages: nobody's data are in it.
+    """
+    journal = path.with_name(f"{path.name}-journal")
+    if not journal.exists():
+        return False
+    with journal.open("rb") as file:
+        magic, pages = _JOURNAL.unpack(file.read(_JOURNAL.size).ljust(_JOURNAL.size, b"\0"))
+    return bool(magic == _JOURNAL_MAGIC and pages == 0)
 
 
 def _probe(path: Path, sala: Sala) -> None:
