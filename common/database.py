@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from common.lock import held
-from common.look import PATIENCE_S, is_empty, looking
+from common.look import PATIENCE_S, is_empty, is_just_begun, looking
 from common.migration import migrate, statements
 from common.servicos import catalogo, estoque, fiscal, gateway, livro, logistica, pagamentos
 from common.shop import check_shop, fingerprint
@@ -81,9 +81,12 @@ def database_path(data_dir: Path, nome: str) -> Path:
     return data_dir / f"{nome}.db"
 
 
-def exclusive(data_dir: Path, nome: str) -> AbstractContextManager[None]:
+@contextmanager
+def exclusive(data_dir: Path, nome: str) -> Iterator[None]:
     """Own a service's database for the life of the block. Raises InUseError."""
-    return held(data_dir / f"{nome}.lock", database_path(data_dir, nome))
+    with held(data_dir / f"{nome}.lock", database_path(data_dir, nome)):
+        _flush_names(data_dir)
+        yield
 
 
 def shop_at_hand(shop: Path | None) -> Loja | None:
@@ -92,6 +95,21 @@ def shop_at_hand(shop: Path | None) -> Loja | None:
         return None
     check_shop(shop)
     return Loja(shop, fingerprint(shop))
+
+
+def _flush_names(directory: Path) -> None:
+    """Have every name on the way to a directory on the disk, whoever made it.
+
+    SQLite flushes the names within it with the first commit, but not its own.
+    """
+    for parent in directory.resolve().parents:
+        # As SQLite does: not every file system lets a directory be flushed, or be read by us.
+        with suppress(OSError):
+            descriptor = os.open(parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def prepare(data_dir: Path, sala: Sala, shop: Path | None, stock: int | None = None) -> Path:
@@ -138,6 +156,8 @@ def examine(data_dir: Path, sala: Sala, loja: Loja | None) -> int | None:
             raise DatabaseError(msg)
         # An import that was killed leaves a file without a table, or without a byte.
         if path.stat().st_size == 0:
+            return None
+        if is_just_begun(path):
             return None
         with looking(path) as con:
             if is_empty(con):

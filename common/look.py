@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Final
 
 # Seconds. Nobody of ours has the file when it is looked at: who locks it then will not let go soon.
 PATIENCE_S: Final = 1.0
+# The head of a rollback journal (https://sqlite.org/fileformat2.html, section 3): its mark, two
+# words of no concern here, and the pages that the database had when it was begun.
+_JOURNAL: Final = struct.Struct(">8s8xI")
+_JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 
 
 @contextmanager
@@ -44,3 +49,17 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
 def is_empty(con: sqlite3.Connection) -> bool:
     """Whether a database has no table yet."""
     return con.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+
+
+def is_just_begun(path: Path) -> bool:
+    """Whether a kill or a power cut came into the first statement on a new file.
+
+    SQLite undoes it at the next opening for writing, and cannot when opened for reading. The
+    rollback journal that is left leads back to a file of no pages: nobody's data are in it.
+    """
+    journal = path.with_name(f"{path.name}-journal")
+    if not journal.exists():
+        return False
+    with journal.open("rb") as file:
+        magic, pages = _JOURNAL.unpack(file.read(_JOURNAL.size).ljust(_JOURNAL.size, b"\0"))
+    return bool(magic == _JOURNAL_MAGIC and pages == 0)

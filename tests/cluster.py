@@ -10,7 +10,7 @@ import asyncio
 import json
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from datetime import date
 from pathlib import Path
@@ -420,13 +420,16 @@ class Process:
         self.address = address
 
     @classmethod
-    async def start(cls, cluster: Cluster, servico: str) -> Process:
-        """Start it and wait until it answers; the cluster speaks to it from then on."""
+    async def start(
+        cls, cluster: Cluster, servico: str, command: Sequence[str] | None = None
+    ) -> Process:
+        """Start it and wait until it answers; the cluster speaks to it from then on.
+
+        `command` is what runs the arm's module, where it is not the interpreter as usual.
+        """
         settings = cluster.settings(servico)
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            cluster.arm.module,
+            *(command or (sys.executable, "-m", cluster.arm.module)),
             servico,
             f"--port={settings.port}",
             f"--data-dir={settings.data_dir}",

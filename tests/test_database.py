@@ -173,6 +173,35 @@ def test_processo_morto_na_importacao_comeca_de_novo(shop: Path, tmp_path: Path)
     assert _rows(path, "SELECT count(*) FROM movimentos") == [(PRODUCTS,)]
 
 
+def test_os_nomes_ate_o_diretorio_estao_no_disco(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Owning a database flushes the directories that lead to it: a power cut takes no new one."""
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(os.fstat(fd).st_ino))
+    with exclusive(tmp_path / "a" / "b", "pedidos"):
+        assert {path.stat().st_ino for path in (tmp_path, tmp_path / "a")} <= set(flushed)
+
+
+def test_banco_alheio_a_meio_de_uma_transacao_fica_como_esta(shop: Path, tmp_path: Path) -> None:
+    """A foreign file with a rollback journal is refused, not rolled back."""
+    path = database_path(tmp_path, "pedidos")
+    journal = path.with_name("pedidos.db-journal")
+    with closing(sqlite3.connect(path, isolation_level=None)) as con:
+        con.execute("PRAGMA cache_size = 5")
+        con.execute("CREATE TABLE outra (texto TEXT)")
+        con.execute("BEGIN")
+        con.executemany("INSERT INTO outra VALUES (?)", [("x" * 3_000,)] * 50)
+        left = path.read_bytes(), journal.read_bytes()
+        con.execute("ROLLBACK")
+    path.write_bytes(left[0])
+    journal.write_bytes(left[1])
+    with pytest.raises(DatabaseError, match=r"pedidos\.db"):
+        prepare(tmp_path, SALAS["pedidos"], shop)
+    assert path.read_bytes() == left[0]
+    assert journal.read_bytes() == left[1]
+
+
 def test_sem_loja_nao_ha_o_que_importar(tmp_path: Path) -> None:
     """A first start without a shop says how to make one."""
     with pytest.raises(DatabaseError, match=r"gerador_dados\.py"):

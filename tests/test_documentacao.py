@@ -117,6 +117,14 @@ def test_bloco_que_falta_e_nomeado(damage: str) -> None:
         diagrams.draw(ARCHITECTURE.replace(damage, "<!-- gone -->"))
 
 
+def test_promessas_nomeiam_testes_que_existem() -> None:
+    """Every test that the page of promises names is there."""
+    written = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py"))
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "promises.md").read_text("utf-8"))
+    assert len(named) >= 10
+    assert [name for name in named if f"def {name}(" not in written] == []
+
+
 # --- the interface --------------------------------------------------------------------------------
 
 
