@@ -139,6 +139,7 @@ class App:
                     settings.drive_deadline_s, settings.payment_latency_max_s + FOLGA_CONDUCAO_S
                 ),
                 idade_desistencia_s=settings.give_up_age_s,
+                espera_passagem_s=settings.passage_wait_s,
             ),
         )
         self.slots = Slots(settings.in_flight_max, settings.active_max)

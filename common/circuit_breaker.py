@@ -70,9 +70,10 @@ class CircuitBreaker:
 
     async def esperar(self, ate: float) -> bool:
         """Wait for the next trial or for the breaker to close; see portas.Passagem."""
-        while self._trial_at is not None and (now := self._clock()) < self._trial_at:
-            if now >= ate:
+        while not self.livre():
+            if self._clock() >= ate:
                 return False
+            assert self._trial_at is not None
             # Whoever wakes first at the next trial makes it; the others find it put off.
             await self._closed.esperar(min(ate, self._trial_at))
         return True

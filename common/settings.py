@@ -56,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sweep_interval_s: float = 1.0
     drive_deadline_s: float = 10.0
     give_up_age_s: float = 120.0
+    passage_wait_s: float = 3.0
     circuit_breaker: bool = True
     failpoints: Path | None = None
     exit_with_parent: bool = False

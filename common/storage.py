@@ -366,7 +366,7 @@ def connect(
     *,
     read_only: bool = False,
     synchronous: Synchronous = "FULL",
-    busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+    busy_timeout_ms: int | None = None,
 ) -> sqlite3.Connection:
     """A connection set up as every one here must be: WAL, explicit transactions, foreign keys."""
     mode = "ro" if read_only else "rw"
@@ -378,7 +378,7 @@ def connect(
         cached_statements=256,
     )
     try:
-        con.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
+        con.execute(f"PRAGMA busy_timeout = {busy_timeout_ms or BUSY_TIMEOUT_MS}")
         con.execute("PRAGMA foreign_keys = ON")
         if not read_only:
             con.execute("PRAGMA journal_mode = WAL")

@@ -12,6 +12,7 @@ import msgspec
 
 from common import contratos as c
 from common.admission import Slots
+from common.circuit_breaker import AlwaysFree
 from common.database import GATEWAY, SALAS, database_path, prepare
 from common.erros import ErroServico, indisponivel
 from common.execution import AsyncClock, AsyncExecution
@@ -100,6 +101,7 @@ class Loja:
             # No pauses: what is cut stays cut until the test mends it.
             orcamento=Orcamento(lambda: 0.0),
             politica=Politica(),
+            passagem=AlwaysFree(),
         )
         self.pedidos = Pedidos(
             banco=bancos["pedidos"],

@@ -64,6 +64,11 @@ PRODUCTS: Final = 55
 IMPORTED: Final = 12
 # Seconds. A sweep that no test waits for: those that want one ask for it.
 NEVER_S: Final = 3_600.0
+# Seconds. Just above PAUSE_EDGE_S: a drive still meets the next trial of an open breaker.
+PASSAGE_S: Final = 0.7
+# Attempts to have a port again that a service had before, and seconds between two.
+PORT_ATTEMPTS: Final = 20
+PORT_PAUSE_S: Final = 0.1
 # Seconds. A drain in a test has nothing to wait for but what the test itself holds.
 DRAIN_S: Final = 0.3
 
@@ -120,8 +125,7 @@ class Cluster:
             settings = self.settings(servico, **changes)
             prepare_databases(settings)
             stack = self._stacks[servico] = AsyncExitStack()
-            serving = lifecycle.serving(settings, self._dial(servico), self.arm.transport)
-            app, address = await stack.enter_async_context(serving)
+            app, address = await self._listening(stack, settings, servico)
             self.apps[servico], self.addresses[servico] = app, address
             if servico == "pagamentos":
                 gateway = self.links.setdefault(("pagamentos", "gateway"), Link())
@@ -130,6 +134,20 @@ class Cluster:
                 # Retries without pauses: a test that cuts a link cuts it for as many as it means.
                 app._condutor._orcamento = Orcamento(lambda: 0.0)
             await self._connect(servico)
+
+    async def _listening(
+        self, stack: AsyncExitStack, settings: Settings, servico: str
+    ) -> tuple[App, str]:
+        """Start a service. Meanwhile its port may have gone to somebody's outgoing connection."""
+        for attempt in range(PORT_ATTEMPTS, 0, -1):
+            serving = lifecycle.serving(settings, self._dial(servico), self.arm.transport)
+            try:
+                return await stack.enter_async_context(serving)
+            except lifecycle.AddressError:
+                if attempt == 1 or settings.port == 0:
+                    raise
+                await asyncio.sleep(PORT_PAUSE_S)
+        raise AssertionError
 
     async def _connect(self, caller: str) -> None:
         """Have a service's connections made before a test counts calls on them."""
@@ -173,6 +191,7 @@ class Cluster:
             "payment_approval": 1.0,
             "stock": STOCK,
             "sweep_interval_s": NEVER_S,
+            "passage_wait_s": PASSAGE_S,
         }
         return Settings(servico=servico, **(options | self.options | changes))
 

@@ -164,7 +164,7 @@ async def test_chave_conhecida_responde_sem_o_catalogo(open_fresh: OpenCluster) 
 
 async def test_o_preco_e_o_do_momento_do_pedido(open_fresh: OpenCluster) -> None:
     """A retry of an open order is charged what was claimed, whatever prices do meanwhile."""
-    async with open_fresh() as cluster:
+    async with open_fresh(circuit_breaker=False) as cluster:
         cluster.link("estoque").cut(times=TENTATIVAS_MAX)
         first = await cluster.create(key="a")
         assert first.body["status"] == "pendente"

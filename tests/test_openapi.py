@@ -229,7 +229,7 @@ BOAS = [
     ("fiscal", "post", "/notas-fiscais/{pedido_id}/cancelamento", None, 200),
     ("logistica", "post", "/envios/{pedido_id}/cancelamento", {}, 200),
     ("pedidos", "post", "/pedidos/{pedido_id}/cancelamento", None, 409),
-    *((servico, "get", caminho, None, 200) for servico in c.SERVICOS for _, caminho in PROPRIOS),
+    *((servico, "get", caminho, None, 200) for servico in c.SERVICOS for _, caminho in sorted(PROPRIOS)),
 ]  # fmt: skip
 
 

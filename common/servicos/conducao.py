@@ -254,10 +254,16 @@ class Condutor:
             # Fresh from its claim: nobody behind us can know the order yet.
             ctx.tentativa = 1
         self._orcamento.primeira()
-        tentativa = 1
+        tentativa, ate = 1, None
         while True:
-            if not await self._esperar_passagem(ctx):
-                return None
+            if not self._passagem.livre():
+                # Nothing would be sent: that is no attempt, so nothing is taken from the budget.
+                ate = ate or min(
+                    ctx.prazo, self._relogio.agora() + self._politica.espera_passagem_s
+                )
+                if not await self._passagem.esperar(ate):
+                    return None
+                continue
             try:
                 andamento = await self._tentar(conducao, linha, itens)
             except ErroServico as erro:
@@ -271,15 +277,6 @@ class Condutor:
             await self._relogio.dormir(pausa)
             tentativa += 1
             ctx.tentativa = tentativa
-
-    async def _esperar_passagem(self, ctx: Contexto) -> bool:
-        """Wait while nothing would be sent: no attempt, so nothing is taken from the budget."""
-        ate = None
-        while not self._passagem.livre():
-            ate = ate or min(ctx.prazo, self._relogio.agora() + self._politica.espera_passagem_s)
-            if not await self._passagem.esperar(ate):
-                return False
-        return True
 
     async def _tentar(
         self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...]
