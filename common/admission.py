@@ -17,7 +17,7 @@ from collections import deque
 from math import inf
 from typing import Final
 
-from common.erros import sobrecarga
+from common.erros import encerrando, sobrecarga
 from common.servicos.contexto import Contexto
 
 # Share of the newest measurement in the mean time that an order holds its place.
@@ -33,6 +33,7 @@ class Slots:
         self._ativas = 0
         self._fila: deque[asyncio.Future[None]] = deque()
         self._ocupacao_s = 0.0
+        self._fechada = False
 
     @property
     def ativas(self) -> int:
@@ -48,8 +49,18 @@ class Slots:
         """True when the next order would start at once."""
         return self._ativas < self._ativas_max and not self._fila
 
+    def fechar(self) -> None:
+        """Give no more places: who waits for one, or comes for one, is refused without effect."""
+        self._fechada = True
+        for vez in self._fila:
+            if not vez.done():
+                vez.set_exception(encerrando())
+        self._fila.clear()
+
     async def ocupar(self, ctx: Contexto) -> Slot:
         """Wait in order for a place; see portas.Vagas."""
+        if self._fechada:
+            raise encerrando()
         if not self.livre():
             inicio = time.monotonic()
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator
@@ -40,6 +41,8 @@ from common.storage import Storage, Synchronous
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
 FOLGA_CONDUCAO_S: Final = 10.0
+# Seconds between looks at what is still under way while a service drains.
+DRENO_OLHAR_S: Final = 0.01
 
 
 class Dial(Protocol):
@@ -60,6 +63,7 @@ class App:
         self.service: Any = None
         self._dial = dial
         self._stack = stack
+        self.slots: Slots | None = None
         self._failpoints: Failpoints | None = None
         self._condutor: Condutor | None = None
         self._recovery: TaskHandle | None = None
@@ -84,14 +88,26 @@ class App:
         if self._condutor is not None:
             self._recovery = self.execution.iniciar(self._condutor.recuperar_sempre())
 
+    def refuse_new(self) -> None:
+        """Refuse every call that comes from now on, in words."""
+        self.load.in_flight.fechado = True
+
     async def drain(self, limit_s: float) -> None:
         """Let the work under way finish, at most `limit_s` seconds."""
         if self._recovery is not None:
             self._recovery.cancelar()
-        await self.execution.drenar(limit_s, exceto=self._recovery)
+        until = self.clock.agora() + limit_s
+        # Looked at again and again: an order that waits for its turn becomes work only then.
+        while self.load.in_flight.total or self.execution.em_curso(exceto=self._recovery):
+            left = until - self.clock.agora()
+            if left <= 0:
+                break
+            await asyncio.sleep(min(left, DRENO_OLHAR_S))
 
     async def release(self) -> None:
         """End what is left of the service's work; whoever waits for it is answered as it stands."""
+        if self.slots is not None:
+            self.slots.fechar()
         await self.execution.encerrar()
 
     async def _storage(self, nome: str = "", synchronous: Synchronous = "FULL") -> Storage:

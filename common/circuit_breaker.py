@@ -18,7 +18,7 @@ from common.execution import AsyncPromise
 from common.servicos.contexto import Contexto
 
 # Failures in a row that open it. A service that errs for a third of its calls comes to five in a
-# row once in some two hundred calls; one that is down, within the first five.
+# row once in some three hundred and sixty calls; one that is down, within the first five.
 FAILURES: Final = 5
 # Seconds between calls that try an open one, at a hop inside the chain and at the edge: drawn from
 # half of it to all of it. The edge waits longer, so that by the time its trial comes down the chain
@@ -58,8 +58,9 @@ class CircuitBreaker:
         self._trial_at: float | None = None
         # Set when it closes; replaced when it opens.
         self._closed = AsyncPromise[None]()
-        # Calls under way, since when there are any, and how long earlier ones waited: all since
-        # the last answer.
+        # Trials under way; calls under way, since when there are any, and how long earlier ones
+        # waited: all since the last answer.
+        self._trials = 0
         self._waiting = 0
         self._waiting_since = 0.0
         self._waited_s = 0.0
@@ -67,6 +68,10 @@ class CircuitBreaker:
     def livre(self) -> bool:
         """True when a call now would be made; see portas.Passagem. Asking changes nothing."""
         return self._trial_at is None or self._clock() >= self._trial_at
+
+    def firme(self) -> bool:
+        """True while it is closed; see portas.Passagem."""
+        return self._trial_at is None
 
     async def esperar(self, ate: float) -> bool:
         """Wait for the next trial or for the breaker to close; see portas.Passagem."""
@@ -82,7 +87,8 @@ class CircuitBreaker:
         """The method behind this breaker. It raises ErroServico (unavailable) while that is open."""
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
-            ctx.sondagem = self._admit()
+            trial = ctx.sondagem = self._admit()
+            self._trials += trial
             if self._waiting == 0:
                 self._waiting_since = self._clock()
             self._waiting += 1
@@ -99,6 +105,7 @@ class CircuitBreaker:
                 self._answered()
                 return answer
             finally:
+                self._trials -= trial
                 self._waiting -= 1
                 if self._waiting == 0:
                     self._waited_s += self._clock() - self._waiting_since
@@ -126,7 +133,9 @@ class CircuitBreaker:
     def _put_off(self, now: float) -> None:
         if self._trial_at is None:
             self._closed = AsyncPromise()
-        self._trial_at = now + self._timing.pause_s * (0.5 + self._draw() / 2)
+        # Trials that hang hold what they hold: the more of them, the later the next one.
+        pause_s = self._timing.pause_s * (0.5 + self._draw() / 2)
+        self._trial_at = now + pause_s * (1 + self._trials)
 
     def _failed(self) -> None:
         self._failures += 1
@@ -162,6 +171,10 @@ class AlwaysFree:
     """The port `Passagem` where there is no breaker."""
 
     def livre(self) -> bool:
+        """True."""
+        return True
+
+    def firme(self) -> bool:
         """True."""
         return True
 

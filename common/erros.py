@@ -75,6 +75,11 @@ TITULO: Final[dict[Categoria, str]] = {
 }
 
 
+# What a caller is told when nothing of its call was begun.
+ENCERRANDO: Final = "o serviço está encerrando"
+RECUSADA: Final = "a conexão foi recusada"
+
+
 class Violacao(msgspec.Struct, frozen=True):
     """One field of a request that breaks a rule: `campo` is its path, `detalhe` says the rule."""
 
@@ -128,6 +133,16 @@ def precondicao(detalhe: str) -> ErroServico:
 def indisponivel(detalhe: str) -> ErroServico:
     """A dependency is down or its answer was lost: 503 or UNAVAILABLE."""
     return ErroServico(Categoria.INDISPONIVEL, detalhe, repetir_apos_s=1.0)
+
+
+def encerrando() -> ErroServico:
+    """Refused before any effect because the service is stopping: 503 or UNAVAILABLE."""
+    return indisponivel(ENCERRANDO)
+
+
+def conexao_recusada() -> ErroServico:
+    """Nobody listens where the service should be, so nothing was sent: 503 or UNAVAILABLE."""
+    return indisponivel(RECUSADA)
 
 
 def sobrecarga(detalhe: str, repetir_apos_s: float) -> ErroServico:

@@ -125,14 +125,14 @@ class AsyncExecution:
         """A fresh promise."""
         return AsyncPromise()
 
-    async def drenar(self, limite_s: float, exceto: TaskHandle | None = None) -> None:
-        """Wait for the tasks under way, at most `limite_s` seconds."""
-        tasks = self._tasks - ({exceto._task} if exceto else set())  # noqa: SLF001 - our own handle
-        if tasks:
-            await asyncio.wait(tasks, timeout=limite_s)
+    def em_curso(self, exceto: TaskHandle | None = None) -> int:
+        """How many tasks are under way."""
+        return len(self._tasks - ({exceto._task} if exceto else set()))  # noqa: SLF001 - our own
 
     async def encerrar(self) -> None:
         """Cancel what is left and wait until it has ended."""
+        # One that has not begun could not clean up after itself.
+        await asyncio.sleep(0)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -44,7 +44,7 @@ class Transport(Protocol):
         """Tell whoever asks that this service is about to stop; calls are served as before."""
 
     async def stop_accepting(self) -> None:
-        """Take no new calls."""
+        """Take no new connections, where what is refused need not come in at all."""
 
     async def stop(self, grace_s: float) -> None:
         """Let calls under way end within `grace_s`, then end them."""
@@ -71,6 +71,7 @@ async def serving(
         finally:
             await transport.say_not_ready()
             await asyncio.sleep(AVISO_S)
+            app.refuse_new()
             await transport.stop_accepting()
             await app.drain(DRENO_S)
             await app.release()

@@ -40,10 +40,14 @@ class Pressure:
 
 
 class InFlight(Struct):
-    """Calls that a service is working on: all of them, and the steps among them."""
+    """Calls that a service is working on: all of them, and the steps among them.
+
+    `fechado` once it works on no new ones.
+    """
 
     total: int = 0
     passos: int = 0
+    fechado: bool = False
 
 
 class Load:

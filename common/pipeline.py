@@ -13,7 +13,7 @@ from math import inf
 from typing import Any, Final
 
 from common.contratos import Mensagem, Operacao, operacoes_de
-from common.erros import Categoria, ErroServico, invalido, prazo_esgotado, sobrecarga
+from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado, sobrecarga
 from common.load import InFlight
 from common.servicos.contexto import Contexto
 from common.settings import DEADLINE_PADRAO_S, PASSOS_EM_VOO_MAX, RESERVA_SALTO_S
@@ -52,6 +52,8 @@ def _endpoint(operacao: Operacao, method: Endpoint, in_flight: InFlight) -> Endp
     async def call(ctx: Contexto, req: Any) -> Mensagem:
         if ctx.prazo <= time.monotonic():
             raise prazo_esgotado("o prazo terminou antes do início")
+        if in_flight.fechado:
+            raise encerrando()
         if bounded:
             if in_flight.passos >= PASSOS_EM_VOO_MAX:
                 raise sobrecarga("há chamadas demais em andamento neste serviço", 1.0)

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from common.app import App
 from common.contratos import Operacao
-from common.erros import Categoria, ErroServico, invalido
+from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import (
     CABECALHO_CHAVE,
@@ -32,7 +32,7 @@ from common.pipeline import (
     endpoints,
 )
 from common.servicos.contexto import Contexto
-from common.settings import CORPO_MAX, DRENO_S, Settings
+from common.settings import CORPO_MAX, Settings
 from grpc_aio.client import dial
 from grpc_aio.status import codigo, detalhes
 from grpc_aio.wire import CODECS, nome_do_servico
@@ -93,7 +93,7 @@ def _failure(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) 
         raise error
     # Something behind us was cancelled, not this call: left alone, grpc.aio would send no status
     # at all and the caller would wait its whole deadline.
-    return ErroServico(Categoria.INDISPONIVEL, "o serviço está encerrando")
+    return encerrando()
 
 
 def _trailing(servico: str, ctx: Contexto, start: float) -> tuple[tuple[str, str], ...]:
@@ -124,7 +124,6 @@ class GrpcTransport:
         self._address = (settings.host, settings.port)
         self._server = grpc.aio.server(options=OPCOES)
         self._health = HealthServicer()
-        self._stopping: asyncio.Task[None] | None = None
         nome = nome_do_servico(settings.servico)
         methods = {
             operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
@@ -165,14 +164,11 @@ class GrpcTransport:
         await self._health.enter_graceful_shutdown()
 
     async def stop_accepting(self) -> None:
-        """Take no new calls; those under way go on."""
-        self._stopping = asyncio.create_task(self._server.stop(2 * DRENO_S))
+        """Nothing: a gRPC server that stops drops in silence what it has not picked up yet."""
 
     async def stop(self, grace_s: float) -> None:
         """Wait for calls under way, at most `grace_s` seconds, then end them."""
-        assert self._stopping is not None
-        await asyncio.wait((self._stopping,), timeout=grace_s)
-        await self._server.stop(None)
+        await self._server.stop(grace_s)
 
 
 def serving(settings: Settings) -> AbstractAsyncContextManager[tuple[App, str]]:

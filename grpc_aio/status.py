@@ -11,13 +11,16 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from common.erros import CODIGO_GRPC, Categoria, ErroServico, Violacao
+from common.erros import CODIGO_GRPC, Categoria, ErroServico, Violacao, conexao_recusada
 
 _LOG = logging.getLogger(__name__)
 
 # Where the error model puts its details (https://google.aip.dev/193).
 DETALHES: Final = "grpc-status-details-bin"
 DOMINIO: Final = "ecommerce"
+
+# How the core says that it never came to send anything.
+_NAO_CONECTOU: Final = "failed to connect to all addresses"
 
 _CODIGO: Final = {categoria: grpc.StatusCode[nome] for categoria, nome in CODIGO_GRPC.items()}
 # The first category of a code: the one that a service of ours means by it. Codes that none of ours
@@ -74,6 +77,8 @@ def erro_de(error: grpc.aio.AioRpcError) -> ErroServico:
     if bruto is None:
         # Not one of ours but the transport's own words, which name addresses.
         _LOG.info("%s: %s", error.code().name, detalhe)
+        if _NAO_CONECTOU in detalhe:
+            return conexao_recusada()
         detalhe = f"a chamada falhou ({error.code().name})"
     return ErroServico(
         categoria,

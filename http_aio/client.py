@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from common.contratos import Mensagem, Operacao, operacoes_de
-from common.erros import indisponivel, prazo_esgotado
+from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.pipeline import (
     CABECALHO_CHAVE,
     CABECALHO_PRAZO,
@@ -86,6 +86,9 @@ class HttpClient:
                     data = await response.read()
             except TimeoutError:
                 raise prazo_esgotado("o prazo terminou durante a chamada") from None
+            except aiohttp.ClientConnectorError as error:
+                _LOG.info("%s: %s", operacao.servico, error)
+                raise conexao_recusada() from error
             except aiohttp.ClientError as error:
                 # What aiohttp says names addresses: it stays in our log.
                 _LOG.info("%s: %s", operacao.servico, error or type(error).__name__)

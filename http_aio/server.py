@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from common.app import App
 from common.contratos import Operacao, PedidoResponse
-from common.erros import Categoria, ErroServico, invalido, prazo_esgotado
+from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import (
     CABECALHO_CHAVE,
@@ -85,7 +85,7 @@ def _failure(error: BaseException) -> ErroServico:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise error
-    return ErroServico(Categoria.INDISPONIVEL, "o serviço está encerrando")
+    return encerrando()
 
 
 def _status(operacao: Operacao, answer: PedidoResponse) -> int:
@@ -227,7 +227,7 @@ class HttpTransport:
         """No new call while stopping; what aiohttp itself refuses, in the project's own form."""
         if not self._accepting and request.path not in _SAUDE:
             # Connections kept alive outlive the listener.
-            erro = ErroServico(Categoria.INDISPONIVEL, "o serviço está encerrando")
+            erro = encerrando()
             return resposta(erro, {"Connection": "close"})
         try:
             return await handler(request)

@@ -79,7 +79,9 @@ async def _run(args: argparse.Namespace, console: Console) -> Result:
     arm = running_arm(args.data_dir)
     plan = await _plan(args, arm)
     with Progress(console, total=plan.checkouts, duration_s=plan.duration_s) as progress:
-        crew = Crew(plan, processes=args.processes, history=args.history, on_progress=progress.show)
+        crew = Crew(
+            plan, processes=args.processes, history=args.history, on_progress=progress.show_run
+        )
         recording = await run_interruptibly(crew)
     surroundings = environment(args.data_dir) | {"arm": arm_options(arm)}
     return make_result(plan, recording, surroundings)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live as Screen
 from rich.table import Table
+from rich.text import Text
 
 from loadgen.recorder import Live
 
@@ -16,15 +18,11 @@ from loadgen.recorder import Live
 QUADROS_POR_S: Final = 4
 
 
-class Progress:
-    """Shows how far a run has come; a context manager around it."""
+class Board:
+    """Named values that renew themselves on a terminal, plain lines elsewhere; a context manager."""
 
-    def __init__(self, console: Console, *, total: int | None, duration_s: float | None) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._total = total
-        self._duration_s = duration_s
-        self._start = time.monotonic()
-        self._before = (self._start, 0)
         self._screen = (
             Screen(console=console, refresh_per_second=QUADROS_POR_S, transient=True)
             if console.is_terminal
@@ -45,18 +43,40 @@ class Progress:
         if self._screen is not None:
             self._screen.stop()
 
-    def show(self, live: Live) -> None:
-        """Show the state of this moment."""
-        cells = self._cells(live)
+    @property
+    def live(self) -> bool:
+        """True on a terminal, where the values renew themselves."""
+        return self._screen is not None
+
+    def show(self, cells: Mapping[str, str], *below: str) -> None:
+        """Show these values, and on a terminal the lines `below` them."""
         if self._screen is None:
-            text = "  ".join(f"{name} {value}" for name, value in cells.items())
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self.say("  ".join(f"{name} {value}" for name, value in cells.items()))
             return
         table = Table()
         for name in cells:
             table.add_column(name, justify="right")
         table.add_row(*cells.values())
-        self._screen.update(table)
+        self._screen.update(Group(table, *(Text(line) for line in below)))
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Progress(Board):
+    """Shows how far a run has come; a context manager around it."""
+
+    def __init__(self, console: Console, *, total: int | None, duration_s: float | None) -> None:
+        super().__init__(console)
+        self._total = total
+        self._duration_s = duration_s
+        self._start = time.monotonic()
+        self._before = (self._start, 0)
+
+    def show_run(self, live: Live) -> None:
+        """Show the state of this moment."""
+        self.show(self._cells(live))
 
     def _cells(self, live: Live) -> dict[str, str]:
         now = time.monotonic()

@@ -418,7 +418,7 @@ async def open_cluster(
 
 @contextmanager
 def _short_drains() -> Iterator[None]:
-    modules = (lifecycle, grpc_aio.server, http_aio.server)
+    modules = (lifecycle, http_aio.server)
     before, notice = [module.DRENO_S for module in modules], lifecycle.AVISO_S
     lifecycle.AVISO_S = 0.0
     for module in modules:

@@ -76,6 +76,17 @@ def test_goodput_that_does_not_come_back_is_no_recovery() -> None:
     assert found == Recovery(None, None, 0, 1)
 
 
+def test_what_was_not_seen_counts_as_never_in_the_median() -> None:
+    """Strikes that follow closely let only quick recoveries be seen: they may not be the figure."""
+    completed = tuple(_series(100, 5) + _series(0, 20) + _series(100, 15))
+    strikes = tuple(Struck("kill", "fiscal", 5.0 + n, 5.5 + n) for n in range(19))
+    last = Struck("kill", "fiscal", 24.0, 24.5)
+    found = recovery(completed, (*strikes, last), 100.0, 40.0)
+    assert found is not None
+    assert (found.median, found.of, found.unseen) == (None, 1, 19)
+    assert recovery(completed, (last,), 100.0, 40.0) == Recovery(0.5, 0.5, 1, 0)
+
+
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("mode", ARMS)
 def test_a_short_soak_of_everything_ends_clean(

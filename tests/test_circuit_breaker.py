@@ -264,3 +264,39 @@ async def test_lookups_and_the_catalogue_do_not_notice_a_step_that_hangs(
         assert time.monotonic() - start < PAUSE_EDGE_S * 4
         gate.open()
         assert {(await task).body["status"] for task in tasks} == {"enviado"}
+
+
+async def test_trials_that_hang_become_rarer() -> None:
+    """Each holds what it holds at its caller: they may not pile up one a pause."""
+    neighbour, gate = _Neighbour(), asyncio.Event()
+    neighbour.error = indisponivel("fora")
+    await neighbour.ask(FAILURES)
+
+    async def hang(ctx: Contexto, req: Any) -> Any:
+        await gate.wait()
+        return req
+
+    hanging = neighbour.breaker.guard(hang)
+    trials = []
+    while neighbour.now < 60.0:
+        neighbour.now += TIMING.pause_s
+        if neighbour.breaker.livre():
+            trials.append(asyncio.ensure_future(hanging(Contexto(), "?")))
+            await asyncio.sleep(0)
+    assert 5 < len(trials) < 40
+    gate.set()
+    await asyncio.gather(*trials)
+    assert neighbour.breaker.firme()
+
+
+async def test_the_sweep_sends_one_order_to_try_an_open_breaker(open_fresh: OpenCluster) -> None:
+    async with open_fresh() as cluster:
+        await _open(cluster, "pagamentos", 10)
+        await cluster.idle()
+        passagem = cluster.apps["pedidos"]._condutor._passagem
+        assert not passagem.firme()
+        assert await passagem.esperar(time.monotonic() + 5)
+        assert await cluster.sweep() == 1
+        cluster.link("pagamentos").heal()
+        assert await passagem.esperar(time.monotonic() + 5)
+        await cluster.idle()

@@ -161,8 +161,8 @@ def test_progresso_fora_de_um_terminal_sao_linhas(capsys: pytest.CaptureFixture[
     """Without a terminal each report of progress is one plain line."""
     console = cli.Console(width=200)
     with Progress(console, total=100, duration_s=None) as progress:
-        progress.show(Live(10, 7, 1, []))
-        progress.show(Live(20, 17, 1, [5.0, 6.0]))
+        progress.show_run(Live(10, 7, 1, []))
+        progress.show_run(Live(20, 17, 1, [5.0, 6.0]))
     first, second = capsys.readouterr().out.splitlines()
     assert "sent 10/100  completed 7  failed 1  in flight 2" in first
     assert "recent p50 ms 6.0" in second

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from common.contratos import SERVICOS
+from common.erros import ENCERRANDO, Categoria
 from grpc_aio.wire import nome_do_servico
 from tests.cluster import Cluster, open_cluster
 
@@ -106,3 +107,40 @@ async def test_parar_deixa_terminar_o_que_anda(arm: str, shop: Path, tmp_path: P
         assert (await creating).body["status"] == "enviado"
         await stopping
         cluster.check_shipped(cluster.last())
+
+
+async def test_parar_serve_tambem_quem_espera_a_vez(arm: str, shop: Path, tmp_path: Path) -> None:
+    """An order that waits for a place when the stop begins still gets it, and its answer."""
+    async with open_cluster(arm, tmp_path, shop, active_max=1) as cluster:
+        gate = cluster.gateway.hold("before")
+        tasks = [asyncio.create_task(cluster.create(key=str(n))) for n in range(3)]
+        await gate.reached()
+        while cluster.apps["pedidos"].slots.esperando < 2:
+            await asyncio.sleep(0.002)
+        stopping = asyncio.create_task(cluster.stop("pedidos"))
+        while not cluster.apps["pedidos"].load.in_flight.fechado:
+            await asyncio.sleep(0.002)
+        gate.open()
+        assert [(await task).body["status"] for task in tasks] == ["enviado"] * 3
+        await stopping
+
+
+async def test_parar_responde_a_quem_ainda_espera(arm: str, shop: Path, tmp_path: Path) -> None:
+    """What does not end in time is answered as it stands, or refused in words with no effect."""
+    async with open_cluster(arm, tmp_path, shop, active_max=1) as cluster:
+        gate = cluster.gateway.hold("before")
+        driven = asyncio.create_task(cluster.create(key="a"))
+        await gate.reached()
+        waiting = asyncio.create_task(cluster.create(key="b"))
+        while cluster.apps["pedidos"].slots.esperando < 1:
+            await asyncio.sleep(0.002)
+        await cluster.stop("pedidos")
+        reply = await driven
+        assert reply.body["status"] == "pendente"
+        refused = await waiting
+        assert refused.category is Categoria.INDISPONIVEL
+        assert ENCERRANDO in str(refused.body)
+        gate.open()
+        await cluster.start("pedidos")
+        assert (await cluster.end_of(reply.body["pedido_id"]))["status"] == "enviado"
+        assert cluster.orders() == 1

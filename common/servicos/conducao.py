@@ -241,19 +241,13 @@ class Condutor:
     ) -> LinhaPedido | None:
         """Call until the chain decides; None when it stays unknown for this drive."""
         ctx = conducao.ctx
-        if itens is None:
-            # Read again now that this drive is the only one: the row at hand may be older than the
-            # end that an earlier drive has written.
-            linha, lidos = await self._banco.leitura(ctx, livro.por_conduzir, linha.pedido_id)
-            itens = lidos
-            if linha.terminal:
-                return linha
-            if linha.status == "cancelando":
-                conducao.direcao = Direcao.CANCELAR
-        else:
+        if itens is not None:
             # Fresh from its claim: nobody behind us can know the order yet.
             ctx.tentativa = 1
-        self._orcamento.primeira()
+        else:
+            linha, itens = await self._reler(conducao, linha)
+            if linha.terminal:
+                return linha
         tentativa, ate = 1, None
         while True:
             if not self._passagem.livre():
@@ -264,6 +258,8 @@ class Condutor:
                 if not await self._passagem.esperar(ate):
                     return None
                 continue
+            if tentativa == 1:
+                self._orcamento.primeira()
             try:
                 andamento = await self._tentar(conducao, linha, itens)
             except ErroServico as erro:
@@ -277,6 +273,18 @@ class Condutor:
             await self._relogio.dormir(pausa)
             tentativa += 1
             ctx.tentativa = tentativa
+
+    async def _reler(
+        self, conducao: Conducao, linha: LinhaPedido
+    ) -> tuple[LinhaPedido, tuple[c.ItemPedido, ...]]:
+        """The order as it is now that this drive is the only one, and its lines.
+
+        The row at hand may be older than the end that an earlier drive has written.
+        """
+        linha, itens = await self._banco.leitura(conducao.ctx, livro.por_conduzir, linha.pedido_id)
+        if linha.status == "cancelando":
+            conducao.direcao = Direcao.CANCELAR
+        return linha, itens
 
     async def _tentar(
         self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...]

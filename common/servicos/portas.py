@@ -126,6 +126,9 @@ class Passagem(Protocol):
     def livre(self) -> bool:
         """True when a call now would be made."""
 
+    def firme(self) -> bool:
+        """True when every call would be made; False also while one in a while may try."""
+
     async def esperar(self, ate: float) -> bool:
         """Wait until it is free, at most until the instant `ate`; False when it was not."""
 

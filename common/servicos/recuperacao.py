@@ -101,6 +101,9 @@ class Recuperacao:
                 await self.varrer()
             except ErroServico:
                 _LOG.warning("varredura interrompida, repete em seguida", exc_info=True)
+            except Exception:
+                # A defect that one order meets must not leave all others without a sweep.
+                _LOG.exception("defeito na varredura, repete em seguida")
             intervalo = self._politica.intervalo_varredura_s
             await self._relogio.dormir(min(intervalo, RODADA_S) if self._falta else intervalo)
 
@@ -124,6 +127,9 @@ class Recuperacao:
                         return iniciadas
                     self._lugar = ultimo
                     iniciadas += await self._recuperar(linha)
+                    if iniciadas and not self._passagem.firme():
+                        # One drive makes the next trial; more would only wait behind it.
+                        return iniciadas
         return iniciadas
 
     async def _recuperar(self, linha: LinhaPedido) -> bool:

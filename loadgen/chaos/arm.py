@@ -71,6 +71,7 @@ class AttackedArm:
             if now.pid not in {None, killed}:
                 pid = self.signal_or_fail(service, SIGSTOP)
                 if self.run().services[service].ready:
+                    self.resume(pid)
                     msg = f"{service} was ready again before it could be stopped"
                     raise ArmError(msg)
                 return pid

@@ -22,9 +22,11 @@ from loadgen.arms import ARMS, dial
 from loadgen.chains import Chain, ChainError, real_arm
 from loadgen.chaos.arm import AttackedArm
 from loadgen.chaos.cells import cells
+from loadgen.chaos.live import View
 from loadgen.chaos.matrix import CellResult, Matrix, MatrixResult
 from loadgen.chaos.options import (
     EXIT_INVALID,
+    EXIT_MISSED,
     EXIT_NOT_TERMINAL,
     EXIT_OK,
     EXIT_UNUSABLE,
@@ -36,8 +38,8 @@ from loadgen.chaos.orders import STOCK
 from loadgen.chaos.picture import draw_scenario, draw_soak
 from loadgen.chaos.result import SoakResult
 from loadgen.chaos.scenarios import options_of, run_scenario
-from loadgen.chaos.schedule import Fault, schedule
-from loadgen.chaos.soak import Progress, Soak
+from loadgen.chaos.schedule import STOCK_OF_A_SOAK, Fault, schedule, with_greed
+from loadgen.chaos.soak import Soak
 from loadgen.chaos.stage import ScenarioResult
 from loadgen.chaos.table import show_matrix, show_scenario, show_soak
 from loadgen.environment import environment
@@ -92,11 +94,14 @@ def exit_code(result: Result) -> int:
     if isinstance(result, MatrixResult):
         return EXIT_OK if result.passed else EXIT_VIOLATION
     late = result.settled_s is None or result.settled_s > SETTLED_MAX_S
-    if result.audit.violations and not result.audit.open_orders:
+    if any(check.total for check in result.audit.checks if check.id != "open-orders"):
         return EXIT_VIOLATION
     if late or result.broken or result.audit.open_orders:
         return EXIT_NOT_TERMINAL
-    return EXIT_INVALID if result.invalid_reasons else EXIT_OK
+    if result.invalid_reasons:
+        return EXIT_INVALID
+    missed = isinstance(result, ScenarioResult) and any(f.met is False for f in result.figures)
+    return EXIT_MISSED if missed else EXIT_OK
 
 
 def _show(result: Result, args: argparse.Namespace, console: Console) -> None:
@@ -189,23 +194,21 @@ async def _soak(args: argparse.Namespace, mode: str, console: Console) -> SoakRe
     count = args.kills if args.kills is not None else int(args.duration / SECONDS_A_STRIKE)
     duration = args.duration or count * SECONDS_A_STRIKE
     strikes = schedule(faults, count, duration, args.seed)
-    async with _attacked(args, mode, (f"--circuit-breaker={args.circuit_breaker}",)) as attack:
+    options = (
+        f"--circuit-breaker={args.circuit_breaker}", f"--stock={STOCK_OF_A_SOAK}",
+        "--payment-approval=0.9",
+    )  # fmt: skip
+    async with _attacked(args, mode, options) as attack:
         plan = _plan(args, mode, attack, duration)
 
-        def tell(now: Progress) -> None:
-            console.print(
-                f"{mode} {now.second:5.0f} s  {now.ended} ended  {now.per_s:5.0f} a second  "
-                f"{now.errors} calls failed  strike {now.struck}/{now.strikes} {now.last}",
-                highlight=False, soft_wrap=True,
+        with View(console, mode) as view:
+            soak = Soak(
+                mode, attack.arm, attack.pedidos, with_greed(baskets(plan)), strikes,
+                callers=args.concurrency, rate_per_s=args.rate, duration_s=duration,
+                seed=args.seed, run_id=plan.run_id, history=attack.directory / "history.jsonl",
+                environment=environment(args.data_dir), view=view,
             )  # fmt: skip
-
-        soak = Soak(
-            mode, attack.arm, attack.pedidos, baskets(plan), strikes,
-            callers=args.concurrency, rate_per_s=args.rate, duration_s=duration, seed=args.seed, run_id=plan.run_id,
-            history=attack.directory / "history.jsonl",
-            environment=environment(args.data_dir), tell=tell,
-        )  # fmt: skip
-        result = await soak.run()
+            result = await soak.run()
         args.evidence = exit_code(result) != EXIT_OK
         return result
 
@@ -214,14 +217,13 @@ async def _scenario(args: argparse.Namespace, mode: str, console: Console) -> Sc
     async with _attacked(args, mode, options_of(args)) as attack:
         plan = _plan(args, mode, attack, args.duration or 0.0)
 
-        def tell(words: str) -> None:
-            console.print(f"{mode} {words}", highlight=False, markup=False, soft_wrap=True)
-
-        result = await run_scenario(
-            args, mode, attack.arm, chain=attack.chain, pedidos=attack.pedidos,
-            baskets=baskets(plan), run_id=plan.run_id, history=attack.directory / "history.jsonl",
-            environment=environment(args.data_dir), tell=tell,
-        )  # fmt: skip
+        with View(console, mode) as view:
+            result = await run_scenario(
+                args, mode, attack.arm, chain=attack.chain, pedidos=attack.pedidos,
+                baskets=baskets(plan), run_id=plan.run_id,
+                history=attack.directory / "history.jsonl",
+                environment=environment(args.data_dir), view=view,
+            )  # fmt: skip
         args.evidence = exit_code(result) != EXIT_OK
         return result
 

@@ -15,11 +15,14 @@ from typing import Final, NamedTuple
 from common import contratos as c
 from common.erros import Categoria, ErroServico
 from loadgen.chaos.customer import Customer
+from loadgen.chaos.result import percentile
 from loadgen.targets import Basket
 
 # Seconds that a caller whose order was refused waits before the next one: a refusal in a closed
 # loop would else be answered by a storm.
 REFUSED_PAUSE_S: Final = 0.2
+# Seconds by which one order in a hundred may be sent late before a run says nothing any more.
+LATE_MAX_S: Final = 0.25
 # Added to a caller's number for what it does in the history beside waiting for its order.
 CANCELLERS: Final = 1_000_000
 # What became of an order that was refused for want of room, and of one that did not end in time.
@@ -94,6 +97,8 @@ class Crowd:
         self._record = record
         self._change_of_mind = change_of_mind
         self._start = time.monotonic()
+        # Seconds by which orders of an open loop were sent after their instant.
+        self._late: list[float] = []
         self.asked = 0
 
     def now(self) -> float:
@@ -116,7 +121,15 @@ class Crowd:
                     await asyncio.sleep(wait)
                 if stopping.is_set():
                     break
+                self._late.append(max(0.0, self.now() - begin - at))
                 group.create_task(self.place(number, begin + at))
+
+    def lateness(self) -> tuple[str, ...]:
+        """Why an open loop says nothing: the generator itself did not keep to its schedule."""
+        late = percentile(self._late, 0.99) if self._late else 0.0
+        if late <= LATE_MAX_S:
+            return ()
+        return (f"the generator was late: p99 of {late:.2f} s after the instant",)
 
     async def _call(self, caller: int, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

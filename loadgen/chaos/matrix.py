@@ -19,12 +19,13 @@ from typing import Any, Final
 from msgspec import Struct
 
 from common import contratos as c
-from common.audit import AuditReport, audit
+from common.audit import AuditReport
 from common.erros import ErroServico
 from common.ready import EXIT_UNUSABLE
 from loadgen.chaos.arm import ArmError, AttackedArm
 from loadgen.chaos.cells import AT_WORK_S, Cell
 from loadgen.chaos.orders import PATIENCE_S, RESTART_S, SETTLE_S, Case, CellError, Orders
+from loadgen.chaos.soak import settled_audit
 from loadgen.crew import ROOT
 from loadgen.history import History
 from loadgen.plan import Population
@@ -240,13 +241,5 @@ class Matrix:
 
     async def _audited(self) -> AuditReport:
         """The audit of every order, once none moves any more."""
-        until = time.monotonic() + SETTLE_S
-        while True:
-            self._history.flush()
-            report = await asyncio.to_thread(
-                audit, self._arm.data_dir, history=self._history_path, settled=True
-            )
-            # Orders still open are waited for; a violation of any other kind is not waited away.
-            if not report.open_orders or time.monotonic() > until:
-                return report
-            await asyncio.sleep(0.5)
+        self._history.flush()
+        return await settled_audit(self._arm, self._history_path)

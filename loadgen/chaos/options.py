@@ -19,6 +19,7 @@ EXIT_VIOLATION: Final = 1
 EXIT_NOT_TERMINAL: Final = 2
 EXIT_INVALID: Final = 3
 EXIT_UNUSABLE: Final = 4
+EXIT_MISSED: Final = 5
 
 EXIT_CODES: Final = """exit codes:
   0  clean: every order ended and no invariant is violated; with --matrix every cell hit and passed
@@ -26,6 +27,7 @@ EXIT_CODES: Final = """exit codes:
   2  not every order ended within its bound
   3  INVALID: the run itself went wrong, its figures mean nothing; the words say why
   4  wrong options, or an arm that does not start
+  5  clean, but a scenario missed one of its bars
 
 The arm is started here, on free ports and a fresh data directory below --data-dir, and removed
 afterwards unless --keep is given. Strikes are drawn from --seed before the run begins."""

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
+from contextlib import closing
+from datetime import datetime
+from math import inf
+from pathlib import Path
 from statistics import median
 from typing import Final, Literal
 
+from common.database import database_path
 from common.noted_calls import Call, read_calls
+from common.storage import connect
 from loadgen.chaos.cells import CHAIN
 from loadgen.chaos.crowd import Phase, arrivals
 from loadgen.chaos.result import RECOVERED, WINDOW_S
@@ -27,6 +33,8 @@ RATE_PER_S: Final = 30.0
 RESTART_S: Final = 20.0
 # Calls tried at the service that is gone, for each order accepted meanwhile.
 TRIED_MAX: Final = 1.2
+# Seconds after which every order of the outage must have ended once the service is ready.
+SETTLED_MAX_S: Final = 10.0
 # Operations by which an order travels forward, by the service that has it.
 FORWARD: Final = {
     "pagamentos": "processar_pagamento",
@@ -57,7 +65,7 @@ async def outage(
             epochs["back"] = stage.arm.epoch()
             stage.arm.resume(pid)
         await stage.arm.whole(RESTART_S)
-        times["ready"] = stage.now()
+        times["ready"], epochs["ready"] = stage.now(), stage.arm.epoch()
         stage.say(f"{service} is ready again")
         stage.mark(how, service, times["gone"])
         await asyncio.sleep(AFTER_S)
@@ -69,45 +77,81 @@ async def outage(
     figures: list[Figure] = []
     if not broken:
         calls = read_calls(stage.arm.rules)
+        claimed = claims(stage.arm.data_dir, epochs["gone"], epochs["back"])
         within = [call for call in calls if epochs["gone"] <= call.instant < epochs["back"]]
-        figures = _figures(stage, times, within, calls, service)
+        figures = _tried(stage, claimed, [call for call in within if call.to == service])
+        figures += _before_and_after(stage, times["gone"], times["ready"])
+        figures += _attempts(calls, claimed)
+        figures.append(_ended(stage, claimed, epochs["ready"]))
     options = {"service": service, "how": how, "circuit_breaker": breaker}
     return await stage.result("outage", options, figures, settled, broken)
 
 
-def _figures(
-    stage: Stage, times: dict[str, float], within: list[Call], calls: list[Call], service: str
-) -> list[Figure]:
-    gone, ready = times["gone"], times["ready"]
-    # An order's key is claimed when it first comes: those of the outage, were they shed or not.
-    meanwhile = [s for s in stage.samples if gone <= s.due_s < ready]
-    accepted = [s for s in meanwhile if s.outcome != "shed" and not s.outcome.startswith("refused")]
-    at_it = [call for call in within if call.to == service]
-    tried = [call for call in at_it if not call.trial]
-    base = stage.goodput(1.0, gone)
-    back = _back(stage, ready, base)
-    ratio = len(tried) / max(1, len(accepted))
-    figures = [
-        Figure("orders accepted during the outage", str(len(accepted))),
-        Figure("refused at the edge during it", str(len(meanwhile) - len(accepted))),
-        Figure("calls tried at it, probes apart", str(len(tried))),
-        Figure("probes", str(len(at_it) - len(tried))),
+def claims(data_dir: Path, begin: float, end: float) -> set[int]:
+    """The orders that Pedidos accepted in a stretch of time, in seconds since 1970: its own book."""
+    with closing(connect(database_path(data_dir, "pedidos"), read_only=True)) as con:
+        rows = con.execute(
+            "SELECT id FROM pedidos "
+            "WHERE origem = 'loja' AND criado_epoca >= ? AND criado_epoca < ?",
+            (begin, end),
+        ).fetchall()
+    return {pedido_id for (pedido_id,) in rows}
+
+
+def _ended(stage: Stage, claimed: set[int], ready: float) -> Figure:
+    """When the last order of the outage had ended, by Pedidos' log."""
+    last = -inf
+    with closing(connect(database_path(stage.arm.data_dir, "pedidos"), read_only=True)) as con:
+        for pedido_id, instant in con.execute(
+            "SELECT pedido_id, max(instante) FROM transicoes GROUP BY pedido_id"
+        ):
+            if pedido_id in claimed:
+                last = max(last, datetime.fromisoformat(instant).timestamp())
+    after = max(0.0, last - ready)
+    return Figure(
+        "its last order ended, after it was ready", f"{after:.1f} s", f"<= {SETTLED_MAX_S:g} s",
+        after <= SETTLED_MAX_S,
+    )  # fmt: skip
+
+
+def _tried(stage: Stage, claimed: set[int], at_it: list[Call]) -> list[Figure]:
+    tried = sum(not call.trial for call in at_it)
+    ratio = tried / max(1, len(claimed))
+    return [
+        Figure("orders accepted during the outage", str(len(claimed))),
+        Figure("calls shed at the edge in the whole run", str(stage.errors("sobrecarga"))),
+        Figure("calls tried at it, probes apart", str(tried)),
+        Figure("probes", str(len(at_it) - tried)),
         Figure(
             "calls tried an order accepted", f"{ratio:.2f}", f"<= {TRIED_MAX:.1f}",
             ratio <= TRIED_MAX,
         ),
+    ]  # fmt: skip
+
+
+def _before_and_after(stage: Stage, gone: float, ready: float) -> list[Figure]:
+    base = stage.goodput(1.0, gone)
+    back = _back(stage, ready, base)
+    return [
         Figure("goodput before", f"{base:.1f} a second"),
         Figure("back to 90 % after it was ready", "-" if back is None else f"{back:.1f} s"),
-    ]  # fmt: skip
+    ]
+
+
+def _attempts(calls: list[Call], claimed: set[int]) -> list[Figure]:
+    """How often each hop was asked for each order of the outage."""
+    figures = []
     for hop in CHAIN[1:]:
         attempts = Counter(
-            call.order_id for call in calls if call.to == hop and call.operation == FORWARD[hop]
+            call.order_id
+            for call in calls
+            if call.order_id in claimed and call.operation == FORWARD[hop]
         )
         if attempts:
             numbers = list(attempts.values())
             figures.append(
                 Figure(
-                    f"calls an order at {hop}, mean, median and most",
+                    f"calls at {hop} for each of these, mean, median and most",
                     f"{sum(numbers) / len(numbers):.2f}, {median(numbers):g}, {max(numbers)}",
                 )
             )

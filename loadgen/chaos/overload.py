@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from loadgen.chaos.crowd import SHED, Phase, arrivals
-from loadgen.chaos.stage import Figure, ScenarioResult, Stage, percentile
+from loadgen.chaos.crowd import SHED, Phase, Sample, arrivals
+from loadgen.chaos.result import percentile
+from loadgen.chaos.stage import Figure, ScenarioResult, Stage
 from loadgen.usage import Meter
 
 # Seconds of each stretch: as many callers as are admitted (the peak), half the peak (what is
@@ -29,9 +31,12 @@ NORMAL_AGAIN_MAX_S: Final = 5.0
 
 
 async def overload(
-    stage: Stage, *, admitted: int, over_s: float, pids: dict[str, int]
+    stage: Stage, *, admitted: int, over_s: float, pids: dict[str, int], judged: bool
 ) -> ScenarioResult:
-    """Measure the peak, offer three times as much for `over_s` seconds, then half of it."""
+    """Measure the peak, offer three times as much for `over_s` seconds, then half of it.
+
+    `judged` unless the processors are the limit: there refusing takes from what orders could use.
+    """
     bounds: dict[str, tuple[float, float]] = {}
     spent: dict[str, tuple[float, float]] = {}
     peak = 0.0
@@ -76,6 +81,8 @@ async def overload(
     figures: list[Figure] = []
     if not broken:
         figures = _figures(stage, bounds, spent, peak)
+        if not judged:
+            figures = [Figure(figure.what, figure.value) for figure in figures]
     options = {"in_flight_max": str(admitted), "seconds": f"{over_s:g}"}
     return await stage.result("overload", options, figures, settled, broken)
 
@@ -100,9 +107,10 @@ def _figures(
     if not normal or not peak:
         stage.invalid.append("nothing ended in normal times: there is no base line")
         return []
-    again = _normal_again(stage, bounds["after"], NORMAL_LATENCY * median(normal))
-    # At the peak as many orders end and none is refused: what is spent beyond that is refusing.
-    refusing_s = _share(spent, bounds, "overload")[1] - _share(spent, bounds, "peak")[1]
+    again = normal_again(stage.samples, bounds["after"], NORMAL_LATENCY * median(normal))
+    # What as many orders cost at the peak, where none is refused, is taken off: the rest is refusing.
+    orders_s = _share(spent, bounds, "peak")[1] * over / peak
+    refusing_s = _share(spent, bounds, "overload")[1] - orders_s
     refused_per_s = len(shed) / (end - begin)
     return [
         Figure("peak: as many callers as are admitted", f"{peak:.0f} a second"),
@@ -118,7 +126,7 @@ def _figures(
             f"{median(refusals):.1f} and {percentile(refusals, 0.99):.1f} ms",
         ),
         Figure(
-            "processor time of all services a refusal, beyond that of the peak",
+            "processor time of all services a refusal",
             f"{refusing_s / refused_per_s * 1e3:.2f} ms" if shed else "-",
         ),
         Figure(
@@ -146,14 +154,20 @@ def _share(
     return edge / (end - begin), every / (end - begin)
 
 
-def _normal_again(stage: Stage, bounds: tuple[float, float], limit_s: float) -> float | None:
-    """Seconds from the fall of the load to the first second whose arrivals fare as usual."""
+def normal_again(
+    samples: Sequence[Sample], bounds: tuple[float, float], limit_s: float
+) -> float | None:
+    """Seconds from the fall of the load until every later second's arrivals fare as usual."""
     begin, end = bounds
-    at = begin
-    while at + 1.0 <= end:
-        window = [s for s in stage.samples if at <= s.due_s < at + 1.0]
-        waits = [s.ended_s - s.due_s for s in window if s.terminal]
-        if waits and len(waits) == len(window) and median(waits) <= limit_s:
-            return at - begin
-        at += 0.25
-    return None
+    starts = [begin + step * 0.25 for step in range(int((end - begin - 1.0) / 0.25) + 1)]
+    good = [_as_usual(samples, at, limit_s) for at in starts]
+    if not good or not good[-1]:
+        return None
+    bad = [number for number, fine in enumerate(good) if not fine]
+    return (bad[-1] + 1) * 0.25 if bad else 0.0
+
+
+def _as_usual(samples: Sequence[Sample], at: float, limit_s: float) -> bool:
+    window = [s for s in samples if at <= s.due_s < at + 1.0]
+    waits = [s.ended_s - s.due_s for s in window if s.terminal]
+    return bool(waits) and len(waits) == len(window) and median(waits) <= limit_s

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil, inf
 from statistics import median
 from typing import Final
 
@@ -26,10 +28,10 @@ class Struck(Struct, frozen=True):
 
 
 class Recovery(Struct, frozen=True):
-    """Seconds from healing until goodput is back, over the `of` strikes where that was seen.
+    """Seconds from healing until goodput is back, seen after `of` strikes.
 
-    `unseen` strikes had the next one, or the end, come before it was back: with strikes that follow
-    closely the median is of the quick ones only.
+    After `unseen` ones it was not: it did not come back, or the next strike, or the end, came first.
+    They count as infinitely slow in the median, which is null when it falls among them.
     """
 
     median: float | None
@@ -100,7 +102,12 @@ def recovery(
             at += CELL_S
     if not strikes:
         return None
+    # What was not seen counts as never: a median of the quick ones alone would flatter.
     unseen = len(strikes) - len(times)
-    if not times:
-        return Recovery(None, None, 0, unseen)
-    return Recovery(median(times), max(times), len(times), unseen)
+    middle = median([*times, *[inf] * unseen])
+    return Recovery(None if middle == inf else middle, max(times, default=None), len(times), unseen)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile of some numbers; `share` is in (0, 1]."""
+    return sorted(values)[max(0, ceil(share * len(values)) - 1)]

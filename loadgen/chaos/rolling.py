@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import Final, NamedTuple
 
-from common.erros import Categoria, ErroServico
+from common.erros import ENCERRANDO, RECUSADA, ErroServico
 from loadgen.chaos.result import RECOVERED
 from loadgen.chaos.stage import Figure, ScenarioResult, Stage
 
@@ -21,6 +21,8 @@ RESTART_S: Final = 20.0
 # Seconds after which a client that was refused has tried to connect again: gRPC's own pause, with
 # its jitter. A call refused until then was refused by the restart.
 RECONNECT_S: Final = 0.3
+# What a client is told when nothing of its call was begun. Anything else is an error.
+NOT_BEGUN: Final = (ENCERRANDO, RECUSADA)
 
 
 class Failed(NamedTuple):
@@ -28,7 +30,7 @@ class Failed(NamedTuple):
 
     asked_s: float
     failed_s: float
-    categoria: Categoria
+    categoria: str
     detail: str
 
 
@@ -44,7 +46,7 @@ class Failures:
         assert self.stage is not None
         now = self.stage.now()
         asked_s = now - (time.monotonic() - asked)
-        self.seen.append(Failed(asked_s, now, error.categoria, error.detalhe))
+        self.seen.append(Failed(asked_s, now, error.categoria.value, error.detalhe))
 
 
 async def rolling_restart(stage: Stage, *, callers: int, failures: Failures) -> ScenarioResult:
@@ -76,22 +78,18 @@ def _figures(
     stage: Stage, failed: list[Failed], windows: dict[str, tuple[float, float]]
 ) -> list[Figure]:
     begin, end = windows["pedidos"]
-    own = [f for f in failed if begin <= f.asked_s <= end + RECONNECT_S]
-    refused = [f for f in own if f.categoria is Categoria.INDISPONIVEL]
-    elsewhere = len(failed) - len(own)
+    refused = refused_by(failed, (begin, end + RECONNECT_S))
     base = stage.goodput(1.0, CALM_S)
-    words = Counter(f"{f.categoria.value}: {f.detail}" for f in failed)
+    words = Counter(f"{f.categoria}: {f.detail}" for f in failed)
     figures = [
         Figure("goodput before the first restart", f"{base:.0f} a second"),
         Figure(
-            "calls refused during Pedidos' own restart, all asked again", str(len(refused)),
+            "calls refused during Pedidos' own restart, nothing begun, asked again",
+            str(refused),
         ),
         Figure(
-            "other errors that a client saw", str(len(failed) - len(refused)), "0",
-            len(failed) == len(refused),
-        ),
-        Figure(
-            "of these, outside Pedidos' own restart", str(elsewhere), "0", elsewhere == 0
+            "other errors that a client saw", str(len(failed) - refused), "0",
+            len(failed) == refused,
         ),
     ]  # fmt: skip
     figures += [Figure(f"  {text}", str(number)) for text, number in words.most_common(6)]
@@ -111,6 +109,11 @@ def _figures(
         )
     )  # fmt: skip
     return figures
+
+
+def refused_by(failed: list[Failed], window: tuple[float, float]) -> int:
+    """How many of these calls were refused, with nothing begun, in a stretch of the run."""
+    return sum(window[0] <= f.failed_s <= window[1] and f.detail in NOT_BEGUN for f in failed)
 
 
 def _least(stage: Stage, first: float, last: float) -> float:

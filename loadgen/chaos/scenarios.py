@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from loadgen.arms import dial
 from loadgen.chains import Chain
 from loadgen.chaos.arm import AttackedArm
+from loadgen.chaos.live import View
 from loadgen.chaos.outage import RATE_PER_S, outage
 from loadgen.chaos.overload import OVER_S, overload
 from loadgen.chaos.rolling import Failures, rolling_restart
@@ -32,6 +33,8 @@ PAYMENT_S: Final[dict[Scenario, tuple[float, float]]] = {
 OUTAGE_S: Final = 60.0
 # Orders admitted at once in the overload, and customers of the rolling restart.
 ADMITTED: Final = 200
+# Orders driven at once while a hop is slow.
+PLACES: Final = 32
 # Seconds. The deadline of one call of a customer, and the longest pause before the next: in an
 # outage thousands wait, and they may not become a load of their own.
 ATTEMPT_S: Final = 10.0
@@ -49,6 +52,9 @@ def payment_of(args: argparse.Namespace) -> tuple[float, float]:
 def options_of(args: argparse.Namespace) -> list[str]:
     """What run_all.py is told beside the rest."""
     options = [f"--circuit-breaker={args.circuit_breaker}"]
+    if args.scenario == "slow-hop":
+        # Fewer places than orders under way when a hop is slow: they fill up, and a queue forms.
+        options.append(f"--active-max={PLACES}")
     if args.scenario == "overload":
         options.append(f"--in-flight-max={args.in_flight_max}")
     return options
@@ -65,21 +71,22 @@ async def run_scenario(
     run_id: str,
     history: Path,
     environment: dict[str, object],
-    tell: Callable[[str], None],
+    view: View,
 ) -> ScenarioResult:
     """Play one scenario on an arm that stands ready."""
     scenario: Scenario = args.scenario
     failures = Failures()
     stage = Stage(
         mode, arm, pedidos, baskets, seed=args.seed, run_id=run_id, history=history,
-        environment=environment, tell=tell, insist=scenario != "overload", attempt_s=ATTEMPT_S,
+        environment=environment, view=view, insist=scenario != "overload", attempt_s=ATTEMPT_S,
         pause_max_s=PAUSE_MAX_S[scenario],
         on_error=failures.note if scenario == "rolling-restart" else None,
     )  # fmt: skip
     if scenario == "overload":
         return await overload(
-            stage, admitted=args.in_flight_max, over_s=args.duration or OVER_S, pids=chain.pids
-        )
+            stage, admitted=args.in_flight_max, over_s=args.duration or OVER_S, pids=chain.pids,
+            judged=args.payment_latency[0] > 0,
+        )  # fmt: skip
     if scenario == "rolling-restart":
         return await rolling_restart(stage, callers=args.concurrency, failures=failures)
     if scenario == "outage":

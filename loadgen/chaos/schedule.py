@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import Final, Literal, get_args
 
+import msgspec
 from msgspec import Struct
 
+from common import contratos as c
 from common.failpoints import Rule
 from common.servicos.portas import Ponto
 from loadgen.chaos.cells import CHAIN
+from loadgen.targets import Basket
 
 # kill: SIGKILL; pause: SIGSTOP, then SIGCONT; slow: every order waits at P0; error: unavailable
 # before the effect (P0) or after it (P5); cut: the request (P1) or the reply (P3) of the next call
@@ -25,6 +29,10 @@ LENGTH_S: Final = (0.5, 2.0)
 SLOW_S: Final = 0.3
 # Share of the orders or units of work that an error, a cut or a bad disk strikes.
 SHARE: Final = 0.3
+# One order in so many asks for as many units of one product as may be asked for, and units of each
+# product at the start: enough for a fifth of these in a run of minutes, and for all else.
+GREEDY_EVERY: Final = 20
+STOCK_OF_A_SOAK: Final = 200_000
 # Share of the orders that their customer cancels, and the seconds after which they do, while most
 # are still under way.
 CANCELLED_SHARE: Final = 0.05
@@ -66,6 +74,21 @@ def change_of_mind(number: int, seed: int) -> float | None:
     """Seconds after which the customer of an order cancels it; None for one who does not."""
     draw = Random(f"change of mind {seed} {number}")
     return draw.uniform(*CANCELLED_AFTER_S) if draw.random() < CANCELLED_SHARE else None
+
+
+def with_greed(baskets: Sequence[Basket]) -> list[Basket]:
+    """The baskets, some of which ask for very many units of one product, until it is sold out.
+
+    From then on they are refused for want of stock, and what was charged is given back.
+    """
+    products = Counter(item.produto_id for basket in baskets for item in basket.request.itens)
+    # The least wanted: its end hurts few others.
+    item = c.ItemPedido(min(products, key=lambda one: products[one]), c.UNIDADES_POR_ITEM_MAX)
+    greedy = list(baskets)
+    for number in range(0, len(greedy), GREEDY_EVERY):
+        request = msgspec.structs.replace(greedy[number].request, itens=(item,))
+        greedy[number] = Basket(request, msgspec.Raw(msgspec.json.encode(request)))
+    return greedy
 
 
 def _rules(number: int, kind: Fault, service: str, draw: Random) -> tuple[Rule, ...]:

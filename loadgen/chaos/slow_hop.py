@@ -13,7 +13,8 @@ from common.erros import ErroServico
 from common.failpoints import Rule
 from common.servicos.contexto import Contexto
 from loadgen.chaos.crowd import Phase, arrivals
-from loadgen.chaos.stage import Figure, ScenarioResult, Stage, percentile
+from loadgen.chaos.result import percentile
+from loadgen.chaos.stage import Figure, ScenarioResult, Stage
 
 # Stretches without and with the slow service, alternating, and seconds of each.
 ROUNDS: Final = 4

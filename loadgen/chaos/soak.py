@@ -6,19 +6,18 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
-
-from msgspec import Struct
 
 from common.audit import AuditReport, audit
 from common.failpoints import Rule
 from loadgen.chaos.arm import ArmError, AttackedArm
 from loadgen.chaos.crowd import Crowd, Phase, Sample, arrivals
 from loadgen.chaos.customer import Customer
-from loadgen.chaos.result import CELL_S, SoakResult, Struck, rate, recovery
+from loadgen.chaos.live import View
+from loadgen.chaos.result import CELL_S, SoakResult, Struck, percentile, rate, recovery
 from loadgen.chaos.schedule import Strike, change_of_mind
 from loadgen.history import INTERVALO_ESCRITA_S, History
 from loadgen.targets import Basket
@@ -33,18 +32,6 @@ RESTART_S: Final = 15.0
 ATTEMPT_S: Final = 5.0
 # Seconds that orders may take to end before the run itself is given up.
 PATIENCE_S: Final = 60.0
-
-
-class Progress(Struct, frozen=True):
-    """How far a soak has come."""
-
-    second: float
-    ended: int
-    per_s: float
-    errors: int
-    struck: int
-    strikes: int
-    last: str
 
 
 class Soak:
@@ -65,7 +52,7 @@ class Soak:
         run_id: str,
         history: Path,
         environment: dict[str, object],
-        tell: Callable[[Progress], None],
+        view: View,
     ) -> None:
         self._mode = mode
         self._arm = arm
@@ -77,7 +64,7 @@ class Soak:
         self._history_path = history
         self._history = History(history)
         self._environment = environment
-        self._tell = tell
+        self._view = view
         self._customer = Customer(pedidos, self._history, attempt_s=ATTEMPT_S, seed=seed)
         self._crowd = Crowd(
             self._customer, baskets, run_id=run_id, patience_s=duration_s + PATIENCE_S,
@@ -108,6 +95,7 @@ class Soak:
             self._arm.set_rules()
             await self._arm.whole(RESTART_S)
             healed = attack_to = self._now()
+            self._view.event(healed, "healed: no new orders, those under way end")
             self._stopping.set()
             settled = await self._settled(buyers, healed)
         except ArmError as error:
@@ -166,6 +154,7 @@ class Soak:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _strike(self, number: int, strike: Strike) -> None:
+        self._view.event(self._now(), f"{strike.fault} {strike.service}")
         if strike.fault == "kill":
             struck_at = await self._kill(strike)
         elif strike.fault == "pause":
@@ -226,14 +215,12 @@ class Soak:
             now = int(self._now() / CELL_S)
             window = int(1 / CELL_S)
             recent = sum(self._completed[cell] for cell in range(now - window, now))
-            last = self._struck[-1] if self._struck else None
-            self._tell(
-                Progress(
-                    self._now(), self._completed.total(), float(recent),
-                    sum(self._customer.errors.values()), len(self._struck), len(self._strikes),
-                    f"{last.fault} {last.service}" if last else "",
-                )
-            )  # fmt: skip
+            cells = {
+                "ended": str(self._completed.total()),
+                "calls failed": str(sum(self._customer.errors.values())),
+                "strikes": f"{len(self._struck)}/{len(self._strikes)}",
+            }
+            self._view.beat(self._now(), float(recent), cells)
 
     async def _judged(
         self, attack_from: float, attack_to: float, settled: float | None, invalid: list[str]
@@ -245,6 +232,7 @@ class Soak:
         baseline = rate(completed, min(1.0, CALM_S / 2), attack_from)
         if not baseline:
             invalid = [*invalid, "nothing ended before the first strike: there is no base line"]
+        invalid = [*invalid, *self._crowd.lateness()]
         if not strikes:
             invalid = [*invalid, "no strike had any effect"]
         return SoakResult(
@@ -259,7 +247,7 @@ class Soak:
             missed=self._missed,
             strikes=strikes,
             completed=completed,
-            latency_ms=tuple(_percentiles(self._latencies.get(s)) for s in range(int(attack_to))),
+            latency_ms=tuple(latencies(self._latencies.get(s)) for s in range(int(attack_to))),
             attack_s=(attack_from, attack_to),
             baseline_per_s=baseline,
             goodput_per_s=rate(completed, attack_from, attack_to),
@@ -285,8 +273,6 @@ async def settled_audit(arm: AttackedArm, history: Path) -> AuditReport:
         await asyncio.sleep(0.5)
 
 
-def _percentiles(values: list[float] | None) -> tuple[float, float] | None:
-    if not values:
-        return None
-    ordered = sorted(values)
-    return median(ordered), ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+def latencies(values: list[float] | None) -> tuple[float, float] | None:
+    """The median and the p99; None without values."""
+    return (median(values), percentile(values, 0.99)) if values else None

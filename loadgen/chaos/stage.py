@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from statistics import median
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 
 from common.audit import AuditReport
 from loadgen.chaos.arm import ArmError, AttackedArm
-from loadgen.chaos.crowd import Crowd, Sample
+from loadgen.chaos.crowd import SHED, Crowd, Sample
 from loadgen.chaos.customer import Customer, OnError
+from loadgen.chaos.live import View
 from loadgen.chaos.result import CELL_S, Struck
-from loadgen.chaos.soak import PATIENCE_S, settled_audit
+from loadgen.chaos.soak import PATIENCE_S, latencies, settled_audit
 from loadgen.history import INTERVALO_ESCRITA_S, History
 from loadgen.targets import Basket
-
-# Seconds by which orders may be sent late before the run says nothing any more.
-LATE_MAX_S: Final = 0.25
 
 
 class Figure(Struct, frozen=True):
@@ -63,12 +60,6 @@ class ScenarioResult(Struct, frozen=True, kw_only=True):
     environment: dict[str, object]
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile of some numbers; `share` is in [0, 1]."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
 class Stage:
     """One arm, its customers and what is seen of them."""
 
@@ -83,7 +74,7 @@ class Stage:
         run_id: str,
         history: Path,
         environment: dict[str, object],
-        tell: Callable[[str], None],
+        view: View,
         insist: bool,
         attempt_s: float,
         pause_max_s: float,
@@ -99,7 +90,7 @@ class Stage:
         self._history_path = history
         self._history = History(history)
         self._environment = environment
-        self._tell = tell
+        self._view = view
         self._customer = Customer(
             pedidos, self._history, attempt_s=attempt_s, seed=seed, pause_max_s=pause_max_s,
             on_error=on_error,
@@ -115,8 +106,8 @@ class Stage:
         return self.crowd.now()
 
     def say(self, words: str) -> None:
-        """Tell how it goes, in one line."""
-        self._tell(f"{self.now():5.0f} s  {words}")
+        """Tell what is done, in one line."""
+        self._view.event(self.now(), words)
 
     def mark(self, fault: str, service: str, begin_s: float) -> None:
         """Remember a stretch that ends now."""
@@ -152,6 +143,10 @@ class Stage:
             self._history.close()
         return settled, broken
 
+    def errors(self, kind: str) -> int:
+        """Calls that failed with this category."""
+        return self._customer.errors.get(kind, 0)
+
     async def result(
         self,
         scenario: str,
@@ -162,13 +157,9 @@ class Stage:
     ) -> ScenarioResult:
         """Judge, and put everything together."""
         report = await settled_audit(self.arm, self._history_path)
-        late = [sample.sent_s - sample.due_s for sample in self.samples]
-        if not late:
+        if not self.samples:
             self.invalid.append("no order was placed")
-        elif percentile(late, 0.99) > LATE_MAX_S:
-            self.invalid.append(
-                f"the generator was late: p99 of {percentile(late, 0.99):.2f} s after the instant"
-            )
+        self.invalid += self.crowd.lateness()
         ended = [sample for sample in self.samples if sample.terminal]
         seconds = max((sample.ended_s for sample in self.samples), default=0.0)
         by_second: dict[int, list[float]] = {}
@@ -184,12 +175,9 @@ class Stage:
             outcomes=dict(Counter(sample.outcome for sample in self.samples)),
             errors=dict(self._customer.errors),
             completed=_cells(ended, seconds),
-            shed=_cells([s for s in self.samples if s.outcome == "shed"], seconds),
+            shed=_cells([s for s in self.samples if s.outcome == SHED], seconds),
             latency_ms=tuple(
-                (median(waits), percentile(waits, 0.99))
-                if (waits := by_second.get(second))
-                else None
-                for second in range(int(seconds) + 1)
+                latencies(by_second.get(second)) for second in range(int(seconds) + 1)
             ),
             marks=tuple(self.marks),
             settled_s=settled_s,
@@ -217,10 +205,11 @@ class Stage:
             if beat % 2 == 0:
                 now = self.now()
                 recent = [s for s in self.samples[-4_000:] if s.ended_s >= now - 1]
-                shed = sum(s.outcome == "shed" for s in recent)
+                shed = sum(s.outcome == SHED for s in recent)
                 ended = sum(s.terminal for s in recent)
                 under_way = self.crowd.asked - len(self.samples)
-                self.say(f"{ended} ended, {shed} shed in the last second; {under_way} under way")
+                cells = {"refused a second": str(shed), "under way": str(under_way)}
+                self._view.beat(now, float(ended), cells)
 
 
 def _cells(samples: Sequence[Sample], seconds: float) -> tuple[int, ...]:

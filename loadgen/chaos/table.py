@@ -63,7 +63,7 @@ def show_soak(result: SoakResult, console: Console) -> None:
         ("goodput over the whole attack", f"{result.goodput_per_s:.0f} a second"),
         ("back to 90 % after healing, median", _seconds(recovery.median if recovery else None)),
         ("the same, slowest", _seconds(recovery.slowest if recovery else None)),
-        ("of strikes; others followed too closely", _seen(result)),
+        ("strikes after which that was seen, and not", _seen(result)),
         ("every order ended after the last heal", _seconds(result.settled_s)),
         ("violations", str(result.audit.violations)),
     )
@@ -107,7 +107,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _seen(result: SoakResult) -> str:
     recovery = result.recovery_s
-    return "-" if recovery is None else f"{recovery.of}; {recovery.unseen}"
+    return "-" if recovery is None else f"{recovery.of}, {recovery.unseen}"
 
 
 def _seconds(value: float | None) -> str:

@@ -1,0 +1,116 @@
+"""The scenarios: what their figures say of what was seen, and one of them from end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.erros import ENCERRANDO, RECUSADA
+from loadgen.chaos import cli, outage
+from loadgen.chaos.crowd import Phase, Sample, arrivals
+from loadgen.chaos.live import sparkline
+from loadgen.chaos.overload import normal_again
+from loadgen.chaos.result import percentile
+from loadgen.chaos.rolling import Failed, refused_by
+
+
+@given(
+    phases=st.lists(
+        st.builds(Phase, st.just("?"), st.floats(0, 200), st.floats(0.1, 5)), max_size=4
+    ),
+    seed=st.integers(0, 2**32),
+)
+def test_arrivals_are_their_seed_s_and_in_their_phase(phases: list[Phase], seed: int) -> None:
+    times = arrivals(phases, seed)
+    assert times == arrivals(phases, seed)
+    assert times == sorted(times)
+    begin = 0.0
+    for phase in phases:
+        inside = [at for at in times if begin <= at < begin + phase.length_s]
+        # Ten standard deviations of a Poisson count, and a few for the rare.
+        expected = phase.rate_per_s * phase.length_s
+        assert abs(len(inside) - expected) <= 10 * expected**0.5 + 10
+        begin += phase.length_s
+    assert all(at < begin for at in times)
+
+
+def _arrived(at: float, latency: float, outcome: str = "enviado") -> Sample:
+    return Sample(at, at, at + latency, outcome)
+
+
+def test_latency_is_normal_again_only_when_it_stays_so() -> None:
+    """A good second between two bad ones is no recovery."""
+    slow = {0, 1, 3}
+    samples = [
+        _arrived(second + step / 10, 3.0 if second in slow else 1.0)
+        for second in range(10)
+        for step in range(10)
+    ]
+    again = normal_again(samples, (0.0, 10.0), 1.2)
+    assert again is not None
+    assert 3.0 < again <= 4.0
+    assert normal_again(samples[50:], (5.0, 10.0), 1.2) == 0.0
+
+
+def test_latency_is_not_normal_while_orders_are_refused_or_slow_to_the_end() -> None:
+    refused = [
+        _arrived(n / 10, 0.0, "shed") if n % 10 == 0 else _arrived(n / 10, 1.0) for n in range(100)
+    ]
+    assert normal_again(refused, (0.0, 10.0), 1.2) is None
+    assert normal_again([_arrived(n / 10, 3.0) for n in range(100)], (0.0, 10.0), 1.2) is None
+    assert normal_again([], (0.0, 10.0), 1.2) is None
+
+
+def test_a_call_that_was_cut_is_not_forgiven() -> None:
+    """Refused with nothing begun, while Pedidos itself restarts: nothing else is."""
+    window = (10.0, 12.0)
+    refused = [Failed(10.5, 10.5, "indisponivel", words) for words in (ENCERRANDO, RECUSADA)]
+    others = [
+        Failed(10.5, 10.9, "indisponivel", "pedidos não respondeu"),
+        Failed(10.5, 10.9, "prazo_esgotado", "o prazo terminou durante a chamada"),
+        Failed(5.0, 5.0, "indisponivel", RECUSADA),
+    ]
+    assert refused_by(refused + others, window) == 2
+
+
+def test_percentiles_are_nearest_ranks() -> None:
+    values = [float(n) for n in range(1, 101)]
+    assert percentile(values, 0.99) == 99.0
+    assert percentile(values, 0.5) == 50.0
+    assert percentile([7.0], 0.99) == 7.0
+
+
+def test_bars_show_the_highest_full() -> None:
+    assert sparkline([0.0, 50.0, 100.0]) == "▁▅█"
+    assert sparkline([0.0, 0.0]) == "▁▁"
+    assert sparkline([]) == ""
+
+
+@pytest.mark.timeout(90)
+def test_an_outage_is_told_and_ends_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A service kept down for a moment: its calls are counted, its orders end, the bar is judged."""
+    monkeypatch.setattr(outage, "CALM_S", 1.5)
+    monkeypatch.setattr(outage, "AFTER_S", 1.5)
+    file, picture = tmp_path / "outage.json", tmp_path / "outage.png"
+    options = [
+        "--scenario=outage", "--mode=http", "--service=fiscal", "--duration=3", "--rate=20",
+        f"--data-dir={tmp_path}", f"--json={file}",
+    ]  # fmt: skip
+    assert cli.main([*options, f"--picture={picture}"]) == cli.EXIT_OK, capsys.readouterr()
+    (result,) = json.loads(file.read_text())
+    figures = {figure["what"]: figure["value"] for figure in result["figures"]}
+    assert int(figures["orders accepted during the outage"]) > 30
+    assert 0 < int(figures["calls tried at it, probes apart"]) <= 30
+    assert int(figures["probes"]) > 0
+    assert all(figure["met"] is not False for figure in result["figures"])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    # What cannot be met is told by the exit code, and the evidence is kept.
+    monkeypatch.setattr(outage, "TRIED_MAX", 0.0)
+    assert cli.main(options) == cli.EXIT_MISSED
+    assert [path for path in tmp_path.iterdir() if path.is_dir()]
