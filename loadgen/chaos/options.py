@@ -85,6 +85,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help=f"overload: orders admitted at once (default {ADMITTED})",
     )  # fmt: skip
     add(
+        "--active-max", type=positive, metavar="N",
+        help="slow-hop: orders driven at once; with fewer than come meanwhile a queue forms",
+    )  # fmt: skip
+    add(
         "--circuit-breaker", choices=("on", "off"), default="on",
         help="whether services fail fast while the next one does not answer (default on)",
     )  # fmt: skip
@@ -129,6 +133,7 @@ _ONLY_IN: Final = {
     "service": ("slow-hop", "outage"),
     "how": ("outage",),
     "in_flight_max": ("overload",),
+    "active_max": ("slow-hop",),
 }
 
 

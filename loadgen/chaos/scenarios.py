@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from common.settings import ATIVAS_MAX
 from loadgen.arms import dial
 from loadgen.chains import Chain
 from loadgen.chaos.arm import AttackedArm
@@ -33,8 +34,6 @@ PAYMENT_S: Final[dict[Scenario, tuple[float, float]]] = {
 OUTAGE_S: Final = 60.0
 # Orders admitted at once in the overload, and customers of the rolling restart.
 ADMITTED: Final = 200
-# Orders driven at once while a hop is slow.
-PLACES: Final = 32
 # Seconds. The deadline of one call of a customer, and the longest pause before the next: in an
 # outage thousands wait, and they may not become a load of their own.
 ATTEMPT_S: Final = 10.0
@@ -52,9 +51,8 @@ def payment_of(args: argparse.Namespace) -> tuple[float, float]:
 def options_of(args: argparse.Namespace) -> list[str]:
     """What run_all.py is told beside the rest."""
     options = [f"--circuit-breaker={args.circuit_breaker}"]
-    if args.scenario == "slow-hop":
-        # Fewer places than orders under way when a hop is slow: they fill up, and a queue forms.
-        options.append(f"--active-max={PLACES}")
+    if args.active_max is not None:
+        options.append(f"--active-max={args.active_max}")
     if args.scenario == "overload":
         options.append(f"--in-flight-max={args.in_flight_max}")
     return options
@@ -96,6 +94,9 @@ async def run_scenario(
         )  # fmt: skip
     catalogo = dial(mode, "catalogo", arm.run().services["catalogo"].address, connections=64)
     try:
-        return await slow_hop(stage, service=args.service, catalogo=catalogo)
+        return await slow_hop(
+            stage, service=args.service, catalogo=catalogo,
+            places=args.active_max or ATIVAS_MAX,
+        )  # fmt: skip
     finally:
         await catalogo.close()

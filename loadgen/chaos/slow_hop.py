@@ -23,7 +23,7 @@ STRETCH_S: Final = 10.0
 SETTLING_S: Final = 2.0
 # Orders and look-ups of each kind a second.
 ORDERS_PER_S: Final = 50.0
-LOOKUPS_PER_S: Final = 50.0
+LOOKUPS_PER_S: Final = 100.0
 # The slow service makes the whole order so many times slower.
 SLOWER: Final = 10.0
 # Seconds that a look-up may take.
@@ -78,8 +78,11 @@ class _Lookups:
         self.seen[kind].append((due_s, (self._stage.now() - due_s) * 1e3, worked))
 
 
-async def slow_hop(stage: Stage, *, service: str, catalogo: Any) -> ScenarioResult:
-    """Alternate between normal times and a slow `service`; compare the p99 of all look-ups."""
+async def slow_hop(stage: Stage, *, service: str, catalogo: Any, places: int) -> ScenarioResult:
+    """Alternate between normal times and a slow `service`; compare the p99 of all look-ups.
+
+    `places` is how many orders the arm drives at once.
+    """
     stretches: list[_Stretch] = []
     lookups = _Lookups(stage, catalogo)
     length_s = (2 * ROUNDS + 1) * STRETCH_S
@@ -112,7 +115,9 @@ async def slow_hop(stage: Stage, *, service: str, catalogo: Any) -> ScenarioResu
     figures: list[Figure] = []
     if not broken:
         figures = _figures(stage, lookups, stretches, delay)
-    return await stage.result("slow-hop", {"service": service}, figures, settled, broken)
+    return await stage.result(
+        "slow-hop", {"service": service, "places": str(places)}, figures, settled, broken
+    )
 
 
 def _figures(
