@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,9 +74,11 @@ def _draw(
         )  # fmt: skip
     goodput.set_ylabel("orders a second")
     goodput.set_ylim(bottom=0)
-    points = [(s + 0.5, *pair) for s, pair in enumerate(latency_ms) if pair is not None]
-    if points:
-        at, p50, p99 = zip(*points, strict=True)
+    # Where nothing ended there is no latency: the line breaks.
+    pairs = [(nan, nan) if pair is None else pair for pair in latency_ms]
+    if pairs:
+        at = [second + 0.5 for second in range(len(pairs))]
+        p50, p99 = zip(*pairs, strict=True)
         latency.plot(at, p99, color="#d55e00", linewidth=1, label="p99")
         latency.plot(at, p50, color="#0072b2", linewidth=1, label="p50")
     latency.set_yscale("log")
