@@ -85,6 +85,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help=f"overload: orders admitted at once (default {ADMITTED})",
     )  # fmt: skip
     add(
+        "--offer", type=seconds, metavar="X",
+        help="overload: orders that come, as a multiple of the peak (default 3)",
+    )  # fmt: skip
+    add(
         "--active-max", type=positive, metavar="N",
         help="slow-hop: orders driven at once; with fewer than come meanwhile a queue forms",
     )  # fmt: skip
@@ -134,6 +138,7 @@ _ONLY_IN: Final = {
     "how": ("outage",),
     "in_flight_max": ("overload",),
     "active_max": ("slow-hop",),
+    "offer": ("overload",),
 }
 
 

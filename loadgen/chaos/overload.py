@@ -20,7 +20,7 @@ OVER_S: Final = 60.0
 AFTER_S: Final = 20.0
 # Seconds at a stretch's begin that are left out of its figures: the longest payment, and a bit.
 SETTLING_S: Final = 2.0
-# Offer of the overload and of normal times, as multiples of the peak.
+# Offer of the overload, unless asked for otherwise, and of normal times, as multiples of the peak.
 OVER: Final = 3.0
 HALF: Final = 0.5
 # Latency is normal again when the median of a second's arrivals is below so many times the normal
@@ -31,9 +31,9 @@ NORMAL_AGAIN_MAX_S: Final = 5.0
 
 
 async def overload(
-    stage: Stage, *, admitted: int, over_s: float, pids: dict[str, int], judged: bool
+    stage: Stage, *, admitted: int, over_s: float, offer: float, pids: dict[str, int], judged: bool
 ) -> ScenarioResult:
-    """Measure the peak, offer three times as much for `over_s` seconds, then half of it.
+    """Measure the peak, offer `offer` times as much for `over_s` seconds, then half of it.
 
     `judged` unless the processors are the limit: there refusing takes from what orders could use.
     """
@@ -66,9 +66,9 @@ async def overload(
         peak = stage.goodput(bounds["peak"][0] + SETTLING_S, bounds["peak"][1])
         stage.say(f"the peak is {peak:.0f} a second; half of it is what is normal")
         await stretch("normal", NORMAL_S, HALF * peak)
-        stage.say(f"three times as much: {OVER * peak:.0f} a second for {over_s:g} s")
+        stage.say(f"{offer:g} times as much: {offer * peak:.0f} a second for {over_s:g} s")
         begin = stage.now()
-        await stretch("overload", over_s, OVER * peak)
+        await stretch("overload", over_s, offer * peak)
         stage.mark("overload", "pedidos", begin)
         stage.say("half again")
         await stretch("after", AFTER_S, HALF * peak)
@@ -83,7 +83,9 @@ async def overload(
         figures = _figures(stage, bounds, spent, peak)
         if not judged:
             figures = [Figure(figure.what, figure.value) for figure in figures]
-    options = {"in_flight_max": str(admitted), "seconds": f"{over_s:g}"}
+    options = {
+        "in_flight_max": str(admitted), "offer": f"{offer:g}", "seconds": f"{over_s:g}"
+    }  # fmt: skip
     return await stage.result("overload", options, figures, settled, broken)
 
 

@@ -13,7 +13,7 @@ from loadgen.chains import Chain
 from loadgen.chaos.arm import AttackedArm
 from loadgen.chaos.live import View
 from loadgen.chaos.outage import RATE_PER_S, outage
-from loadgen.chaos.overload import OVER_S, overload
+from loadgen.chaos.overload import OVER, OVER_S, overload
 from loadgen.chaos.rolling import Failures, rolling_restart
 from loadgen.chaos.slow_hop import slow_hop
 from loadgen.chaos.stage import ScenarioResult, Stage
@@ -82,7 +82,8 @@ async def run_scenario(
     )  # fmt: skip
     if scenario == "overload":
         return await overload(
-            stage, admitted=args.in_flight_max, over_s=args.duration or OVER_S, pids=chain.pids,
+            stage, admitted=args.in_flight_max, over_s=args.duration or OVER_S,
+            offer=args.offer or OVER, pids=chain.pids,
             judged=args.payment_latency[0] > 0,
         )  # fmt: skip
     if scenario == "rolling-restart":
