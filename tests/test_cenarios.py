@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from common.erros import ENCERRANDO, RECUSADA
 from loadgen.chaos import cli, outage
 from loadgen.chaos.crowd import Phase, Sample, arrivals
-from loadgen.chaos.live import sparkline
+from loadgen.chaos.live import View, sparkline
 from loadgen.chaos.overload import normal_again
 from loadgen.chaos.result import percentile
 from loadgen.chaos.rolling import Failed, refused_by
@@ -114,3 +116,26 @@ def test_an_outage_is_told_and_ends_clean(
     monkeypatch.setattr(outage, "TRIED_MAX", 0.0)
     assert cli.main(options) == cli.EXIT_MISSED
     assert [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_the_live_view_is_plain_lines_where_there_is_no_terminal() -> None:
+    written = StringIO()
+    with View(Console(file=written, force_terminal=False, width=200), "grpc") as view:
+        view.beat(1.0, 40.0, {"strikes": "0/3"})
+        view.event(1.5, "kill fiscal")
+    assert written.getvalue().splitlines() == [
+        "arm grpc  s 1  ended a second 40  strikes 0/3",
+        "grpc     2 s  kill fiscal",
+    ]
+
+
+def test_the_live_view_keeps_events_and_goodput_in_sight_on_a_terminal() -> None:
+    written = StringIO()
+    console = Console(file=written, force_terminal=True, width=120, height=30)
+    with View(console, "grpc") as view:
+        view.event(1.5, "kill fiscal")
+        view.beat(1.0, 40.0, {"strikes": "1/3"})
+        view.beat(2.0, 10.0, {"strikes": "1/3"})
+    seen = written.getvalue()
+    assert "kill fiscal" in seen
+    assert "█▃ 40 at most" in seen
