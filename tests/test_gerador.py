@@ -451,7 +451,12 @@ def test_disco_cheio_termina_em_uma_linha(tmp_path: Path) -> None:
 def test_interromper_nao_deixa_meia_loja(sinal: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C, or being asked to end, leaves no file at all and the code of the signal."""
     comando = [sys.executable, str(RAIZ / "gerador_dados.py"), "--pedidos", "5000000"]
-    processo = subprocess.Popen(comando, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    # A suite begun in the background ignores SIGINT, and a child would inherit that.
+    antes = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        processo = subprocess.Popen(comando, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, antes)
     limite = time.monotonic() + 10
     while not any(p.stat().st_size for p in tmp_path.iterdir()) and time.monotonic() < limite:
         time.sleep(0.02)
