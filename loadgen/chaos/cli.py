@@ -36,7 +36,7 @@ from loadgen.chaos.options import (
 )
 from loadgen.chaos.orders import STOCK
 from loadgen.chaos.picture import draw_scenario, draw_soak
-from loadgen.chaos.result import SoakResult
+from loadgen.chaos.result import SETTLE_S, SoakResult
 from loadgen.chaos.scenarios import options_of, run_scenario
 from loadgen.chaos.schedule import STOCK_OF_A_SOAK, Fault, schedule, with_greed
 from loadgen.chaos.soak import Soak
@@ -49,8 +49,6 @@ from loadgen.targets import baskets
 
 # Connections of the customers on REST.
 CONNECTIONS: Final = 1_024
-# Seconds. Every order must have ended so long after the last heal.
-SETTLED_MAX_S: Final = 10.0
 
 
 Result = MatrixResult | SoakResult | ScenarioResult
@@ -93,7 +91,7 @@ def exit_code(result: Result) -> int:
     """What a result is to whoever called the command."""
     if isinstance(result, MatrixResult):
         return EXIT_OK if result.passed else EXIT_VIOLATION
-    late = result.settled_s is None or result.settled_s > SETTLED_MAX_S
+    late = result.settled_s is None or result.settled_s > SETTLE_S
     if any(check.total for check in result.audit.checks if check.id != "open-orders"):
         return EXIT_VIOLATION
     if late or result.broken or result.audit.open_orders:

@@ -24,8 +24,9 @@ from common.erros import ErroServico
 from common.ready import EXIT_UNUSABLE
 from loadgen.chaos.arm import ArmError, AttackedArm
 from loadgen.chaos.cells import AT_WORK_S, Cell
-from loadgen.chaos.orders import PATIENCE_S, RESTART_S, SETTLE_S, Case, CellError, Orders
-from loadgen.chaos.soak import settled_audit
+from loadgen.chaos.orders import PATIENCE_S, RESTART_S, Case, CellError, Orders
+from loadgen.chaos.playing import settled_audit
+from loadgen.chaos.result import SETTLE_S
 from loadgen.crew import ROOT
 from loadgen.history import History
 from loadgen.plan import Population

@@ -27,12 +27,11 @@ from loadgen.arms import dial
 from loadgen.chaos.arm import LOOK_S, AttackedArm
 from loadgen.chaos.cells import PAUSE_LONG_S, Cell
 from loadgen.chaos.customer import Customer
+from loadgen.chaos.result import SETTLE_S
 from loadgen.history import History
 from loadgen.outcomes import TERMINAIS
 from loadgen.plan import Population
 
-# Seconds. An order must have ended so long after the last fault is healed.
-SETTLE_S: Final = 10.0
 # Seconds that a killed service may take to be ready again.
 RESTART_S: Final = 15.0
 # Seconds in which everything about one order must have come to pass.

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from common.audit import AuditReport
 
+# Seconds after the last heal within which every order must have ended.
+SETTLE_S: Final = 10.0
 # Seconds of one cell of the time series.
 CELL_S: Final = 0.25
 # Share of the goodput before the attack that counts as recovered, over a window of seconds.
@@ -111,3 +113,8 @@ def recovery(
 def percentile(values: Sequence[float], share: float) -> float:
     """The nearest-rank percentile of some numbers; `share` is in (0, 1]."""
     return sorted(values)[max(0, ceil(share * len(values)) - 1)]
+
+
+def latencies(values: list[float] | None) -> tuple[float, float] | None:
+    """The median and the p99; None without values."""
+    return (median(values), percentile(values, 0.99)) if values else None

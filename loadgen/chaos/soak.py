@@ -8,30 +8,25 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
-from common.audit import AuditReport, audit
 from common.failpoints import Rule
-from loadgen.chaos.arm import ArmError, AttackedArm
+from loadgen.chaos.arm import AttackedArm
 from loadgen.chaos.crowd import Crowd, Phase, Sample, arrivals
 from loadgen.chaos.customer import Customer
 from loadgen.chaos.live import View
-from loadgen.chaos.result import CELL_S, SoakResult, Struck, percentile, rate, recovery
+from loadgen.chaos.playing import PATIENCE_S, play, settled_audit
+from loadgen.chaos.result import CELL_S, SoakResult, Struck, latencies, rate, recovery
 from loadgen.chaos.schedule import Strike, change_of_mind
-from loadgen.history import INTERVALO_ESCRITA_S, History
+from loadgen.history import History
 from loadgen.targets import Basket
 
 # Seconds without faults before the first strike: what goodput is compared with.
 CALM_S: Final = 5.0
-# Seconds after the last heal within which every order must have ended.
-SETTLE_S: Final = 10.0
 # Seconds that a killed service may take to be ready again, and a strike may wait for its target.
 RESTART_S: Final = 15.0
 # Seconds. The deadline of one call of a customer.
 ATTEMPT_S: Final = 5.0
-# Seconds that orders may take to end before the run itself is given up.
-PATIENCE_S: Final = 60.0
 
 
 class Soak:
@@ -77,36 +72,31 @@ class Soak:
         self._latencies: dict[int, list[float]] = {}
         self._struck: list[Struck] = []
         self._missed = 0
-        self._broken: list[str] = []
+        self._attack_s = (CALM_S, CALM_S)
         self._rules: dict[int, tuple[Rule, ...]] = {}
 
     async def run(self) -> SoakResult:
         """Attack, heal, wait, judge."""
-        keeper = asyncio.create_task(self._keep())
-        buyers = asyncio.create_task(self._buy())
-        invalid: list[str] = []
-        try:
-            await asyncio.sleep(CALM_S)
-            attack_from = self._now()
-            await self._attack()
-            left = attack_from + self._duration_s - self._now()
-            if left > 0:
-                await asyncio.sleep(left)
-            self._arm.set_rules()
-            await self._arm.whole(RESTART_S)
-            healed = attack_to = self._now()
-            self._view.event(healed, "healed: no new orders, those under way end")
-            self._stopping.set()
-            settled = await self._settled(buyers, healed)
-        except ArmError as error:
-            self._broken.append(str(error))
-            settled, attack_from, attack_to = None, CALM_S, self._now()
-        finally:
-            for task in (keeper, buyers):
-                task.cancel()
-            await asyncio.gather(keeper, buyers, return_exceptions=True)
-            self._history.close()
-        return await self._judged(attack_from, attack_to, settled, invalid)
+        settled, broken = await play(
+            self._buy(), self._script(), stopping=self._stopping, history=self._history,
+            beat=self._beat,
+        )  # fmt: skip
+        if broken:
+            self._attack_s = (self._attack_s[0], self._now())
+        return await self._judged(settled, broken)
+
+    async def _script(self) -> None:
+        await asyncio.sleep(CALM_S)
+        begin = self._now()
+        self._attack_s = (begin, begin)
+        await self._attack()
+        left = begin + self._duration_s - self._now()
+        if left > 0:
+            await asyncio.sleep(left)
+        self._arm.set_rules()
+        await self._arm.whole(RESTART_S)
+        self._attack_s = (begin, self._now())
+        self._view.event(self._now(), "healed: no new orders, those under way end")
 
     # --- the callers --------------------------------------------------------------------------
 
@@ -118,14 +108,6 @@ class Soak:
         length_s = CALM_S + 2 * self._duration_s + PATIENCE_S
         times = arrivals([Phase("attack", self._rate_per_s, length_s)], self._seed)
         await self._crowd.open_loop(times, self._stopping)
-
-    async def _settled(self, buyers: asyncio.Task[None], healed: float) -> float | None:
-        """Seconds until the last order had ended; None when one did not."""
-        done, _ = await asyncio.wait((buyers,), timeout=PATIENCE_S)
-        if not done:
-            return None
-        buyers.result()
-        return self._now() - healed
 
     def _record(self, sample: Sample) -> None:
         self._outcomes[sample.outcome] += 1
@@ -203,38 +185,31 @@ class Soak:
     def _now(self) -> float:
         return self._crowd.now()
 
-    async def _keep(self) -> None:
-        """Write the history, and tell how it goes."""
-        beat = 0
-        while True:
-            await asyncio.sleep(INTERVALO_ESCRITA_S)
-            self._history.flush()
-            beat += 1
-            if beat % 2:
-                continue
-            now = int(self._now() / CELL_S)
-            window = int(1 / CELL_S)
-            recent = sum(self._completed[cell] for cell in range(now - window, now))
-            cells = {
-                "ended": str(self._completed.total()),
-                "calls failed": str(sum(self._customer.errors.values())),
-                "strikes": f"{len(self._struck)}/{len(self._strikes)}",
-            }
-            self._view.beat(self._now(), float(recent), cells)
+    def _beat(self) -> None:
+        """Tell how it goes."""
+        now = int(self._now() / CELL_S)
+        window = int(1 / CELL_S)
+        recent = sum(self._completed[cell] for cell in range(now - window, now))
+        cells = {
+            "ended": str(self._completed.total()),
+            "calls failed": str(sum(self._customer.errors.values())),
+            "strikes": f"{len(self._struck)}/{len(self._strikes)}",
+        }
+        self._view.beat(self._now(), float(recent), cells)
 
-    async def _judged(
-        self, attack_from: float, attack_to: float, settled: float | None, invalid: list[str]
-    ) -> SoakResult:
+    async def _judged(self, settled: float | None, broken: tuple[str, ...]) -> SoakResult:
+        attack_from, attack_to = self._attack_s
+        invalid: list[str] = []
         report = await settled_audit(self._arm, self._history_path)
         cells = int(attack_to / CELL_S) + 1
         completed = tuple(self._completed[cell] for cell in range(cells))
         strikes = tuple(sorted(self._struck, key=lambda one: one.begin_s))
         baseline = rate(completed, min(1.0, CALM_S / 2), attack_from)
         if not baseline:
-            invalid = [*invalid, "nothing ended before the first strike: there is no base line"]
-        invalid = [*invalid, *self._crowd.lateness()]
+            invalid += ["nothing ended before the first strike: there is no base line"]
+        invalid += self._crowd.lateness()
         if not strikes:
-            invalid = [*invalid, "no strike had any effect"]
+            invalid += ["no strike had any effect"]
         return SoakResult(
             mode=self._mode,
             seed=self._seed,
@@ -248,31 +223,13 @@ class Soak:
             strikes=strikes,
             completed=completed,
             latency_ms=tuple(latencies(self._latencies.get(s)) for s in range(int(attack_to))),
-            attack_s=(attack_from, attack_to),
+            attack_s=self._attack_s,
             baseline_per_s=baseline,
             goodput_per_s=rate(completed, attack_from, attack_to),
             recovery_s=recovery(completed, strikes, baseline, attack_to),
             settled_s=settled,
             audit=report,
             invalid_reasons=tuple(invalid),
-            broken=tuple(self._broken),
+            broken=broken,
             environment=self._environment,
         )
-
-
-async def settled_audit(arm: AttackedArm, history: Path) -> AuditReport:
-    """The audit of an arm at rest. Orders still open are waited for, SETTLE_S at most."""
-    until = time.monotonic() + SETTLE_S
-    while True:
-        report = await asyncio.to_thread(
-            audit, arm.data_dir, history=history, settled=True, complete=True
-        )
-        # A violation of any other kind is not waited away.
-        if not report.open_orders or time.monotonic() > until:
-            return report
-        await asyncio.sleep(0.5)
-
-
-def latencies(values: list[float] | None) -> tuple[float, float] | None:
-    """The median and the p99; None without values."""
-    return (median(values), percentile(values, 0.99)) if values else None

@@ -16,13 +16,13 @@ from typing import Any
 from msgspec import Struct
 
 from common.audit import AuditReport
-from loadgen.chaos.arm import ArmError, AttackedArm
+from loadgen.chaos.arm import AttackedArm
 from loadgen.chaos.crowd import SHED, Crowd, Sample
 from loadgen.chaos.customer import Customer, OnError
 from loadgen.chaos.live import View
-from loadgen.chaos.result import CELL_S, Struck
-from loadgen.chaos.soak import PATIENCE_S, latencies, settled_audit
-from loadgen.history import INTERVALO_ESCRITA_S, History
+from loadgen.chaos.playing import PATIENCE_S, play, settled_audit
+from loadgen.chaos.result import CELL_S, Struck, latencies
+from loadgen.history import History
 from loadgen.targets import Basket
 
 
@@ -122,26 +122,9 @@ class Stage:
 
         Returns the seconds until the last order had ended, None when one did not, and what broke.
         """
-        keeper = asyncio.create_task(self._keep())
-        buyers = asyncio.create_task(customers)
-        settled: float | None = None
-        broken: tuple[str, ...] = ()
-        try:
-            await script
-            healed = self.now()
-            self.stopping.set()
-            done, _ = await asyncio.wait((buyers,), timeout=PATIENCE_S)
-            if done:
-                buyers.result()
-                settled = self.now() - healed
-        except ArmError as error:
-            broken = (str(error),)
-        finally:
-            for task in (keeper, buyers):
-                task.cancel()
-            await asyncio.gather(keeper, buyers, return_exceptions=True)
-            self._history.close()
-        return settled, broken
+        return await play(
+            customers, script, stopping=self.stopping, history=self._history, beat=self._beat
+        )
 
     def errors(self, kind: str) -> int:
         """Calls that failed with this category."""
@@ -195,21 +178,15 @@ class Stage:
         """Terminal answers a second in a stretch of the run."""
         return len(self.ended_between(begin_s, end_s)) / (end_s - begin_s)
 
-    async def _keep(self) -> None:
-        """Write the history, and tell how it goes once a second."""
-        beat = 0
-        while True:
-            await asyncio.sleep(INTERVALO_ESCRITA_S)
-            self._history.flush()
-            beat += 1
-            if beat % 2 == 0:
-                now = self.now()
-                recent = [s for s in self.samples[-4_000:] if s.ended_s >= now - 1]
-                shed = sum(s.outcome == SHED for s in recent)
-                ended = sum(s.terminal for s in recent)
-                under_way = self.crowd.asked - len(self.samples)
-                cells = {"refused a second": str(shed), "under way": str(under_way)}
-                self._view.beat(now, float(ended), cells)
+    def _beat(self) -> None:
+        """Tell how it goes."""
+        now = self.now()
+        recent = [s for s in self.samples[-4_000:] if s.ended_s >= now - 1]
+        shed = sum(s.outcome == SHED for s in recent)
+        ended = sum(s.terminal for s in recent)
+        under_way = self.crowd.asked - len(self.samples)
+        cells = {"refused a second": str(shed), "under way": str(under_way)}
+        self._view.beat(now, float(ended), cells)
 
 
 def _cells(samples: Sequence[Sample], seconds: float) -> tuple[int, ...]:
