@@ -164,7 +164,10 @@ async def _attack(args: argparse.Namespace, mode: str, console: Console) -> Resu
 
 async def _matrix(args: argparse.Namespace, mode: str, console: Console) -> MatrixResult:
     chosen = [cell for cell in cells() if args.only is None or args.only in cell.name]
-    async with _attacked(args, mode, (f"--stock={STOCK}", "--payment-approval=0.9")) as attack:
+    options = (
+        f"--stock={STOCK}", "--payment-approval=0.9", f"--circuit-breaker={args.circuit_breaker}",
+    )  # fmt: skip
+    async with _attacked(args, mode, options) as attack:
         path = attack.directory / "history.jsonl"
         history = History(path)
         try:
