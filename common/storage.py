@@ -1,10 +1,10 @@
 """Storage: one SQLite file a service, one writer, and commits shared by the work that waits.
 
 A unit of work is one synchronous function run in the database thread. Units that wait together
-share one `BEGIN IMMEDIATE ... COMMIT`; when one of them fails the batch begins again with each inside
-a savepoint of its own, so that it harms no other. A unit may therefore run twice: it depends on the
-database and its arguments alone. A unit's caller resumes only after the commit. With `synchronous=FULL` the log is on
-disk by then. Sharing the commit is the largest single lever on speed here: one flush serves all.
+share one `BEGIN IMMEDIATE ... COMMIT` (see common/batching.py); a unit may run twice: it depends on
+the database and its arguments alone. A unit's caller resumes only after the commit. With
+`synchronous=FULL` the log is on disk by then. Sharing the commit is the largest single lever on
+speed here: one flush serves all.
 
 aiosqlite supplies the thread and the connection; the unit of work is what is added.
 """
@@ -21,10 +21,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Concatenate, Final, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 
 import aiosqlite
 
+from common.batching import LOTE_BASTANTE, Company, Outcome, Unit, run_batch, take
 from common.erros import indisponivel
 from common.load import Load
 from common.servicos.contexto import Contexto
@@ -34,47 +35,19 @@ R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
 
-# Units. Bounds the time that the first of a batch waits for the last.
-LOTE_MAX: Final = 256
-# Seconds. The longest that a unit waits for company before its batch begins, when the processors
-# are the bottleneck: then one flush and two thread switches for many are worth the wait.
-ESPERA_LOTE_S: Final = 0.02
-# Units. A batch begins at once when it holds so many: sharing among more saves little.
-LOTE_BASTANTE: Final = 24
-# Units. A batch begins at once when fewer than this may be expected to join it in that time.
-COMPANHIA_MIN: Final = 4
-# Seconds over which the rate of units is taken.
-_RITMO_S: Final = 0.25
 # Pages of the write-ahead log between checkpoints. Hot pages come again and again: the longer the
 # log, the fewer of their copies are written back. 16 MB, read through in a blink at start.
 PAGINAS_POR_CHECKPOINT: Final = 4_000
 # Bytes that fill one page of the reservation below, whatever the page's own header takes.
 _ENCHIMENTO: Final = 4_000
-# Seconds. A shorter wait is not worth a timer.
-_PACIENCIA_MIN_S: Final = 0.001
 # Milliseconds. Only an auditor's snapshot or a checkpoint may ever be in the way.
 BUSY_TIMEOUT_MS: Final = 5_000
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 
 
-class _Unit(NamedTuple):
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    future: asyncio.Future[tuple[Any, float]]
-
-
-# What a unit came to: its value, or its error.
-_Outcome = tuple[Any, BaseException | None]
-
-
 class GroupConnection(aiosqlite.Connection):
-    """An aiosqlite connection whose waiting work shares transactions.
-
-    A unit waits a little for company, only as far as `load` says that the processors are the
-    bottleneck and only while units come often enough: on an idle machine a batch begins at once,
-    and shares what gathers while another one runs.
-    """
+    """An aiosqlite connection whose waiting work shares transactions."""
 
     def __init__(
         self, connector: Callable[[], sqlite3.Connection], *, writer: bool, load: Load
@@ -82,14 +55,11 @@ class GroupConnection(aiosqlite.Connection):
         super().__init__(connector, iter_chunk_size=64)
         self._writer = writer
         self._begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
-        self._load = load
-        self._waiting: deque[_Unit] = deque()
+        self._company = Company(load)
+        self._waiting: deque[Unit] = deque()
         self._running_batch = False
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
-        self._arrived = 0
-        self._counted_from = 0.0
-        self._per_s = 0.0
 
     def unit_of_work(
         self,
@@ -107,8 +77,8 @@ class GroupConnection(aiosqlite.Connection):
             raise indisponivel("o banco de dados está fechado")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[R, float]] = loop.create_future()
-        self._waiting.append(_Unit(function, args, future))
-        self._arrived += 1
+        self._waiting.append(Unit(function, args, future))
+        self._company.arrived()
         self._consider(loop)
         return future
 
@@ -117,7 +87,7 @@ class GroupConnection(aiosqlite.Connection):
         self._closing = True
         while self._waiting or self._running_batch:
             ended = asyncio.get_running_loop().create_future()
-            self._waiting.append(_Unit(_nothing, (), ended))
+            self._waiting.append(Unit(_nothing, (), ended))
             self._begin_batch(asyncio.get_running_loop())
             await ended
         await super().close()
@@ -127,22 +97,14 @@ class GroupConnection(aiosqlite.Connection):
         if self._running_batch or not self._waiting:
             return
         if len(self._waiting) >= LOTE_BASTANTE:
+            # Enough, whatever it was waiting for.
             self._begin_batch(loop)
         elif self._patience is None:
-            patience_s = ESPERA_LOTE_S * self._load.pressure()
-            expected = self._rate(loop.time()) * patience_s
-            if patience_s < _PACIENCIA_MIN_S or expected < COMPANHIA_MIN:
+            patience_s = self._company.patience(len(self._waiting), loop.time())
+            if patience_s == 0:
                 self._begin_batch(loop)
             else:
                 self._patience = loop.call_later(patience_s, self._begin_batch, loop)
-
-    def _rate(self, now: float) -> float:
-        """Units a second, of the last interval that is over."""
-        passed = now - self._counted_from
-        if passed >= _RITMO_S:
-            self._per_s = self._arrived / passed
-            self._arrived, self._counted_from = 0, now
-        return self._per_s
 
     def _begin_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._patience is not None:
@@ -155,86 +117,27 @@ class GroupConnection(aiosqlite.Connection):
     def _ended(
         self,
         loop: asyncio.AbstractEventLoop,
-        batch: list[_Unit],
-        outcomes: list[_Outcome],
+        batch: list[Unit],
+        outcomes: list[Outcome],
         commit_s: float,
     ) -> None:
         """Back on the loop: tell every caller, and see to those who came meanwhile."""
         self._running_batch = False
         for unit, (value, error) in zip(batch, outcomes, strict=True):
-            if unit.future.done():
+            if unit.caller.done():
                 continue
             if error is None:
-                unit.future.set_result((value, commit_s))
+                unit.caller.set_result((value, commit_s))
             else:
-                unit.future.set_exception(error)
+                unit.caller.set_exception(error)
         self._consider(loop)
 
     # --- in the database thread ---------------------------------------------------------------
 
     def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch = self._take()
-        outcomes, commit_s = self._run(self._conn, batch)
+        batch = take(self._waiting)
+        outcomes, commit_s = run_batch(self._conn, self._begin, batch)
         loop.call_soon_threadsafe(self._ended, loop, batch, outcomes, commit_s)
-
-    def _take(self) -> list[_Unit]:
-        batch: list[_Unit] = []
-        while self._waiting and len(batch) < LOTE_MAX:
-            batch.append(self._waiting.popleft())
-        return batch
-
-    def _run(self, con: sqlite3.Connection, batch: list[_Unit]) -> tuple[list[_Outcome], float]:
-        try:
-            con.execute(self._begin)
-            outcomes = self._together(con, batch)
-            if outcomes is None:
-                # One of them failed. Begin again, each in a savepoint: it harms itself alone.
-                con.execute("ROLLBACK")
-                con.execute(self._begin)
-                outcomes = [_apart(con, unit) for unit in batch]
-            start = time.perf_counter()
-            con.execute("COMMIT")
-            return outcomes, time.perf_counter() - start
-        except BaseException as error:
-            # The transaction is gone, or must go: nobody in the batch may be told otherwise. A
-            # rollback that fails too finds nothing to keep: SQLite recovers the file at its next
-            # use.
-            with contextlib.suppress(sqlite3.Error):
-                if con.in_transaction:
-                    con.execute("ROLLBACK")
-            return [(None, error)] * len(batch), 0.0
-
-    def _together(self, con: sqlite3.Connection, batch: list[_Unit]) -> list[_Outcome] | None:
-        """Every unit in one go; None when one fails, unless it was alone and takes the blame."""
-        try:
-            outcomes: list[_Outcome] = [(unit.function(con, *unit.args), None) for unit in batch]
-        except BaseException:
-            if len(batch) == 1:
-                raise
-            _assert_open(con)
-            return None
-        _assert_open(con)
-        return outcomes
-
-
-def _apart(con: sqlite3.Connection, unit: _Unit) -> _Outcome:
-    """One unit in a savepoint; what it raises is its own unless the transaction died with it."""
-    con.execute("SAVEPOINT unidade")
-    try:
-        outcome: _Outcome = (unit.function(con, *unit.args), None)
-    except BaseException as error:
-        _assert_open(con)
-        con.execute("ROLLBACK TO unidade")
-        outcome = (None, error)
-    _assert_open(con)
-    con.execute("RELEASE unidade")
-    return outcome
-
-
-def _assert_open(con: sqlite3.Connection) -> None:
-    """Raises when the shared transaction is gone, and with it the work of everybody in it."""
-    if not con.in_transaction:
-        raise sqlite3.OperationalError("the shared transaction was ended by a unit or by SQLite")
 
 
 def _nothing(con: sqlite3.Connection) -> None:

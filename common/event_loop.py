@@ -1,0 +1,21 @@
+"""How the event-loop arms wait: every port suspends, and the loop goes on with something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.execution import AsyncClock, AsyncExecution
+from common.load import Load
+from common.storage import Storage, Synchronous
+
+
+class EventLoopPorts:
+    """The ports of one service on an event loop; see common.app.Ports."""
+
+    def __init__(self) -> None:
+        self.clock = AsyncClock()
+        self.execution = AsyncExecution()
+
+    async def storage(self, path: Path, synchronous: Synchronous, load: Load) -> Storage:
+        """Open an existing database on aiosqlite."""
+        return await Storage.open(path, synchronous=synchronous, load=load)
