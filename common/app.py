@@ -22,6 +22,7 @@ from common.circuit_breaker import (
     Guarded,
     Timing,
 )
+from common.connection import Synchronous
 from common.database import GATEWAY, SALAS, database_path
 from common.failing_storage import FailingStorage
 from common.failpoints import Failpoints
@@ -40,7 +41,6 @@ from common.servicos.portas import Banco, Execucao, Relogio, Tarefa
 from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
 from common.settings import CONEXOES_A_MAIS, Settings
-from common.storage import Synchronous
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
 FOLGA_CONDUCAO_S: Final = 10.0

@@ -6,13 +6,17 @@ Used by the storage of every arm; what differs there is only how a caller waits 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from common.erros import indisponivel
 from common.load import Load
+
+_LOG = logging.getLogger(__name__)
 
 # Units. Bounds the time that the first of a batch waits for the last.
 LOTE_MAX: Final = 256
@@ -144,3 +148,16 @@ def _assert_open(con: sqlite3.Connection) -> None:
     """Raises when the shared transaction is gone, and with it the work of everybody in it."""
     if not con.in_transaction:
         raise sqlite3.OperationalError("the shared transaction was ended by a unit or by SQLite")
+
+
+def failure(error: sqlite3.Error) -> Exception:
+    """What a unit of work that failed in SQLite is to the service.
+
+    A broken rule of the schema, which the domain should have checked, is a defect and stays what it
+    is. All else is bad luck: unavailable. Its cause stays in our log: a file's name and state are
+    no business of the caller.
+    """
+    if isinstance(error, sqlite3.IntegrityError):
+        return error
+    _LOG.warning("o banco de dados falhou: %s", error)
+    return indisponivel("o banco de dados não está disponível")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.connection import Synchronous
 from common.execution import AsyncClock, AsyncExecution
 from common.load import Load
-from common.storage import Storage, Synchronous
+from common.storage import Storage
 
 
 class EventLoopPorts:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import storage
+from common import connection, storage
 from common.contratos import SERVICOS
 from common.erros import Categoria, ErroServico
 from common.execution import AsyncClock, AsyncExecution
@@ -253,7 +253,7 @@ async def test_a_file_that_is_not_there_is_refused_at_start(tmp_path: Path) -> N
 async def _failing(tmp_path: Path, *rules: Rule) -> AsyncIterator[FailingStorage]:
     path, database = tmp_path / "rules.json", tmp_path / "fiscal.db"
     database.touch()
-    with closing(storage.connect(database)) as con:
+    with closing(connection.connect(database)) as con:
         con.execute("CREATE TABLE feitos (pedido_id INTEGER)")
     write_rules(path, Rules(rules))
     opened = await storage.Storage.open(database)
@@ -301,7 +301,7 @@ async def test_a_lock_that_goes_in_time_makes_a_unit_wait(tmp_path: Path) -> Non
 async def test_a_lock_that_stays_is_sqlites_own_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 50)
     async with _failing(tmp_path, _at_storage("locked", seconds=0.3)) as banco:
         with pytest.raises(ErroServico) as failed:
             await banco.unidade(None, _note, 7)

@@ -15,10 +15,11 @@ import pytest_asyncio
 
 from common import batching
 from common import storage as module
+from common.connection import connect
 from common.erros import Categoria, ErroServico
 from common.load import Load
 from common.servicos.contexto import Contexto
-from common.storage import Storage, connect
+from common.storage import Storage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
