@@ -33,6 +33,13 @@ _RITMO_S: Final = 0.25
 _PACIENCIA_MIN_S: Final = 0.001
 
 
+class Commit(NamedTuple):
+    """How long a shared commit took, and when it was done (monotonic); seconds."""
+
+    seconds: float
+    ended: float
+
+
 class Unit(NamedTuple):
     """A unit of work that waits: its function, and whom to tell what it came to."""
 
@@ -90,8 +97,8 @@ def take(waiting: deque[Unit]) -> list[Unit]:
 
 def run_batch(
     con: sqlite3.Connection, begin: str, batch: Sequence[Unit]
-) -> tuple[list[Outcome], float]:
-    """Run units in one transaction begun with `begin`; their outcomes and the commit's seconds.
+) -> tuple[list[Outcome], Commit]:
+    """Run units in one transaction begun with `begin`; their outcomes and its commit.
 
     When one of them fails the batch begins again with each inside a savepoint of its own, so that
     it harms no other. Everybody fails when the transaction does.
@@ -104,9 +111,10 @@ def run_batch(
             con.execute("ROLLBACK")
             con.execute(begin)
             outcomes = [_apart(con, unit) for unit in batch]
-        start = time.perf_counter()
+        start = time.monotonic()
         con.execute("COMMIT")
-        return outcomes, time.perf_counter() - start
+        ended = time.monotonic()
+        return outcomes, Commit(ended - start, ended)
     except BaseException as error:
         # The transaction is gone, or must go: nobody in the batch may be told otherwise. A
         # rollback that fails too finds nothing to keep: SQLite recovers the file at its next
@@ -114,7 +122,7 @@ def run_batch(
         with contextlib.suppress(sqlite3.Error):
             if con.in_transaction:
                 con.execute("ROLLBACK")
-        return [(None, error)] * len(batch), 0.0
+        return [(None, error)] * len(batch), Commit(0.0, time.monotonic())
 
 
 def _together(con: sqlite3.Connection, batch: Sequence[Unit]) -> list[Outcome] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any, Final
 
@@ -17,8 +17,9 @@ from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esg
 from common.load import InFlight
 from common.servicos.contexto import Contexto
 from common.settings import DEADLINE_PADRAO_S, PASSOS_EM_VOO_MAX, RESERVA_SALTO_S
+from common.timing import COMPLETO, Meter
 
-Endpoint = Callable[[Contexto, Any], Awaitable[Mensagem]]
+Endpoint = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
 
 # Names on the wire, the same in gRPC metadata and HTTP headers.
 CABECALHO_CHAVE: Final = "idempotency-key"
@@ -26,6 +27,8 @@ CABECALHO_PRAZO: Final = "x-deadline-ms"
 CABECALHO_LIMITE: Final = "x-timeout-ms"
 CABECALHO_TENTATIVA: Final = "x-attempt-count"
 CABECALHO_TEMPOS: Final = "server-timing"
+# With the value `timing.COMPLETO`: every hop measures this call and tells all parts of its time.
+CABECALHO_AMOSTRA: Final = "x-timing"
 # Milliseconds. A day; a longer wait for an order is a mistake.
 LIMITE_MAX_MS: Final = 86_400_000
 
@@ -116,3 +119,41 @@ def outgoing(ctx: Contexto) -> tuple[float | None, str | None]:
     if remaining <= 0:
         raise prazo_esgotado("o prazo não deixa tempo para a próxima chamada")
     return remaining, str(int((time.time() + remaining) * 1e3))
+
+
+def heed(
+    ctx: Contexto,
+    mark: Callable[[str], str | None],
+    *,
+    keyed: bool,
+    arrived: float,
+    remaining_s: float | None = None,
+) -> None:
+    """Take over what came beside a message: `marks` of the caller's, read by name with `mark`.
+
+    `arrived` is the monotonic instant at which the call came to this process, `remaining_s` what
+    the transport itself knows of its deadline. Raises ErroServico (invalid).
+    """
+    since_s = time.monotonic() - arrived
+    ctx.prazo = deadline(
+        mark(CABECALHO_PRAZO), mark(CABECALHO_LIMITE), remaining_s, since_s=since_s
+    )
+    ctx.primeira = mark(CABECALHO_TENTATIVA) == "1"
+    if mark(CABECALHO_AMOSTRA) == COMPLETO:
+        ctx.completo, ctx.medidor = True, Meter(arrived)
+    if keyed:
+        ctx.chave = mark(CABECALHO_CHAVE)
+
+
+def marks(ctx: Contexto, until: str | None) -> list[tuple[str, str]]:
+    """What a client sends beside a message, by name; `until` as `outgoing` gave it."""
+    sent: list[tuple[str, str]] = []
+    if until is not None:
+        sent.append((CABECALHO_PRAZO, until))
+    if ctx.tentativa:
+        sent.append((CABECALHO_TENTATIVA, str(ctx.tentativa)))
+    if ctx.chave is not None:
+        sent.append((CABECALHO_CHAVE, ctx.chave))
+    if ctx.completo:
+        sent.append((CABECALHO_AMOSTRA, COMPLETO))
+    return sent

@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import aiosqlite
 
-from common.batching import LOTE_BASTANTE, Company, Outcome, Unit, failure, run_batch, take
+from common.batching import LOTE_BASTANTE, Commit, Company, Outcome, Unit, failure, run_batch, take
 from common.connection import Synchronous, connect, connect_writer
 from common.erros import indisponivel
 from common.load import Load
@@ -48,14 +48,23 @@ class GroupConnection(aiosqlite.Connection):
         self._running_batch = False
         self._closing = False
         self._patience: asyncio.TimerHandle | None = None
+        # Since it was opened: batches run, units in them, and the seconds of their commits.
+        self.batches = 0
+        self.units = 0
+        self.commit_s = 0.0
+
+    @property
+    def queue(self) -> int:
+        """Units that wait for their batch to begin."""
+        return len(self._waiting)
 
     def unit_of_work(
         self,
         function: Callable[Concatenate[sqlite3.Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> asyncio.Future[tuple[R, float]]:
-        """Hand over `function(connection, *args)`; comes to its value and the seconds of its commit.
+    ) -> asyncio.Future[tuple[R, Commit]]:
+        """Hand over `function(connection, *args)`; comes to its value and its commit.
 
         Cancelling the future does not undo the unit: once handed over it runs. Raises ErroServico
         (unavailable) when the connection is closed.
@@ -64,7 +73,7 @@ class GroupConnection(aiosqlite.Connection):
         if self._closing or not self._running or self._connection is None:
             raise indisponivel("o banco de dados está fechado")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[tuple[R, float]] = loop.create_future()
+        future: asyncio.Future[tuple[R, Commit]] = loop.create_future()
         self._waiting.append(Unit(function, args, future))
         self._company.arrived()
         self._consider(loop)
@@ -107,7 +116,7 @@ class GroupConnection(aiosqlite.Connection):
         loop: asyncio.AbstractEventLoop,
         batch: list[Unit],
         outcomes: list[Outcome],
-        commit_s: float,
+        commit: Commit,
     ) -> None:
         """Back on the loop: tell every caller, and see to those who came meanwhile."""
         self._running_batch = False
@@ -115,7 +124,7 @@ class GroupConnection(aiosqlite.Connection):
             if unit.caller.done():
                 continue
             if error is None:
-                unit.caller.set_result((value, commit_s))
+                unit.caller.set_result((value, commit))
             else:
                 unit.caller.set_exception(error)
         self._consider(loop)
@@ -124,8 +133,11 @@ class GroupConnection(aiosqlite.Connection):
 
     def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = take(self._waiting)
-        outcomes, commit_s = run_batch(self._conn, self._begin, batch)
-        loop.call_soon_threadsafe(self._ended, loop, batch, outcomes, commit_s)
+        outcomes, commit = run_batch(self._conn, self._begin, batch)
+        self.batches += 1
+        self.units += len(batch)
+        self.commit_s += commit.seconds
+        loop.call_soon_threadsafe(self._ended, loop, batch, outcomes, commit)
 
 
 def _nothing(con: sqlite3.Connection) -> None:
@@ -191,13 +203,17 @@ async def _timed(
     **kwargs: P.kwargs,
 ) -> R:
     start = time.monotonic()
+    antes = "" if ctx is None else ctx.entrar("banco")
     try:
-        value, commit_s = await connection.unit_of_work(function, *args, **kwargs)
+        value, commit = await connection.unit_of_work(function, *args, **kwargs)
+        if ctx is not None:
+            ctx.pronto(commit.ended)
     except sqlite3.Error as error:
         raise failure(error) from error
     finally:
         if ctx is not None:
             ctx.banco += time.monotonic() - start
+            ctx.sair(antes)
     if ctx is not None:
-        ctx.commit += commit_s
+        ctx.commit += commit.seconds
     return value

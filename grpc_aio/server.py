@@ -23,13 +23,10 @@ from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import (
     CABECALHO_CHAVE,
-    CABECALHO_LIMITE,
-    CABECALHO_PRAZO,
     CABECALHO_TEMPOS,
-    CABECALHO_TENTATIVA,
     Endpoint,
-    deadline,
     endpoints,
+    heed,
 )
 from common.servicos.contexto import Contexto
 from common.settings import CORPO_MAX, Settings
@@ -65,19 +62,14 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
         ctx = Contexto()
         try:
             metadata = dict(context.invocation_metadata() or ())
-            ctx.prazo = deadline(
-                metadata.get(CABECALHO_PRAZO),
-                metadata.get(CABECALHO_LIMITE),
-                context.time_remaining(),
-            )
-            ctx.primeira = metadata.get(CABECALHO_TENTATIVA) == "1"
-            if keyed:
-                ctx.chave = metadata.get(CABECALHO_CHAVE)
-            answer = await endpoint(ctx, read(parse(data)))
+            remaining_s = context.time_remaining()
+            heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
+            answer = await ctx.medir(endpoint(ctx, read(parse(data))))
         except (ErroServico, DecodeError, asyncio.CancelledError) as error:
             await _abort(context, servico, ctx, start, _failure(context, error))
+        out = serialize(answer)
         context.set_trailing_metadata(_trailing(servico, ctx, start))
-        return serialize(answer)
+        return out
 
     return handle
 

@@ -17,13 +17,10 @@ from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esg
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import (
     CABECALHO_CHAVE,
-    CABECALHO_LIMITE,
-    CABECALHO_PRAZO,
     CABECALHO_TEMPOS,
-    CABECALHO_TENTATIVA,
     Endpoint,
-    deadline,
     endpoints,
+    heed,
 )
 from common.servicos.contexto import Contexto
 from common.servicos.livro import TERMINAIS
@@ -54,24 +51,22 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
         ctx = Contexto()
         headers = request.headers
         try:
-            ctx.prazo = deadline(headers.get(CABECALHO_PRAZO), headers.get(CABECALHO_LIMITE))
-            ctx.primeira = headers.get(CABECALHO_TENTATIVA) == "1"
-            if keyed:
-                ctx.chave = headers.get(CABECALHO_CHAVE)
-            body = await _body(request, codec, ctx.prazo)
+            heed(ctx, headers.get, keyed=keyed, arrived=start)
+            body = await ctx.medir(_body(request, codec, ctx.prazo))
             query = _query(request) if has_query and request.query_string else {}
-            answer = await endpoint(ctx, codec.read(request.match_info, query, body))
+            answer = await ctx.medir(endpoint(ctx, codec.read(request.match_info, query, body)))
         except (ErroServico, web.HTTPRequestEntityTooLarge, asyncio.CancelledError) as error:
             erro = _failure(error)
             if erro.categoria is Categoria.INVALIDO:
                 ctx.chave = None  # a broken key may not travel back as a header
             return resposta(erro, _headers(servico, ctx, start))
+        content = codec.write(answer)
         out = _headers(servico, ctx, start)
         status = 200
         if isinstance(answer, PedidoResponse) and operacao.metodo_http == "POST":
             status = _status(operacao, answer)
             out["Location"] = f"/pedidos/{answer.pedido_id}"
-        return web.Response(status=status, body=codec.write(answer), content_type=JSON, headers=out)
+        return web.Response(status=status, body=content, content_type=JSON, headers=out)
 
     return handle
 

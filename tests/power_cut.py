@@ -347,5 +347,7 @@ def mounted(disk: Disk) -> Iterator[Disk]:
         return Connection(database, disk)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connection, "sqlite3", SimpleNamespace(**vars(sqlite3) | {"connect": connect}))
+        patch.setattr(
+            connection, "sqlite3", SimpleNamespace(**vars(sqlite3) | {"connect": connect})
+        )
         yield disk
