@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from common import batching
+from common import batching, connection
 from common import storage as module
 from common.connection import connect
 from common.erros import Categoria, ErroServico
@@ -211,7 +211,7 @@ async def test_banco_trancado_por_outro_e_indisponivel(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database locked by somebody else is unavailable after a while, then works again."""
-    monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 10)
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 10)
     banco = await Storage.open(path)
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
