@@ -57,12 +57,14 @@ async def grpc_client(address: str, callers: int, prepared: list[Basket]) -> tup
         for basket in prepared
     ]
     channel = grpc.aio.insecure_channel(address)
-    stub: Any = pedidos_pb2_grpc.PedidosStub(channel)
+    # The generated stubs carry no types.
+    make_stub: Any = pedidos_pb2_grpc.PedidosStub
+    stub = make_stub(channel)
 
     async def buy(number: int) -> Any:
         return await stub.CriarPedido(requests[number % len(requests)])
 
-    return buy, channel.close
+    return buy, lambda: channel.close(None)
 
 
 async def http_client(address: str, callers: int, prepared: list[Basket]) -> tuple[Buy, Close]:

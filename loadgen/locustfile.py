@@ -19,22 +19,22 @@ BODY = b'{"cliente_id":1,"itens":[{"produto_id":1,"quantidade":2}],"metodo_pagam
 _begin: dict[str, float] = {}
 
 
-class Buyer(FastHttpUser):  # type: ignore[misc]  # Locust is not installed where types are checked
+class Buyer(FastHttpUser):
     """Buys again as soon as it has its answer."""
 
-    @task  # type: ignore[misc]
+    @task
     def buy(self) -> None:
         """Place an order."""
         self.client.post("/pedidos", data=BODY, headers={"Content-Type": "application/json"})
 
 
-@events.test_start.add_listener  # type: ignore[misc]
+@events.test_start.add_listener
 def begin(**_: Any) -> None:
     """Imports are over, the users begin."""
     _begin.update(at=time.monotonic(), cpu_s=time.process_time())
 
 
-@events.test_stop.add_listener  # type: ignore[misc]
+@events.test_stop.add_listener
 def end(environment: Any, **_: Any) -> None:
     """The time is over."""
     total = environment.stats.total

@@ -92,16 +92,14 @@ class Http(asyncio.Protocol):
         self._answer = answer
         self._stall = stall
         self._received = b""
-        self._transport: asyncio.Transport | None = None
+        self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
-        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         """Part of a request, or all of it, has come."""
-        assert self._transport is not None
         self._received += data
         while (head := self._received.find(b"\r\n\r\n")) >= 0:
             end = head + 4 + _length(self._received[:head])
