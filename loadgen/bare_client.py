@@ -2,7 +2,8 @@
 
 `python -m loadgen.bare_client grpc|http ADDRESS --concurrency N --seconds S` runs N callers in a
 closed loop with the plain library, prints how many orders, seconds and seconds of processor time
-they took as JSON, and ends. No key, no deadline, no clock, no history, no figures.
+they took as JSON, and ends. It sends what the generator sends, an order with its key and its
+deadline, and holds the answer; it reads no clock, keeps no history and has no figures.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from loadgen.plan import Plan
 from loadgen.targets import Basket, baskets
 from loadgen.trivial import PROTOCOLS
 
-# Baskets that are sent in turn, as many as the generator has.
+# Baskets that are sent in turn: those of the generator.
 SEED: Final = 42
+TIMEOUT_MS: Final = "60000"
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -62,7 +64,8 @@ async def grpc_client(address: str, callers: int, prepared: list[Basket]) -> tup
     stub = make_stub(channel)
 
     async def buy(number: int) -> Any:
-        return await stub.CriarPedido(requests[number % len(requests)])
+        marks = (("idempotency-key", f"bare-{number}"), ("x-timeout-ms", TIMEOUT_MS))
+        return await stub.CriarPedido(requests[number % len(requests)], metadata=marks)
 
     return buy, lambda: channel.close(None)
 
@@ -75,7 +78,9 @@ async def http_client(address: str, callers: int, prepared: list[Basket]) -> tup
     session = ClientSession(f"http://{address}", connector=TCPConnector(limit=callers))
 
     async def buy(number: int) -> Any:
-        async with session.post("/pedidos", json=bodies[number % len(bodies)]) as response:
+        marks = {"Idempotency-Key": f"bare-{number}", "X-Timeout-Ms": TIMEOUT_MS}
+        body = bodies[number % len(bodies)]
+        async with session.post("/pedidos", json=body, headers=marks) as response:
             return await response.json()
 
     return buy, session.close
