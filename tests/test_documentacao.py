@@ -18,7 +18,9 @@ import pytest
 import gerador_dados
 import loadgen.chaos.cli
 import loadgen.cli
+import loadgen.cost
 import loadgen.floor
+import loadgen.pacing
 import run_all
 from common import contratos, diagrams
 from common.contratos import OPERACOES
@@ -46,6 +48,8 @@ COMMANDS: Final[dict[str, Callable[[], object]]] = {
     "python -m loadgen.floor": lambda: loadgen.floor.main(["--help"]),
     "python -m loadgen.chaos": lambda: loadgen.chaos.cli.main(["--help"]),
     "python -m loadgen": lambda: loadgen.cli.main(["--help"]),
+    "python -m loadgen.cost": lambda: loadgen.cost.main(["--help"]),
+    "python -m loadgen.pacing": lambda: loadgen.pacing.main(["--help"]),
     "python -m grpc_aio": lambda: parse_service("grpc_aio", "grpc", ["--help"]),
     "python -m http_aio": lambda: parse_service("http_aio", "http", ["--help"]),
     "python -m common.diagrams": lambda: diagrams.main(["--help"]),
@@ -216,8 +220,8 @@ def test_opcoes_mostradas_existem(page: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_readme_mostra_cada_comando_e_suas_opcoes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README leaves out no option of the five commands that it explains."""
-    for command in list(COMMANDS)[:5]:
+    """The README leaves out no option of the commands that it explains."""
+    for command in list(COMMANDS)[:7]:
         assert f"### `{command}" in README
         missing = _options(command, monkeypatch) - {"--help"} - set(_FLAG.findall(README))
         assert not missing, command
