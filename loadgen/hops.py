@@ -73,8 +73,9 @@ class Hops:
         for name, values in parse(timing).items():
             sums = self._sums.setdefault(name, {"n": 0.0})
             sums["n"] += 1
-            for key in values.keys() - _INSTANTS:
-                sums[key] = sums.get(key, 0.0) + values[key]
+            for key, value in values.items():
+                if key not in _INSTANTS:
+                    sums[key] = sums.get(key, 0.0) + value
 
     def sums(self) -> Parts:
         """The sums so far."""
