@@ -50,8 +50,10 @@ def test_uma_linha_diz_o_que_ha(tmp_path: Path) -> None:
     """Every gauge that an arm has filled in is in the lines; what it lacks is null or nothing."""
     tally = Tally()
     tally.add(0.5)
+    busy = InFlight()
+    busy.total, busy.passos = 4, 1
     gauges = Gauges(
-        InFlight(total=4, passos=1),
+        busy,
         operations={"criar_pedido": tally, "listar_clientes": Tally()},
         writer=Writer(),
         places=Places(),
