@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from loadgen.study.knee import Search
 from loadgen.study.plan import (
     BARE_ARMS,
     THREAD_ARMS,
@@ -92,7 +93,7 @@ def climbs(study: Study, searches: Iterable[Found]) -> list[Task]:
                 found.payment_wait_s,
                 phase="rung",
                 rate=found.rate_per_s * share,
-            )  # fmt: skip
+            )
             for share in ladder.rungs
         ]
         around.append(_recovery(study, ladder, found))
@@ -254,15 +255,19 @@ def _tail_s(cell: Cell) -> float:
 
 def estimate_s(study: Study) -> float:
     """About how long a study takes; the searches of ladders at their longest."""
-    from loadgen.study.knee import Search
-
     total = sum(seconds_of(task.cell) for task in tasks(study))
     for hunt in hunts(study):
         ladder = hunt.ladder
         found = Found(ladder.name, hunt.arm, hunt.payment_wait_s, ladder.first_per_s, None)
-        steps = Search.most_steps(
-            ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution
-        )
-        total += steps * seconds_of(step(study, hunt, 1, ladder.first_per_s).cell)
+        total += hunt_seconds(study, hunt)
         total += sum(seconds_of(task.cell) for task in climbs(study, [found]))
     return total
+
+
+def hunt_seconds(study: Study, hunt: Hunt) -> float:
+    """About how long a search takes at most."""
+    ladder = hunt.ladder
+    steps = Search.most_steps(
+        ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution
+    )
+    return steps * seconds_of(step(study, hunt, 1, ladder.first_per_s).cell)
