@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from common.contratos import SERVICOS
+from loadgen.hops import Sample
 from loadgen.plan import Plan, Population
 from loadgen.recorder import CELL_NS, Recording, encoded, lag_histogram, latency_histogram
 from loadgen.result import make_result
@@ -42,6 +43,8 @@ SCALING: Final[dict[str, tuple[float, float, float]]] = {
     "bare-grpc": (420.0, 0.20, 1e-7),
     "bare-http": (360.0, 0.22, 1e-7),
 }
+# Orders of each run that tell their time in full.
+SAMPLED: Final = 120
 CPU_MS: Final = {
     "grpc": 0.9, "http": 1.2, "grpc-threads": 1.6, "http-threads": 2.1,
     "bare-grpc": 0.3, "bare-http": 0.4,
@@ -166,7 +169,7 @@ class Made:
         return Recording(
             start_ns=0, last_send_ns=cells * CELL_NS, end_ns=cells * CELL_NS,
             outcomes={"enviado": {"": measured}}, warmup={"enviado": {"": sum(sent) - measured}},
-            in_time=measured, latency=encoded(histogram), lag=encoded(lag), sent=sent,
+            samples=self.samples(middle_ms), sampled=SAMPLED, in_time=measured, latency=encoded(histogram), lag=encoded(lag), sent=sent,
             completed=ended, failed=[0] * cells, cpu_s=[1.0], rss_max_bytes=[80 * 2**20],
             hops={
                 name: {"n": 100.0, "dur": 100 * middle_ms * (1 - 0.15 * hop), "banco": 150.0,
@@ -174,6 +177,29 @@ class Made:
                 for hop, name in enumerate(SERVICOS[:5])
             },
         )  # fmt: skip
+
+    def samples(self, middle_ms: float) -> list[Sample]:
+        """Orders that told their time in full: each hop keeps some of it and hands on the rest."""
+        made = []
+        for number in range(SAMPLED):
+            whole = middle_ms * self.draw.lognormvariate(0, 0.25)
+            at, left, hops = 1_000.0 * number, whole, []
+            for hop, name in enumerate(SERVICOS[:5]):
+                way = 0.03 * left / 2
+                at, left = at + way, left - 2 * way
+                own = left if hop == 4 else 0.2 * left
+                shares = {"fila": 0.1, "espera": 0.25, "trabalho": 0.3, "banco": 0.3}
+                fields = {"em": at, "dur": left} | {key: own * s for key, s in shares.items()}
+                fields["commit"] = fields["banco"] * 0.6
+                if hop < 4:
+                    fields |= {"proximo": left - own, "saida": at + own / 2}
+                hops.append(
+                    ";".join([name, *(f"{key}={value:.4f}" for key, value in fields.items())])
+                )
+                at, left = at + own / 2, left - own
+            begin, end = 1_000_000_000 * number, 1_000_000_000 * number + int(whole * 1e6)
+            made.append(Sample(begin, begin, end, end, ", ".join(hops)))
+        return made
 
     def series(self, cell: r.Cell, rate: float) -> r.Series:
         """A service over time, a sample each half second."""

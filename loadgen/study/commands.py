@@ -26,7 +26,7 @@ def arm_mode(cell: Cell) -> str:
 
 def arm_options(cell: Cell, seed: int) -> list[str]:
     """The options of run_all.py that are this cell's own."""
-    options = [f"--seed={seed}"]
+    options = [f"--seed={seed}", "--stats=on"]
     if cell.event_loop is not None:
         options.append(f"--loop={cell.event_loop}")
     if cell.workers is not None:
