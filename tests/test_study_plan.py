@@ -220,7 +220,7 @@ def test_estudos_grandes_tem_o_que_se_pediu(study: Study) -> None:
             assert (10_000 in loads) == (arm in LOOP_ARMS)
             assert min(loads.values()) >= 3
     threads = [cell for cell in cells if cell.arm in THREAD_ARMS]
-    assert {cell.workers for cell in threads} == {10, 100, 1_000}
+    assert {cell.workers for cell in threads} == {10, 100, 200, 1_000}
     assert {cell.storage for cell in threads} == {"shared", "plain"}
     assert {cell.event_loop for cell in cells if cell.arm in LOOP_ARMS} == {"uvloop", "asyncio"}
     assert {(1, 1), (50, 50)} <= {cell.items for cell in cells}

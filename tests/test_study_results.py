@@ -58,8 +58,10 @@ def test_estudo_feito_le_se_todo(results: Path) -> None:
     assert manifest.complete
     for run in runs:
         assert run.status == "ok"
-        assert run.audit is not None and run.audit.clean
-        assert run.result is not None and run.result.attribution is not None
+        assert run.audit is not None
+        assert run.audit.clean
+        assert run.result is not None
+        assert run.result.attribution is not None
         assert run.result.attribution.median is not None
         assert run.resources["estoque"].wal_kb
         assert run.cpu_ms_per_order is not None
