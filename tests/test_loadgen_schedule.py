@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -35,6 +35,7 @@ def expected_until(schedule: Schedule, at: float) -> float:
 
 
 @given(SCHEDULES, SEEDS)
+@settings(deadline=None)
 def test_chegadas_sao_as_da_semente_e_tantas_quantas_pedidas(schedule: Schedule, seed: int) -> None:
     """The same seed gives the same instants, in order, within the length, as many as asked for."""
     times = list(instants(schedule, seed))
@@ -45,6 +46,7 @@ def test_chegadas_sao_as_da_semente_e_tantas_quantas_pedidas(schedule: Schedule,
 
 
 @given(SCHEDULES, SEEDS, st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
 def test_processos_juntos_tem_o_horario_de_um_so(schedule: Schedule, seed: int, of: int) -> None:
     """The shares of any number of processes are the whole schedule, each arrival once."""
     whole = list(share_of(schedule, seed, 0, 1))
@@ -54,6 +56,7 @@ def test_processos_juntos_tem_o_horario_de_um_so(schedule: Schedule, seed: int, 
 
 
 @given(SCHEDULES)
+@settings(max_examples=50, deadline=None)
 def test_chegadas_constantes_seguem_a_integral_da_taxa(schedule: Schedule) -> None:
     """The k-th of constant arrivals comes when k arrivals are expected, in ramps and steps too."""
     constant = Schedule(schedule.stretches, "constant")
