@@ -181,6 +181,14 @@ def test_plano_vai_e_volta_de_um_arquivo(tmp_path: Path, study: Study) -> None:
     assert read_plan(path) == study
 
 
+def test_plano_do_readme_e_um_plano(tmp_path: Path) -> None:
+    """The plan that the README shows can be read and done."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "plan.toml"
+    path.write_text(readme.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    check(read_plan(path), STUDY_ARMS, BIG)
+
+
 # --- what the presets promise ---------------------------------------------------------------------
 
 
