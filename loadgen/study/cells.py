@@ -149,6 +149,7 @@ def _points(study: Study, curve: Curve, arm: str, wait: Wait) -> Iterator[Cell]:
         yield _cell(
             study, curve, arm, wait, phase="point", loop="closed", concurrency=callers,
             workers=workers, storage=storage, event_loop=loop, items=items, twin=twin,
+            warmup_s=round(base_s + callers / TAKEN_IN_PER_S, 1),
         )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ STANDARD: Final = Study(
         Timeline(name="faults", arms=STUDY_ARMS, repetitions=3, rate_per_s=40, faults=FAULTS,
                  seconds=20.0),
     ),
-    budget_minutes=90,
+    budget_minutes=100,
     limits=(
         "three runs where a wait-free grid, a factor, a ladder or a timeline is run: no interval",
     ),
