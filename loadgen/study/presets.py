@@ -34,7 +34,7 @@ FAULTS: Final = (
 QUICK: Final = Study(
     name="quick",
     experiments=(
-        Curve(name="arms", arms=STUDY_ARMS, repetitions=3, concurrency=(64,)),
+        Curve(name="arms", arms=STUDY_ARMS, repetitions=3, concurrency=(256,)),
     ),
     warmup_s=2.5,
     budget_minutes=5,
