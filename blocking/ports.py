@@ -29,8 +29,8 @@ class ThreadPorts:
             return PlainStorage(path, synchronous=synchronous)
         return SharedStorage(path, synchronous=synchronous, load=load)
 
-    def watch_loop(self) -> None:
-        """There is no event loop."""
+    def loop_lag(self) -> None:
+        """There is no loop: who waits for a thread shows in the timing record alone."""
 
 
 def run_on_threads(settings: Settings, serve: Serve) -> None:

@@ -212,7 +212,7 @@ class PlainStorage(_Blocking):
 
     @property
     def writer(self) -> None:
-        """Every call has a writer of its own."""
+        """Nothing is counted: each call has a connection of its own."""
 
     async def close(self) -> None:
         """Let the call under way end, take nothing more."""

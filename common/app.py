@@ -41,7 +41,7 @@ from common.servicos.portas import Banco, Execucao, Relogio, Tarefa
 from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
 from common.settings import CONEXOES_A_MAIS, Settings, stats_path
-from common.stats import Gauges, Lag, Sampler, Writer, counted
+from common.stats import Gauges, LagProbe, Sampler, Writer, counted
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
 FOLGA_CONDUCAO_S: Final = 10.0
@@ -54,7 +54,7 @@ class OwnStorage(Banco, Protocol):
 
     @property
     def writer(self) -> Writer | None:
-        """Its only writer, which counts what it does; None where every call has its own."""
+        """What its writer has counted; None where it counts nothing."""
 
     async def close(self) -> None:
         """Finish what was handed over, then close it."""
@@ -68,16 +68,6 @@ class OwnExecution(Execucao, Protocol):
 
     async def encerrar(self) -> None:
         """Stop what is left and wait until it has ended."""
-
-
-class LoopWatch(Protocol):
-    """Looks at how late an event loop is, until it is closed."""
-
-    def read(self) -> Lag:
-        """The lag since the last reading."""
-
-    def close(self) -> None:
-        """Look no longer."""
 
 
 class Ports(Protocol):
@@ -94,8 +84,8 @@ class Ports(Protocol):
     async def storage(self, path: Path, synchronous: Synchronous, load: Load) -> OwnStorage:
         """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
 
-    def watch_loop(self) -> LoopWatch | None:
-        """Look at the event loop from now on; None where there is none."""
+    def loop_lag(self) -> LagProbe | None:
+        """Begin to watch the event loop; None where there is none."""
 
 
 class Dial(Protocol):
@@ -149,10 +139,10 @@ class App:
         servico, gauges = self.settings.servico, self._gauges
         gauges.operations = counted(self.service, servico)
         gauges.places = self.slots
-        watch = self._ports.watch_loop()
-        if watch is not None:
-            self._stack.callback(watch.close)
-            gauges.loop = watch.read
+        lag = self._ports.loop_lag()
+        if lag is not None:
+            self._stack.callback(lag.close)
+            gauges.loop = lag.read
         sampler = Sampler(stats_path(self.settings.data_dir, servico), servico, gauges)
         sampler.start()
         self._stack.callback(sampler.stop)

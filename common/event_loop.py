@@ -22,6 +22,6 @@ class EventLoopPorts:
         """Open an existing database on aiosqlite."""
         return await Storage.open(path, synchronous=synchronous, load=load)
 
-    def watch_loop(self) -> LoopLag:
-        """Look at how late the loop is from now on."""
+    def loop_lag(self) -> LoopLag:
+        """Begin to watch the running loop."""
         return LoopLag()

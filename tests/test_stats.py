@@ -50,8 +50,10 @@ def test_uma_linha_diz_o_que_ha(tmp_path: Path) -> None:
     """Every gauge that an arm has filled in is in the lines; what it lacks is null or nothing."""
     tally = Tally()
     tally.add(0.5)
+    busy = InFlight()
+    busy.total, busy.passos = 4, 1
     gauges = Gauges(
-        InFlight(total=4, passos=1),
+        busy,
         operations={"criar_pedido": tally, "listar_clientes": Tally()},
         writer=Writer(),
         places=Places(),
@@ -136,11 +138,15 @@ async def test_atraso_do_laco_aparece() -> None:
     lag = LoopLag()
     try:
         await asyncio.sleep(0.05)
-        assert lag.read().max_ms < 40
-        time.sleep(0.1)
-        assert lag.read().max_ms >= 70
-        await asyncio.sleep(0.01)
-        assert lag.read().mean_ms <= lag.read().max_ms + 100
+        time.sleep(0.3)
+        held = lag.read()
+        assert held.max_ms >= 270
+        assert 0 < held.mean_ms <= held.max_ms
+        await asyncio.sleep(0)  # the wake-up that was overdue is told once more, as it comes
+        await asyncio.sleep(0.05)
+        lag.read()
+        await asyncio.sleep(0.05)
+        assert lag.read().max_ms < held.max_ms
     finally:
         lag.close()
 

@@ -114,6 +114,8 @@ async def test_pedir_outra_coisa_nao_muda_o_registro(cluster: Cluster) -> None:
 
 async def test_sob_carga_as_partes_somam_o_salto(cluster: Cluster) -> None:
     """With many orders under way the parts of each hop sum to its time, and the hops nest."""
+    # Priced once: a wait for the catalogue is no part of an order's.
+    await cluster.create()
     replies = await asyncio.gather(*(cluster.create(headers=FULL) for _ in range(40)))
     for reply in replies:
         entries = _full(reply.headers["server-timing"])
@@ -122,7 +124,7 @@ async def test_sob_carga_as_partes_somam_o_salto(cluster: Cluster) -> None:
         for above, below in itertools.pairwise(CHAIN):
             one, other = entries[above], entries[below]
             assert other["em"] >= one["saida"] - SLACK_MS
-            assert other["em"] + other["dur"] <= one["saida"] + one["proximo"] + SLACK_MS
+            assert other["em"] + other["dur"] <= one["em"] + one["dur"] + SLACK_MS
         assert all(entry["banco"] > 0 and entry["trabalho"] > 0 for entry in entries.values())
     assert any(entry["espera"] > 1 for entry in entries.values())
 

@@ -154,6 +154,26 @@ def test_o_que_correu_ao_mesmo_tempo_conta_uma_vez(clock: Clock) -> None:
     assert call.saida == task.saida
 
 
+def test_tarefa_na_mesma_linha_de_execucao_conta_uma_vez(clock: Clock) -> None:
+    """A task that runs to its end inside a step of the call is not counted beside it."""
+    call = Meter(clock.now)
+    call.resume()
+    clock.work(1)
+    task = call.outro()
+    task.resume()
+    clock.work(2)
+    before = task.entrar("banco")
+    task.pause()
+    clock.wait(4)
+    task.resume()
+    task.sair(before)
+    clock.work(1)
+    task.end()
+    call.absorver(task)
+    clock.work(0.5)
+    assert _parts(call) == {"trabalho": 4.5, "espera": 0.0, "banco": 4.0}
+
+
 def test_tarefa_que_nao_terminou_conta_ate_a_chamada_voltar(clock: Clock) -> None:
     """A call that gives up on its task has of it what was before, and no more."""
     call = Meter(clock.now)
@@ -199,6 +219,45 @@ def test_as_partes_somam_a_vida_menos_o_que_nao_tem_dono(events: list[tuple[str,
                 meter.sair(before)
                 unclaimed += seconds if kind == "nobody" else 0.0
         assert sum(meter.partes().values()) == pytest.approx(clock.now - 100.0 - unclaimed)
+
+
+_spans = st.floats(0.001, 10)
+
+
+@given(_spans, _spans, st.lists(st.tuples(_spans, _spans, st.none() | _spans), max_size=10), _spans)
+def test_o_caminho_pela_tarefa_soma_a_vida_da_chamada(
+    own: float, begun: float, rounds: list[tuple[float, float, float | None]], late: float
+) -> None:
+    """However call and task take turns, a call that led through a task is accounted for whole."""
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "time", clock)
+        call = Meter(clock.now)
+        call.resume()
+        clock.work(own)
+        task = call.outro()
+        call.pause()
+        clock.wait(begun)
+        task.resume()
+        for work, wait, beside in rounds:
+            clock.work(work)
+            before = task.entrar("banco")
+            task.pause()
+            clock.wait(wait)
+            if beside is not None:
+                call.resume()
+                clock.work(beside)
+                call.pause()
+            task.resume()
+            task.sair(before)
+        task.end()
+        clock.wait(late)
+        call.resume()
+        call.absorver(task)
+        parts = call.partes()
+        assert sum(parts.values()) == pytest.approx(clock.now - 100.0)
+        assert parts["trabalho"] == pytest.approx(own + sum(work for work, _, _ in rounds))
+        assert parts["espera"] == pytest.approx(begun + late)
 
 
 async def test_medir_nao_muda_o_que_a_corrotina_faz() -> None:

@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import flask
 from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
+from waitress.wasyncore import close_all
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from blocking.execution import run_to_end
@@ -38,6 +39,16 @@ _SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
 
 # waitress tells of every call that waits for a worker; here that is what is measured.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+class _Callers(logging.Filter):
+    """Drops what waitress says of callers who have gone: no defect of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], OSError))
+
+
+logging.getLogger("waitress").addFilter(_Callers())
 
 View = Callable[..., flask.Response]
 
@@ -155,7 +166,7 @@ class HttpTransport:
         self._add(web, "/openapi.json", "openapi", self._openapi, "GET")
         self._web = web
         self._server: Any = None
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(daemon=True, name="waitress")
 
     @staticmethod
     def _add(web: flask.Flask, rule: str, name: str, view: View, method: str) -> None:
@@ -179,15 +190,10 @@ class HttpTransport:
             clear_untrusted_proxy_headers=False,
             ident=None,
         )
-        self._thread = threading.Thread(target=self._serve, daemon=True, name="waitress")
+        self._thread = threading.Thread(target=self._server.run, daemon=True, name="waitress")
         self._thread.start()
         self._ready = self._accepting = True
         return f"{self._server.effective_host}:{self._server.effective_port}"
-
-    def _serve(self) -> None:
-        # Closing it takes its sockets from under it.
-        with suppress(OSError):
-            self._server.run()
 
     async def say_not_ready(self) -> None:
         """Have /readyz say so."""
@@ -200,7 +206,12 @@ class HttpTransport:
     async def stop(self, grace_s: float) -> None:
         """Let calls under way end, at most `grace_s` seconds, then end them."""
         self._workers.shutdown(cancel_pending=True, timeout=grace_s)
-        self._server.close()
+        # In its own thread, which looks at its sockets all the time and ends with the last of them.
+        self._server.trigger.pull_trigger(self._hang_up)
+        self._thread.join()
+
+    def _hang_up(self) -> None:
+        close_all(self._server._map, ignore_all=True)  # noqa: SLF001 - waitress closes only its listener
 
     def _gate(self) -> flask.Response | None:
         """No new call while stopping."""

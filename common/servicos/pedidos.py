@@ -77,6 +77,8 @@ class Pedidos:
         if linha is None:
             raise prazo_esgotado("o pedido não foi registrado dentro do prazo")
         if not conducao.minha:
+            # Its attempt to claim the key is all that it did, and was on our way.
+            ctx.absorver(conducao.ctx)
             return await self._responder_conhecida(ctx, linha, resumo)
         return await self._aguardar(ctx, conducao, linha)
 
