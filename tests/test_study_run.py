@@ -51,8 +51,9 @@ _MADE: dict[tuple[str, bool], r.RunRecord] = {}
 class FakeRuns:
     """Makes up each run; the `stop_after`-th is cut off, as by an interrupt."""
 
-    def __init__(self, stop_after: int | None = None) -> None:
+    def __init__(self, stop_after: int | None = None, doubtful: str = "") -> None:
         self._stop_after = stop_after
+        self._doubtful = doubtful
         self.asked: list[str] = []
 
     async def __call__(self, task: Task, bench: Bench) -> r.RunRecord:
@@ -66,8 +67,9 @@ class FakeRuns:
             made = Made(Path())
             made.keep = lambda run: _MADE.update({kind: run})  # type: ignore[method-assign]
             made.run(cell, 1, cell.rate_per_s or 50.0, 9_000.0 if kind[1] else 300.0)
+        status = "invalid" if task.id == self._doubtful else "ok"
         return msgspec.structs.replace(
-            _MADE[kind], id=task.id, cell=cell, repetition=task.repetition
+            _MADE[kind], id=task.id, cell=cell, repetition=task.repetition, status=status
         )
 
 
@@ -117,6 +119,18 @@ async def test_interrompido_continua_sem_repetir(tmp_path: Path, stop_after: int
     assert manifest.order == r.read_manifest(tmp_path / "whole").order
     assert [sitting.command for sitting in manifest.sittings] == ["command", "again"]
     assert all(sitting.ended for sitting in manifest.sittings)
+
+
+async def test_passo_duvidoso_da_busca_e_repetido(tmp_path: Path) -> None:
+    """One invalid run does not bound a search: its rate is asked for once more."""
+    doubtful = "knee-grpc-p0.5-1.5-search-01"
+    fakes = FakeRuns(doubtful=doubtful)
+    await go_on(tmp_path, begin(tmp_path, STUDY, "command"), fakes)
+    rates = [r.read_run(tmp_path, f"{doubtful[:-1]}{n}").cell.rate_per_s for n in (1, 2, 3)]
+    assert rates[0] == rates[1] == 40
+    assert rates[2] > 40
+    found = next(each for each in r.read_manifest(tmp_path).searches if each.arm == "grpc")
+    assert found.rate_per_s <= KNEES["grpc"] < found.beyond_per_s
 
 
 def made_run(**cell: Any) -> r.RunRecord:

@@ -109,7 +109,7 @@ class Campaign:
         """Look for the highest sustained rate, run by run; those that are there are not repeated."""
         ladder = hunt.ladder
         search = Search(ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution)
-        number = 0
+        number, doubted = 0, False
         while (rate := search.next()) is not None:
             number += 1
             task = step(self._manifest.plan, hunt, number, rate)
@@ -118,7 +118,10 @@ class Campaign:
             if task.id not in self._done:
                 self._progress.add(1)
             run = await self._one(task)
-            search.note(rate, sustained=sustained(run))
+            # A run that cannot be believed is asked once more before it bounds the search.
+            doubted = run.status != "ok" and not doubted
+            if not doubted:
+                search.note(rate, sustained=sustained(run))
         return Found(ladder.name, hunt.arm, hunt.payment_wait_s, search.sustained, search.beyond)
 
     async def _one(self, task: Task) -> RunRecord:
