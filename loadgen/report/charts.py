@@ -35,6 +35,8 @@ LOOKS: Final = (
     Look("#a3417c", "#e58fc3", "diamond", (8, 3, 2, 3)),
     Look("#6b6b6b", "#b5b5b5", "circle", (1, 2)),
     Look("#8a7500", "#e6d44c", "square", (4, 2, 1, 2)),
+    Look("#8c2d04", "#f0a080", "circle", (4, 4)),
+    Look("#4a3a8c", "#b0a4f0", "diamond", (1, 3)),
 )
 
 
@@ -58,11 +60,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """A line of points. `look` is an index of LOOKS."""
+    """A line of points, or points alone when they are not `joined`. `look` is an index of LOOKS.
+
+    A series with more points than can be measured one by one has no `markers`.
+    """
 
     name: str
     points: tuple[Point, ...]
     look: int
+    joined: bool = True
+    markers: bool = True
 
 
 @dataclass(frozen=True)
@@ -171,15 +178,17 @@ def interval(low: float | None, high: float | None) -> str:
 
 def _lines(chart: Lines) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """One row for each x, one column for each series, with the interval in the cell."""
-    columns = (chart.x.label, *(series.name for series in chart.series))
+    # A drawn law between measured points is no figure: it is left out.
+    told = [series for series in chart.series if series.markers]
+    columns = (chart.x.label, *(series.name for series in told))
     cells: dict[float, dict[str, str]] = {}
-    for series in chart.series:
+    for series in told:
         for point in series.points:
             text = number(point.y)
             if point.low is not None and point.high is not None:
                 text += f" ({interval(point.low, point.high)})"
             cells.setdefault(point.x, {})[series.name] = text
     return columns, [
-        (number(x, 4), *(cells[x].get(series.name, MISSING) for series in chart.series))
+        (number(x, 4), *(cells[x].get(series.name, MISSING) for series in told))
         for x in sorted(cells)
     ]

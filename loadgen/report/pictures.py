@@ -92,7 +92,7 @@ def _lines(axes: Any, chart: Lines) -> None:
     _scale(axes, "x", chart.x.log)
     _scale(axes, "y", chart.y.log)
     for series in chart.series:
-        _line(axes, series, markers=chart.markers)
+        _line(axes, series, markers=chart.markers and series.markers)
     if not chart.y.log:
         axes.set_ylim(bottom=0)
     seen: set[str] = set()
@@ -111,6 +111,8 @@ def _line(axes: Any, series: Series, *, markers: bool) -> None:
     xs = [point.x for point in series.points]
     ys = [nothing if point.y is None else point.y for point in series.points]
     style: Any = (0, look.dash) if look.dash else "-"
+    if not series.joined:
+        style = "none"
     marker = _MARKERS[look.symbol] if markers else None
     axes.plot(
         xs, ys, color=look.light, linestyle=style, marker=marker, markersize=5,

@@ -154,6 +154,8 @@ def _plain(chart: Chart) -> dict[str, Any]:
             {
                 "name": series.name,
                 "look": series.look,
+                "joined": series.joined,
+                "markers": chart.markers and series.markers,
                 "points": [
                     [_short(value) for value in (point.x, point.y, point.low, point.high)]
                     for point in series.points

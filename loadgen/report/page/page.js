@@ -33,9 +33,9 @@ function drawLines(chart, width, hidden) {
     const look = looks[each.look];
     const points = data.filter((point) => point.name === each.name);
     const stroke = colour(each.look);
-    marks.push(Plot.line(points, { x: "x", y: "y", stroke, strokeWidth: chart.markers ? 2 : 1.5, strokeDasharray: look.dash.join(" ") || undefined }));
+    if (each.joined) marks.push(Plot.line(points, { x: "x", y: "y", stroke, strokeWidth: chart.markers ? 2 : 1.5, strokeDasharray: look.dash.join(" ") || undefined }));
     marks.push(Plot.ruleX(ranged.filter((point) => point.name === each.name), { x: "x", y1: "low", y2: "high", stroke }));
-    if (chart.markers) marks.push(Plot.dot(points.filter((point) => point.y != null), { x: "x", y: "y", fill: stroke, symbol: look.symbol, r: 4 }));
+    if (each.markers) marks.push(Plot.dot(points.filter((point) => point.y != null), { x: "x", y: "y", fill: stroke, symbol: look.symbol, r: 4 }));
   }
   const title = (point) => `${point.name}\n${chart.x.label}: ${written(point.x)}\n${chart.y.label}: ${written(point.y)}` +
     (point.low != null && point.high != null ? `\nintervalo de 95 %: ${written(point.low)} a ${written(point.high)}` : "");
@@ -94,12 +94,12 @@ function drawSpans(chart, width, hidden) {
 
 const DRAWN = { Lines: drawLines, Bars: drawBars, Spans: drawSpans };
 
-function sample(chart, look) {
+function sample(chart, look, series) {
   const svg = d3.create("svg").attr("width", 26).attr("height", 12).attr("aria-hidden", "true");
   const style = looks[look];
   if (chart.kind === "Lines") {
-    svg.append("line").attr("x2", 26).attr("y1", 6).attr("y2", 6).attr("stroke", colour(look)).attr("stroke-width", 2).attr("stroke-dasharray", style.dash.join(" ") || null);
-    if (chart.markers) svg.append("path").attr("transform", "translate(13,6)").attr("d", d3.symbol(SYMBOLS[style.symbol], 48)()).attr("fill", colour(look));
+    if (series.joined) svg.append("line").attr("x2", 26).attr("y1", 6).attr("y2", 6).attr("stroke", colour(look)).attr("stroke-width", 2).attr("stroke-dasharray", style.dash.join(" ") || null);
+    if (series.markers) svg.append("path").attr("transform", "translate(13,6)").attr("d", d3.symbol(SYMBOLS[style.symbol], 48)()).attr("fill", colour(look));
   } else svg.append("rect").attr("width", 18).attr("height", 11).attr("fill", colour(look));
   return svg.node();
 }
@@ -120,7 +120,7 @@ function show(figure) {
     const button = document.createElement("button");
     button.type = "button";
     button.setAttribute("aria-pressed", "true");
-    button.append(sample(chart, look), name);
+    button.append(sample(chart, look, chart.series?.find((each) => each.name === name)), name);
     button.addEventListener("click", () => {
       if (!hidden.delete(name)) hidden.add(name);
       // A chart of nothing has no scale: the last one shown stays.

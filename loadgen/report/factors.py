@@ -1,0 +1,198 @@
+"""Results of single factors: workers, storage, event loop, payload; the floor and the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from loadgen.report import estimates, names
+from loadgen.report import sentences as say
+from loadgen.report.charts import Axis, Bar, Bars
+from loadgen.report.commands import behind
+from loadgen.report.document import Block, Bullets, Callout, Figure, Heading, Paragraph, Table
+from loadgen.report.estimates import estimate
+from loadgen.report.gathering import Gathered, Group
+from loadgen.report.loads import by_arm, interval_words
+from loadgen.report.numerals import count, listed
+from loadgen.study.plan import Curve
+from loadgen.study.record import Cell
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A factor of a curve: what it is called, its values in the plan, its value in a cell."""
+
+    title: str
+    question: str
+    values: Callable[[Curve], tuple[object, ...]]
+    of: Callable[[Cell], object]
+    told: Callable[[object], str]
+
+
+def _items(value: object) -> str:
+    assert isinstance(value, tuple)
+    low, high = value
+    return f"{count(low)} itens" if low == high else f"{count(low)} a {count(high)} itens"
+
+
+FACTORS: Final = (
+    Factor("Número de threads", "Quanto muda com mais threads por serviço?",
+           lambda curve: curve.workers, lambda cell: cell.workers, lambda value: f"{value} threads"),
+    Factor("Armazenamento", "Quanto vale compartilhar confirmações (`shared`) em vez de uma conexão "
+           "e uma confirmação por chamada (`plain`)?",
+           lambda curve: curve.storages, lambda cell: cell.storage, lambda value: f"`{value}`"),
+    Factor("Laço de eventos", "Quanto vale trocar o laço padrão (`asyncio`) por `uvloop`?",
+           lambda curve: curve.event_loops, lambda cell: cell.event_loop, lambda value: f"`{value}`"),
+    Factor("Tamanho do pedido", "Quanto custam mais itens por pedido?",
+           lambda curve: curve.items, lambda cell: cell.items, _items),
+)  # fmt: skip
+_METRICS: Final = (
+    (say.THROUGHPUT, estimates.throughput, "vazao", "pedidos concluídos por segundo"),
+    (say.TAIL, estimates.P99, "p99", "latência p99 (ms)"),
+)
+
+
+def results(gathered: Gathered) -> list[Block]:
+    """The section on factors, floor and noise."""
+    blocks: list[Block] = [Heading(3, "Um fator de cada vez")]
+    measured = False
+    for factor in FACTORS:
+        for curve in gathered.curves():
+            if len(factor.values(curve)) > 1:
+                measured = True
+                blocks += _factor(gathered, curve, factor)
+    if not measured:
+        blocks.append(Callout("note", "Este conjunto não varia threads, armazenamento, laço nem itens."))
+    return [*blocks, *floor(gathered), *noise(gathered)]
+
+
+def _factor(gathered: Gathered, curve: Curve, factor: Factor) -> list[Block]:
+    groups = gathered.select(experiment=curve.name)
+    blocks: list[Block] = [
+        Heading(4, factor.title),
+        Paragraph(f"{factor.question} {_where(groups)}"),
+    ]
+    for measure, metric, name, label in _METRICS:
+        every = tuple(
+            Bar(_row(group, factor, groups), names.arm(arm), names.look(arm), value.mean,
+                value.low, value.high)
+            for group, arm in _ordered(groups, factor)
+            if (value := estimate(group, metric)) is not None
+        )  # fmt: skip
+        if not every:
+            continue
+        chart = Bars(f"{name}-{curve.name}", f"{factor.title}: {label}", Axis(label), every)
+        blocks.append(Figure(chart, f"Valores medidos; {interval_words(groups)}.", behind(gathered, groups)))
+        blocks.append(Bullets(tuple(_sentences(groups, factor, measure, metric))))
+    return blocks
+
+
+def _ordered(groups: list[Group], factor: Factor) -> list[tuple[Group, str]]:
+    """Groups row by row: the values of the factor in order, the arms within."""
+    believed = [(group, arm) for arm, of_arm in by_arm(groups) for group in of_arm]
+    values = list(dict.fromkeys(factor.of(group.cell) for group in groups))
+    return sorted(believed, key=lambda item: values.index(factor.of(item[0].cell)))
+
+
+def _row(group: Group, factor: Factor, groups: list[Group]) -> str:
+    row = factor.told(factor.of(group.cell))
+    # Loads and waits are told only where there are several.
+    if len({each.cell.concurrency for each in groups}) > 1:
+        row += f", {names.load(group.cell)}"
+    if len({each.cell.payment_wait_s for each in groups}) > 1:
+        row += f", {names.wait(group.cell.payment_wait_s)}"
+    return row.replace("`", "")
+
+
+def _where(groups: list[Group]) -> str:
+    loads = list(dict.fromkeys(names.load(group.cell) for group in groups))
+    waits = list(dict.fromkeys(names.wait(group.cell.payment_wait_s) for group in groups))
+    return f"Medido com {listed(loads)}, {listed(waits)}."
+
+
+def _sentences(
+    groups: list[Group], factor: Factor, measure: say.Measure, metric: estimates.Metric
+) -> list[str]:
+    """For each arm the first value of the factor against each other one, all else the same."""
+    told = []
+    for arm, of_arm in by_arm(groups):
+        first = of_arm[0]
+        for other in of_arm[1:]:
+            same = (
+                other.cell.concurrency == first.cell.concurrency
+                and other.cell.payment_wait_s == first.cell.payment_wait_s
+            )
+            if same and factor.of(other.cell) != factor.of(first.cell):
+                sentence = say.compared(
+                    measure,
+                    factor.told(factor.of(first.cell)), estimate(first, metric),
+                    factor.told(factor.of(other.cell)), estimate(other, metric),
+                )  # fmt: skip
+                told.append(f"{names.arm(arm)}. {sentence}")
+    return told
+
+
+def floor(gathered: Gathered) -> list[Block]:
+    """The bare chain, beside the arm that it is the floor of where both met the same load."""
+    bare = [group for group in gathered.groups if group.cell.bare]
+    rows = []
+    for arm, of_arm in by_arm(bare):
+        for group in sorted(of_arm, key=lambda each: each.cell.concurrency or 0):
+            real = _real(gathered, group)
+            here, there = estimate(group, estimates.throughput), estimate(real, estimates.throughput)
+            share = say.times(here.mean / there.mean) if here and there else say.NOT_MEASURED
+            rows.append((names.arm(arm), names.load(group.cell), say.short(say.THROUGHPUT, here),
+                         say.short(say.THROUGHPUT, there), share))  # fmt: skip
+    if not rows:
+        return []
+    columns = ("cadeia nua", "carga", "pedidos/s nua", "pedidos/s completa", "nua ÷ completa")
+    return [
+        Heading(4, "O piso: a cadeia nua"),
+        Paragraph(
+            "A cadeia nua tem os mesmos saltos e o mesmo protocolo, sem domínio nem banco: mostra "
+            "quanto do custo é do transporte."
+        ),
+        Table(columns, tuple(rows), words=2),
+    ]
+
+
+def _real(gathered: Gathered, bare: Group) -> Group | None:
+    wanted = gathered.select(
+        arm=bare.cell.arm.removeprefix("bare-"), concurrency=bare.cell.concurrency,
+        payment_wait_s=bare.cell.payment_wait_s, loop="closed", items=bare.cell.items, twin="",
+        event_loop=bare.cell.event_loop,
+    )  # fmt: skip
+    return wanted[0] if wanted else None
+
+
+def noise(gathered: Gathered) -> list[Block]:
+    """Pairs of runs that differ in nothing: what a difference must exceed to mean something."""
+    told = []
+    for group in gathered.select(twin="A"):
+        twin = next(
+            (each for each in gathered.select(twin="B") if _twins(group.cell, each.cell)), None
+        )
+        for measure, metric, *_ in _METRICS:
+            told.append(
+                f"{names.arm(group.cell.arm)}, {names.load(group.cell)}. "
+                + say.compared(measure, "A", estimate(group, metric), "B", estimate(twin, metric))
+            )
+    if not told:
+        return []
+    return [
+        Heading(4, "O ruído: pares A/A"),
+        Paragraph(
+            "A e B são o mesmo braço, com a mesma carga, em processos novos. Uma diferença aqui "
+            "seria só ruído, e é a medida do que as outras comparações precisam superar."
+        ),
+        Bullets(tuple(told)),
+    ]
+
+
+def _twins(one: Cell, other: Cell) -> bool:
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in Cell.__struct_fields__
+        if name != "twin"
+    )

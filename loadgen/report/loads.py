@@ -1,0 +1,223 @@
+"""Results over load: throughput and latency against concurrency, and the spectrum of latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from loadgen.report import estimates, names
+from loadgen.report import sentences as say
+from loadgen.report.charts import Axis, Bar, Bars, Lines, Point, Series
+from loadgen.report.commands import behind
+from loadgen.report.document import Block, Bullets, Callout, Figure, Heading, Paragraph, Table
+from loadgen.report.estimates import Metric, estimate
+from loadgen.report.gathering import Gathered, Group
+from loadgen.report.numerals import count, listed
+from loadgen.study.plan import Curve, Wait
+from loadgen.study.statistics import Interval
+
+# Metrics of a curve with the measure that words them, in the order in which they are shown.
+CURVES = (
+    (say.THROUGHPUT, estimates.throughput, "vazao", "pedidos concluídos por segundo", True),
+    (say.MEDIAN, estimates.P50, "mediana", "latência mediana (ms)", True),
+    (say.TAIL, estimates.P99, "p99", "latência p99 (ms)", True),
+)
+
+
+def main_curves(gathered: Gathered) -> list[Curve]:
+    """The curves over the arms alone: no factor, no pair of twins, not the bare chain."""
+    return [
+        curve
+        for curve in gathered.curves()
+        if not curve.twins
+        and all(not arm.startswith("bare-") for arm in curve.arms)
+        and max(len(curve.workers), len(curve.storages), len(curve.event_loops), len(curve.items))
+        == 1
+    ]
+
+
+def results(gathered: Gathered) -> list[Block]:
+    """The section on load."""
+    curves = main_curves(gathered)
+    blocks: list[Block] = [Heading(3, "Latência e vazão contra a carga")]
+    if not curves:
+        return [*blocks, Callout("note", "Nenhuma curva de carga foi medida neste conjunto.")]
+    for curve in curves:
+        for wait in curve.payment_waits:
+            blocks += _of_wait(gathered, curve, wait)
+    return blocks
+
+
+def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
+    groups = gathered.select(experiment=curve.name, payment_wait_s=wait)
+    blocks: list[Block] = [Heading(4, f"Laço fechado, {names.wait(wait)}")]
+    if not any(group.believed for group in groups):
+        return [*blocks, Callout("warning", "Nenhuma execução válida deste experimento.")]
+    loads = sorted({group.cell.concurrency or 0 for group in groups})
+    key = f"{curve.name}-{'com' if any(wait) else 'sem'}-espera"
+    if len(loads) == 1:
+        blocks.append(Paragraph(
+            f"Foi medida uma só carga, {count(loads[0])} clientes simultâneos: o conjunto mostra "
+            "como os braços ficam nela, e não onde cada um satura."
+        ))  # fmt: skip
+    for measure, metric, name, label, log in CURVES:
+        if len(loads) == 1:
+            blocks.append(_bars(gathered, groups, f"{name}-{key}", label, metric, measure))
+        else:
+            blocks.append(
+                _lines(gathered, groups, f"{name}-{key}", f"{label}, {names.wait(wait)}", metric, log)
+            )
+    blocks += _comparisons(groups, loads)
+    return [*blocks, *spectrum(gathered, groups, key)]
+
+
+def _lines(
+    gathered: Gathered, groups: list[Group], name: str, label: str, metric: Metric, log: bool
+) -> Figure:
+    chart = Lines(
+        name=name,
+        title=label[:1].upper() + label[1:],
+        x=Axis("clientes simultâneos", log=True),
+        y=Axis(label.partition(",")[0], log=log),
+        series=tuple(
+            Series(names.arm(arm), tuple(_points(of_arm, metric)), names.look(arm))
+            for arm, of_arm in by_arm(groups)
+        ),
+    )
+    return Figure(chart, f"Pontos medidos; {interval_words(groups)}.", behind(gathered, groups))
+
+
+def _points(groups: list[Group], metric: Metric) -> Iterable[Point]:
+    for group in sorted(groups, key=lambda each: each.cell.concurrency or 0):
+        value = estimate(group, metric)
+        if value is not None:
+            yield Point(group.cell.concurrency or 0, value.mean, value.low, value.high)
+
+
+def _bars(
+    gathered: Gathered, groups: list[Group], name: str, label: str, metric: Metric,
+    measure: say.Measure,
+) -> Figure:  # fmt: skip
+    chart = Bars(name, label[:1].upper() + label[1:], Axis(label), tuple(bars(groups, metric)))
+    told = [f"{names.arm(arm)}: {say.figure(measure, estimate(of_arm[0], metric))}"
+            for arm, of_arm in by_arm(groups)]  # fmt: skip
+    return Figure(chart, f"{'; '.join(told)}.", behind(gathered, groups))
+
+
+def bars(groups: list[Group], metric: Metric, row: str = "") -> Iterable[Bar]:
+    """A bar for each group that has the metric."""
+    for arm, of_arm in by_arm(groups):
+        for group in of_arm:
+            value = estimate(group, metric)
+            if value is not None:
+                yield Bar(
+                    row or names.load(group.cell), names.arm(arm), names.look(arm),
+                    value.mean, value.low, value.high,
+                )  # fmt: skip
+
+
+def by_arm(groups: Iterable[Group]) -> list[tuple[str, list[Group]]]:
+    """Groups that have a run to be believed, by arm, in the order of the arms."""
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        if group.believed:
+            found.setdefault(group.cell.arm, []).append(group)
+    return sorted(found.items(), key=lambda item: names.look(item[0]))
+
+
+def interval_words(groups: Iterable[Group]) -> str:
+    """How many runs stand behind each point, and what the bar around it is."""
+    numbers = sorted({len(group.believed) for group in groups if group.believed})
+    runs = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} a {numbers[-1]}"
+    if numbers[-1] < 3:
+        return f"{runs} execuções por ponto, poucas para um intervalo"
+    return f"barras são intervalos de 95 % sobre {runs} execuções (t de Student em logaritmos)"
+
+
+def at(groups: Iterable[Group], arm: str, load: int) -> Group | None:
+    """The group of an arm at a load."""
+    found = [each for each in groups if each.cell.arm == arm and each.cell.concurrency == load]
+    return found[0] if found else None
+
+
+def _comparisons(groups: list[Group], loads: list[int]) -> list[Block]:
+    """A row for each load and a column for each pair: who is better, where intervals say so."""
+    present = {group.cell.arm for group in groups if group.believed}
+    pairs = [
+        pair
+        for pair in (*names.PROTOCOL_PAIRS, *names.MODEL_PAIRS)
+        if pair[0] in present and pair[1] in present
+    ]
+    if not pairs:
+        return []
+    blocks: list[Block] = []
+    told: list[str] = []
+    for measure, metric, *_ in CURVES:
+        rows = []
+        found: dict[tuple[str, str], list[estimates.Verdict]] = {pair: [] for pair in pairs}
+        for load in loads:
+            cells = [f"{count(load)}"]
+            for one, other in pairs:
+                first, second = _both(groups, one, other, load, metric)
+                found[one, other].append(estimates.verdict(first, second))
+                cells.append(
+                    say.winner(measure, names.arm(one), first, names.arm(other), second)
+                )
+            rows.append(tuple(cells))
+        titles = tuple(f"{names.arm(one)} × {names.arm(other)}" for one, other in pairs)
+        blocks.append(
+            Table(("clientes", *titles), tuple(rows), f"Quem se sai melhor: {measure.name}", words=9)
+        )
+        told += [
+            f"{measure.name[:1].upper()}{measure.name[1:]}, {names.arm(one)} contra "
+            f"{names.arm(other)}: "
+            + say.tally(
+                verdicts, names.arm(one), names.arm(other), more_is_better=measure.more_is_better
+            )
+            for (one, other), verdicts in found.items()
+        ]
+    return [Bullets(tuple(told)), *blocks]
+
+
+def _both(
+    groups: list[Group], one: str, other: str, load: int, metric: Metric
+) -> tuple[Interval | None, Interval | None]:
+    return estimate(at(groups, one, load), metric), estimate(at(groups, other, load), metric)
+
+
+def common_load(groups: Iterable[Group]) -> int | None:
+    """The highest concurrency at which every arm that was measured has a run to be believed."""
+    loads = [
+        {group.cell.concurrency for group in of_arm} for _arm, of_arm in by_arm(groups)
+    ]
+    shared = set.intersection(*loads) - {None} if loads else set()
+    return max((load for load in shared if load is not None), default=None)
+
+
+def spectrum(gathered: Gathered, groups: list[Group], key: str) -> list[Block]:
+    """The whole distribution of latencies at the highest load that all arms have."""
+    load = common_load(groups)
+    chosen = [group for group in groups if group.cell.concurrency == load and group.samples]
+    series = tuple(
+        Series(
+            names.arm(arm),
+            tuple(Point(100 / (100 - share), value) for share, value in of_arm[0].spectrum()),
+            names.look(arm),
+        )
+        for arm, of_arm in by_arm(chosen)
+    )
+    if load is None or not any(each.points for each in series):
+        return []
+    samples = [f"{names.arm(arm)} {count(of_arm[0].samples)}" for arm, of_arm in by_arm(chosen)]
+    chart = Lines(
+        name=f"espectro-{key}",
+        title=f"Espectro de percentis com {count(load)} clientes",
+        x=Axis("um pedido em tantos é mais lento (2 = mediana, 10 = p90, 100 = p99, 1.000 = p99,9)", log=True),
+        y=Axis("latência (ms)", log=True),
+        series=series,
+        markers=False,
+    )  # fmt: skip
+    caption = (
+        "Histogramas das repetições somados exatamente, sem média de percentis; latências por "
+        f"braço: {listed(samples)}. A curva termina onde as amostras não bastam."
+    )
+    return [Figure(chart, caption, behind(gathered, chosen))]
