@@ -120,6 +120,7 @@ def _plan(args: argparse.Namespace, addresses: dict[str, str]) -> Plan:
         in_flight_max=args.in_flight_max,
         active_max=args.active_max,
         loop=args.loop,
+        stats=args.stats == "on",
     )
     return Plan(
         data_dir=args.data_dir, run=run, addresses=addresses, command=command, started=_STARTED

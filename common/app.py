@@ -23,6 +23,7 @@ from common.execution import AsyncClock, AsyncExecution, TaskHandle
 from common.failing_storage import FailingStorage
 from common.failpoints import Failpoints
 from common.load import Load
+from common.loop_lag import LoopLag
 from common.noted_calls import NotedClient
 from common.servicos.catalogo import Catalogo
 from common.servicos.conducao import Condutor
@@ -36,7 +37,8 @@ from common.servicos.pedidos import Pedidos
 from common.servicos.portas import Banco
 from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
-from common.settings import CONEXOES_A_MAIS, Settings
+from common.settings import CONEXOES_A_MAIS, Settings, stats_path
+from common.stats import Gauges, Sampler, counted
 from common.storage import Storage, Synchronous
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
@@ -67,21 +69,38 @@ class App:
         self._failpoints: Failpoints | None = None
         self._condutor: Condutor | None = None
         self._recovery: TaskHandle | None = None
+        self._gauges = Gauges(self.load.in_flight)
 
     async def open(self) -> None:
         """Open the databases and build the service on them."""
         if self.settings.failpoints is not None:
             self._failpoints = Failpoints(self.settings.failpoints, self.settings.servico)
         failpoints = self._failpoints
-        storage: Banco = await self._storage()
+        opened = await self._storage()
+        self._gauges.writer = opened.writer
+        storage: Banco = opened
         if failpoints is not None:
             storage = FailingStorage(storage, failpoints)
         await getattr(self, f"_open_{self.settings.servico}")(storage)
         struck = self._condutor or self.service
         if failpoints is not None and isinstance(struck, Condutor | Passos):
             struck.falhas = failpoints
+        if self.settings.stats:
+            self._tell_stats()
         # Closed before the clients and the storage that its tasks use.
         self._stack.push_async_callback(self.execution.encerrar)
+
+    def _tell_stats(self) -> None:
+        """Have the service tell of its inside while it lives."""
+        servico, gauges = self.settings.servico, self._gauges
+        gauges.operations = counted(self.service, servico)
+        gauges.places = self.slots
+        lag = LoopLag()
+        self._stack.callback(lag.close)
+        gauges.loop = lag.read
+        sampler = Sampler(stats_path(self.settings.data_dir, servico), servico, gauges)
+        sampler.start()
+        self._stack.callback(sampler.stop)
 
     def start_background(self) -> None:
         """Begin what the service does on its own account: Pedidos recovers open orders."""
@@ -136,7 +155,9 @@ class App:
         # Behind Pagamentos nothing waits for the gateway.
         payment_s = settings.payment_latency_max_s if servico == "pagamentos" else 0.0
         pause_s = PAUSE_EDGE_S if settings.servico == "pedidos" else PAUSE_INNER_S
-        return Guarded(client, servico, Timing(PATIENCE_S + payment_s, pause_s), random.random)
+        guarded = Guarded(client, servico, Timing(PATIENCE_S + payment_s, pause_s), random.random)
+        self._gauges.closed[servico] = guarded.steps.firme
+        return guarded
 
     async def _open_pedidos(self, banco: Banco) -> None:
         settings = self.settings

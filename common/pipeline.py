@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any, Final
 
@@ -17,8 +17,9 @@ from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esg
 from common.load import InFlight
 from common.servicos.contexto import Contexto
 from common.settings import DEADLINE_PADRAO_S, PASSOS_EM_VOO_MAX, RESERVA_SALTO_S
+from common.timing import COMPLETO
 
-Endpoint = Callable[[Contexto, Any], Awaitable[Mensagem]]
+Endpoint = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
 
 # Names on the wire, the same in gRPC metadata and HTTP headers.
 CABECALHO_CHAVE: Final = "idempotency-key"
@@ -26,6 +27,8 @@ CABECALHO_PRAZO: Final = "x-deadline-ms"
 CABECALHO_LIMITE: Final = "x-timeout-ms"
 CABECALHO_TENTATIVA: Final = "x-attempt-count"
 CABECALHO_TEMPOS: Final = "server-timing"
+# With the value `timing.COMPLETO`: every hop measures this call and tells all parts of its time.
+CABECALHO_AMOSTRA: Final = "x-timing"
 # Milliseconds. A day; a longer wait for an order is a mistake.
 LIMITE_MAX_MS: Final = 86_400_000
 
@@ -115,3 +118,17 @@ def outgoing(ctx: Contexto) -> tuple[float | None, str | None]:
     if remaining <= 0:
         raise prazo_esgotado("o prazo não deixa tempo para a próxima chamada")
     return remaining, str(int((time.time() + remaining) * 1e3))
+
+
+def marks(ctx: Contexto, until: str | None) -> list[tuple[str, str]]:
+    """What a client sends beside a message, by name; `until` as `outgoing` gave it."""
+    sent: list[tuple[str, str]] = []
+    if until is not None:
+        sent.append((CABECALHO_PRAZO, until))
+    if ctx.tentativa:
+        sent.append((CABECALHO_TENTATIVA, str(ctx.tentativa)))
+    if ctx.chave is not None:
+        sent.append((CABECALHO_CHAVE, ctx.chave))
+    if ctx.completo:
+        sent.append((CABECALHO_AMOSTRA, COMPLETO))
+    return sent

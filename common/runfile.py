@@ -42,6 +42,7 @@ class Run(Struct, frozen=True, kw_only=True):
     in_flight_max: int
     active_max: int
     loop: str
+    stats: bool = False
     services: dict[str, ServiceRun] = {}
 
 

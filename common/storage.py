@@ -58,10 +58,17 @@ BUSY_TIMEOUT_MS: Final = 5_000
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 
 
+class Commit(NamedTuple):
+    """How long a shared commit took, and when it was done (monotonic); seconds."""
+
+    seconds: float
+    ended: float
+
+
 class _Unit(NamedTuple):
     function: Callable[..., Any]
     args: tuple[Any, ...]
-    future: asyncio.Future[tuple[Any, float]]
+    future: asyncio.Future[tuple[Any, Commit]]
 
 
 # What a unit came to: its value, or its error.
@@ -90,14 +97,23 @@ class GroupConnection(aiosqlite.Connection):
         self._arrived = 0
         self._counted_from = 0.0
         self._per_s = 0.0
+        # Since it was opened: batches run, units in them, and the seconds of their commits.
+        self.batches = 0
+        self.units = 0
+        self.commit_s = 0.0
+
+    @property
+    def queue(self) -> int:
+        """Units that wait for their batch to begin."""
+        return len(self._waiting)
 
     def unit_of_work(
         self,
         function: Callable[Concatenate[sqlite3.Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> asyncio.Future[tuple[R, float]]:
-        """Hand over `function(connection, *args)`; comes to its value and the seconds of its commit.
+    ) -> asyncio.Future[tuple[R, Commit]]:
+        """Hand over `function(connection, *args)`; comes to its value and its commit.
 
         Cancelling the future does not undo the unit: once handed over it runs. Raises ErroServico
         (unavailable) when the connection is closed.
@@ -106,7 +122,7 @@ class GroupConnection(aiosqlite.Connection):
         if self._closing or not self._running or self._connection is None:
             raise indisponivel("o banco de dados está fechado")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[tuple[R, float]] = loop.create_future()
+        future: asyncio.Future[tuple[R, Commit]] = loop.create_future()
         self._waiting.append(_Unit(function, args, future))
         self._arrived += 1
         self._consider(loop)
@@ -157,7 +173,7 @@ class GroupConnection(aiosqlite.Connection):
         loop: asyncio.AbstractEventLoop,
         batch: list[_Unit],
         outcomes: list[_Outcome],
-        commit_s: float,
+        commit: Commit,
     ) -> None:
         """Back on the loop: tell every caller, and see to those who came meanwhile."""
         self._running_batch = False
@@ -165,7 +181,7 @@ class GroupConnection(aiosqlite.Connection):
             if unit.future.done():
                 continue
             if error is None:
-                unit.future.set_result((value, commit_s))
+                unit.future.set_result((value, commit))
             else:
                 unit.future.set_exception(error)
         self._consider(loop)
@@ -174,8 +190,11 @@ class GroupConnection(aiosqlite.Connection):
 
     def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = self._take()
-        outcomes, commit_s = self._run(self._conn, batch)
-        loop.call_soon_threadsafe(self._ended, loop, batch, outcomes, commit_s)
+        outcomes, commit = self._run(self._conn, batch)
+        self.batches += 1
+        self.units += len(batch)
+        self.commit_s += commit.seconds
+        loop.call_soon_threadsafe(self._ended, loop, batch, outcomes, commit)
 
     def _take(self) -> list[_Unit]:
         batch: list[_Unit] = []
@@ -183,7 +202,7 @@ class GroupConnection(aiosqlite.Connection):
             batch.append(self._waiting.popleft())
         return batch
 
-    def _run(self, con: sqlite3.Connection, batch: list[_Unit]) -> tuple[list[_Outcome], float]:
+    def _run(self, con: sqlite3.Connection, batch: list[_Unit]) -> tuple[list[_Outcome], Commit]:
         try:
             con.execute(self._begin)
             outcomes = self._together(con, batch)
@@ -192,9 +211,10 @@ class GroupConnection(aiosqlite.Connection):
                 con.execute("ROLLBACK")
                 con.execute(self._begin)
                 outcomes = [_apart(con, unit) for unit in batch]
-            start = time.perf_counter()
+            start = time.monotonic()
             con.execute("COMMIT")
-            return outcomes, time.perf_counter() - start
+            ended = time.monotonic()
+            return outcomes, Commit(ended - start, ended)
         except BaseException as error:
             # The transaction is gone, or must go: nobody in the batch may be told otherwise. A
             # rollback that fails too finds nothing to keep: SQLite recovers the file at its next
@@ -202,7 +222,7 @@ class GroupConnection(aiosqlite.Connection):
             with contextlib.suppress(sqlite3.Error):
                 if con.in_transaction:
                     con.execute("ROLLBACK")
-            return [(None, error)] * len(batch), 0.0
+            return [(None, error)] * len(batch), Commit(0.0, time.monotonic())
 
     def _together(self, con: sqlite3.Connection, batch: list[_Unit]) -> list[_Outcome] | None:
         """Every unit in one go; None when one fails, unless it was alone and takes the blame."""
@@ -266,6 +286,11 @@ class Storage:
             raise indisponivel(f"{path.name}: {error}") from error
         return cls(writer, reader)
 
+    @property
+    def writer(self) -> GroupConnection:
+        """The connection that writes, and what it has counted."""
+        return self._writer
+
     def unidade(
         self,
         ctx: Contexto | None,
@@ -300,8 +325,11 @@ async def _timed(
     **kwargs: P.kwargs,
 ) -> R:
     start = time.monotonic()
+    antes = "" if ctx is None else ctx.entrar("banco")
     try:
-        value, commit_s = await connection.unit_of_work(function, *args, **kwargs)
+        value, commit = await connection.unit_of_work(function, *args, **kwargs)
+        if ctx is not None:
+            ctx.pronto(commit.ended)
     except sqlite3.IntegrityError:
         # A rule of the schema that the domain should have checked: a defect, not bad luck.
         raise
@@ -312,8 +340,9 @@ async def _timed(
     finally:
         if ctx is not None:
             ctx.banco += time.monotonic() - start
+            ctx.sair(antes)
     if ctx is not None:
-        ctx.commit += commit_s
+        ctx.commit += commit.seconds
     return value
 
 

@@ -11,13 +11,7 @@ import grpc.aio
 
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import ErroServico, indisponivel, prazo_esgotado
-from common.pipeline import (
-    CABECALHO_CHAVE,
-    CABECALHO_PRAZO,
-    CABECALHO_TEMPOS,
-    CABECALHO_TENTATIVA,
-    outgoing,
-)
+from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
 from common.servicos.contexto import Contexto
 from grpc_aio.status import erro_de
 from grpc_aio.wire import CODECS, caminho
@@ -62,15 +56,8 @@ class GrpcClient:
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
-            metadata: list[tuple[str, str]] = []
-            if until is not None:
-                metadata.append((CABECALHO_PRAZO, until))
-            if ctx.tentativa:
-                metadata.append((CABECALHO_TENTATIVA, str(ctx.tentativa)))
-            if ctx.chave is not None:
-                metadata.append((CABECALHO_CHAVE, ctx.chave))
-            start = time.monotonic()
-            rpc = send(serialize(req), metadata=metadata)
+            start, antes = time.monotonic(), ctx.entrar("proximo")
+            rpc = send(serialize(req), metadata=marks(ctx, until))
             # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
             # the core of each side, which was seen to cost more.
             alarm = None
@@ -85,6 +72,7 @@ class GrpcClient:
                 if alarm is not None:
                     alarm.cancel()
                 ctx.proximo += time.monotonic() - start
+                ctx.sair(antes)
             ctx.abaixo = str(trailing.get(CABECALHO_TEMPOS, ""))
             return read(parse(data))
 

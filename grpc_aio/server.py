@@ -22,6 +22,7 @@ from common.contratos import Operacao
 from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import (
+    CABECALHO_AMOSTRA,
     CABECALHO_CHAVE,
     CABECALHO_LIMITE,
     CABECALHO_PRAZO,
@@ -33,6 +34,7 @@ from common.pipeline import (
 )
 from common.servicos.contexto import Contexto
 from common.settings import CORPO_MAX, Settings
+from common.timing import COMPLETO, Meter
 from grpc_aio.client import dial
 from grpc_aio.status import codigo, detalhes
 from grpc_aio.wire import CODECS, nome_do_servico
@@ -71,13 +73,16 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
                 context.time_remaining(),
             )
             ctx.primeira = metadata.get(CABECALHO_TENTATIVA) == "1"
+            if metadata.get(CABECALHO_AMOSTRA) == COMPLETO:
+                ctx.completo, ctx.medidor = True, Meter(start)
             if keyed:
                 ctx.chave = metadata.get(CABECALHO_CHAVE)
-            answer = await endpoint(ctx, read(parse(data)))
+            answer = await ctx.medir(endpoint(ctx, read(parse(data))))
         except (ErroServico, DecodeError, asyncio.CancelledError) as error:
             await _abort(context, servico, ctx, start, _failure(context, error))
+        out = serialize(answer)
         context.set_trailing_metadata(_trailing(servico, ctx, start))
-        return serialize(answer)
+        return out
 
     return handle
 

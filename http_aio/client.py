@@ -13,13 +13,7 @@ from yarl import URL
 
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
-from common.pipeline import (
-    CABECALHO_CHAVE,
-    CABECALHO_PRAZO,
-    CABECALHO_TEMPOS,
-    CABECALHO_TENTATIVA,
-    outgoing,
-)
+from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
 from common.servicos.contexto import Contexto
 from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS
 from http_aio.status import erro_de
@@ -69,14 +63,9 @@ class HttpClient:
             remaining, until = outgoing(ctx)
             body = codec.body(req)
             headers = {} if body is None else dict(_JSON)
-            if until is not None:
-                headers[CABECALHO_PRAZO] = until
-            if ctx.tentativa:
-                headers[CABECALHO_TENTATIVA] = str(ctx.tentativa)
-            if ctx.chave is not None:
-                headers[CABECALHO_CHAVE] = ctx.chave
+            headers.update(marks(ctx, until))
             url = fixed or URL(base + codec.path(req), encoded=True)
-            start = time.monotonic()
+            start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
                 # The pool's queue counts too: the deadline covers everything.
                 async with (
@@ -95,6 +84,7 @@ class HttpClient:
                 raise indisponivel(f"{operacao.servico} não respondeu") from error
             finally:
                 ctx.proximo += time.monotonic() - start
+                ctx.sair(antes)
             ctx.abaixo = response.headers.get(CABECALHO_TEMPOS, "")
             if response.status >= 400:
                 raise erro_de(response.status, data, response.headers.get("Retry-After"))

@@ -16,6 +16,7 @@ from common.contratos import Operacao, PedidoResponse
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import (
+    CABECALHO_AMOSTRA,
     CABECALHO_CHAVE,
     CABECALHO_LIMITE,
     CABECALHO_PRAZO,
@@ -28,6 +29,7 @@ from common.pipeline import (
 from common.servicos.contexto import Contexto
 from common.servicos.livro import TERMINAIS
 from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
+from common.timing import COMPLETO, Meter
 from http_aio.client import dial
 from http_aio.openapi import documento
 from http_aio.status import PROTOCOL_LOG, resposta
@@ -56,22 +58,25 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
         try:
             ctx.prazo = deadline(headers.get(CABECALHO_PRAZO), headers.get(CABECALHO_LIMITE))
             ctx.primeira = headers.get(CABECALHO_TENTATIVA) == "1"
+            if headers.get(CABECALHO_AMOSTRA) == COMPLETO:
+                ctx.completo, ctx.medidor = True, Meter(start)
             if keyed:
                 ctx.chave = headers.get(CABECALHO_CHAVE)
-            body = await _body(request, codec, ctx.prazo)
+            body = await ctx.medir(_body(request, codec, ctx.prazo))
             query = _query(request) if has_query and request.query_string else {}
-            answer = await endpoint(ctx, codec.read(request.match_info, query, body))
+            answer = await ctx.medir(endpoint(ctx, codec.read(request.match_info, query, body)))
         except (ErroServico, web.HTTPRequestEntityTooLarge, asyncio.CancelledError) as error:
             erro = _failure(error)
             if erro.categoria is Categoria.INVALIDO:
                 ctx.chave = None  # a broken key may not travel back as a header
             return resposta(erro, _headers(servico, ctx, start))
+        content = codec.write(answer)
         out = _headers(servico, ctx, start)
         status = 200
         if isinstance(answer, PedidoResponse) and operacao.metodo_http == "POST":
             status = _status(operacao, answer)
             out["Location"] = f"/pedidos/{answer.pedido_id}"
-        return web.Response(status=status, body=codec.write(answer), content_type=JSON, headers=out)
+        return web.Response(status=status, body=content, content_type=JSON, headers=out)
 
     return handle
 

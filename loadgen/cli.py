@@ -19,6 +19,7 @@ from common.runfile import NotRunningError, Run, read_run
 from common.settings import DEADLINE_PADRAO_S, natural, positive, seconds
 from loadgen.crew import Crew, CrewError
 from loadgen.environment import environment
+from loadgen.hops import SAMPLE_EVERY
 from loadgen.live import Progress
 from loadgen.plan import CHECKOUTS_POR_CHAMADOR, Plan, Population
 from loadgen.recorder import Recording
@@ -119,6 +120,7 @@ async def _plan(args: argparse.Namespace, arm: Run) -> Plan:
         seed=args.seed,
         itens_min=args.items[0],
         itens_max=args.items[1],
+        sample_every=args.sample_every,
     )
 
 
@@ -200,6 +202,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         default=(1, 5),
         metavar="MIN:MAX",
         help="lines of an order (default 1:5)",
+    )
+    add(
+        "--sample-every",
+        type=natural,
+        default=SAMPLE_EVERY,
+        metavar="N",
+        help=f"ask one order in N to tell its time hop by hop, 0 for none (default {SAMPLE_EVERY})",
     )
     add("--json", type=Path, metavar="FILE", help="write the result")
     add(

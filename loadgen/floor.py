@@ -107,6 +107,8 @@ async def _drive(args: argparse.Namespace, chain: Chain, name: str, callers: int
         warmup_s=args.warmup,
         timeout_s=args.timeout,
         seed=args.seed,
+        # The bare chain has nothing to tell: neither is asked.
+        sample_every=0,
     )
     meter = Meter(chain.pids)
     recording = await run_interruptibly(Crew(plan))

@@ -27,11 +27,13 @@ def merge(recordings: Sequence[Recording]) -> Recording:
         completed=_added_series([recording.completed for recording in recordings]),
         failed=_added_series([recording.failed for recording in recordings]),
         clock_step_s=max((recording.clock_step_s for recording in recordings), key=abs),
+        sampled=sum(recording.sampled for recording in recordings),
         interrupted=any(recording.interrupted for recording in recordings),
     )
     for recording in recordings:
         merged.examples |= recording.examples
         merged.cpu_s += recording.cpu_s
+        merged.samples += recording.samples
         merged.rss_max_bytes += recording.rss_max_bytes
         merged.problems += [text for text in recording.problems if text not in merged.problems]
         for name, values in recording.hops.items():

@@ -6,6 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from loadgen.hops import SAMPLE_EVERY
+
 # Orders. What each caller places when the command names no length.
 CHECKOUTS_POR_CHAMADOR: Final = 5
 
@@ -22,7 +24,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     `checkouts` (orders over all callers) or `duration_s` (no new order after it; those under way
     finish) bounds the run. Orders sent in the first `warmup_s` seconds are counted apart.
-    `timeout_s` is each order's deadline. `run_id` makes its idempotency keys unique.
+    `timeout_s` is each order's deadline. `run_id` makes its idempotency keys unique. One order in
+    `sample_every` is asked to tell its time in full; none when it is 0.
     """
 
     mode: str
@@ -37,6 +40,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     seed: int = 42
     itens_min: int = 1
     itens_max: int = 5
+    sample_every: int = SAMPLE_EVERY
 
 
 class Share(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Final
 from hdrh.histogram import HdrHistogram
 from msgspec import Struct, field
 
-from loadgen.attribution import Hops
+from loadgen.hops import Hops, Sample, Samples
 from loadgen.outcomes import Outcome
 
 # Significant decimal digits of every histogram: a value is off by at most a thousandth.
@@ -54,6 +54,7 @@ class Recording(Struct, kw_only=True):
 
     `sent`, `completed` and `failed` are counts per cell of CELL_NS since `start_ns`, warm-up
     included; `outcomes` holds measured orders only, `warmup` those sent during the warm-up.
+    `samples` are those kept of the `sampled` orders that were asked to tell their time in full.
     """
 
     start_ns: int
@@ -69,6 +70,8 @@ class Recording(Struct, kw_only=True):
     failed: list[int]
     examples: dict[str, str] = field(default_factory=dict)
     hops: dict[str, dict[str, float]] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    sampled: int = 0
     cpu_s: list[float] = field(default_factory=list)
     rss_max_bytes: list[int] = field(default_factory=list)
     clock_step_s: float = 0.0
@@ -88,7 +91,8 @@ class Live(Struct, frozen=True):
 class Recorder:
     """Takes note of every order of one process."""
 
-    def __init__(self, start_ns: int, warmup_s: float, timeout_s: float) -> None:
+    def __init__(self, start_ns: int, warmup_s: float, timeout_s: float, *, seed: int = 0) -> None:
+        """`seed` decides which of the sampled orders are kept."""
         self._start_ns = start_ns
         self._measured_from_ns = start_ns + int(warmup_s * 1e9)
         self._timeout_us = int(timeout_s * 1e6)
@@ -103,7 +107,8 @@ class Recorder:
         self._in_time = 0
         self._last_send_ns = self._end_ns = start_ns
         self._totals = [0, 0, 0]
-        self.hops = Hops()
+        self._hops = Hops()
+        self._samples = Samples(seed)
 
     def sent(self, now_ns: int) -> None:
         """An order is about to be sent."""
@@ -112,12 +117,20 @@ class Recorder:
         self._tick("sent", now_ns)
 
     def ended(
-        self, intended_ns: int, sent_ns: int, end_ns: int, outcome: Outcome, timing: str
+        self,
+        intended_ns: int,
+        sent_ns: int,
+        end_ns: int,
+        outcome: Outcome,
+        timing: str = "",
+        *,
+        replied_ns: int | None = None,
     ) -> None:
         """An order ended for its caller; latency counts from the instant it was meant to be sent.
 
         Only orders with a terminal answer, and those that timed out (at their timeout), have a
-        latency: how fast an error came says nothing about how long a checkout takes.
+        latency: how fast an error came says nothing about how long a checkout takes. `timing` is
+        the record of a sampled order, which was first answered at `replied_ns` (by default its end).
         """
         self._end_ns = end_ns
         completed = outcome.completed
@@ -137,7 +150,10 @@ class Recorder:
         if completed:
             self._in_time += end_ns - intended_ns <= self._timeout_ns
             self._latency.record_value(min(max(latency_us, 1), self._latency_max_us))
-            self.hops.note(timing)
+            if timing:
+                replied_ns = end_ns if replied_ns is None else replied_ns
+                self._hops.note(timing)
+                self._samples.note(Sample(intended_ns, sent_ns, replied_ns, end_ns, timing))
         elif outcome.timed_out:
             self._latency.record_value(self._timeout_us)
 
@@ -168,7 +184,9 @@ class Recorder:
             completed=list(self._series["completed"]),
             failed=list(self._series["failed"]),
             examples=dict(self._examples),
-            hops=self.hops.sums(),
+            hops=self._hops.sums(),
+            samples=list(self._samples.kept),
+            sampled=self._samples.seen,
         )
 
 

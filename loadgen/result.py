@@ -8,7 +8,7 @@ import msgspec
 from hdrh.histogram import HdrHistogram
 from msgspec import Struct
 
-from loadgen.attribution import means
+from loadgen.hops import Attribution, attribution, means
 from loadgen.plan import Plan
 from loadgen.recorder import CELL_NS, Recording, decoded
 from loadgen.selfcheck import invalid_reasons
@@ -105,6 +105,7 @@ class Result(Struct, frozen=True, kw_only=True):
     examples: dict[str, str]
     generator: Generator
     hops_ms: dict[str, dict[str, float]]
+    attribution: Attribution | None
     timeline: list[Second]
     plan: Plan
     recording: Recording
@@ -157,6 +158,7 @@ def make_result(plan: Plan, recording: Recording, environment: dict[str, Any]) -
         examples=recording.examples,
         generator=_generator(recording),
         hops_ms=means(recording.hops),
+        attribution=attribution(recording.samples, recording.sampled),
         timeline=timeline(recording),
         plan=plan,
         recording=recording,

@@ -42,13 +42,17 @@ class Checkout:
         *,
         run_id: str,
         timeout_s: float,
+        sample_every: int = 0,
     ) -> None:
+        """One order in `sample_every` is asked to tell its time in full, the first one first."""
         self._pedidos = pedidos
         self._baskets = baskets
         self._recorder = recorder
         self._history = history
         self._run_id = run_id
         self._timeout_s = timeout_s
+        self._sample_every = sample_every
+        self._until_sample = 0
 
     async def place(self, caller: int, number: int, intended_ns: int | None = None) -> Outcome:
         """Place order `number` and wait for its end; never raises but when it is cancelled.
@@ -59,9 +63,11 @@ class Checkout:
         key = f"{self._run_id}-{number}"
         sent_ns = time.monotonic_ns()
         ctx = Contexto(sent_ns / 1e9 + self._timeout_s, key)
+        ctx.completo = self._sampled()
         self._recorder.sent(sent_ns)
         self._note("invoke", "criar_pedido", caller, key, at_ns=sent_ns, basket=basket)
         outcome = Outcome("erro", INTERROMPIDO, "the run was interrupted")
+        replied_ns = None
         try:
             answer = await self._pedidos.criar_pedido(ctx, basket.request)
         except asyncio.CancelledError:
@@ -72,6 +78,7 @@ class Checkout:
         else:
             self._note("ok", "criar_pedido", caller, key, answer=answer)
             if answer.status not in TERMINAIS:
+                replied_ns = time.monotonic_ns()
                 outcome = await self._follow(caller, key, ctx.prazo, answer)
             else:
                 outcome = of_answer(answer)
@@ -79,8 +86,19 @@ class Checkout:
             # Also when interrupted: what was sent is always accounted for.
             now_ns = time.monotonic_ns()
             intended = sent_ns if intended_ns is None else intended_ns
-            self._recorder.ended(intended, sent_ns, now_ns, outcome, ctx.abaixo)
+            timing = ctx.abaixo if ctx.completo else ""
+            self._recorder.ended(intended, sent_ns, now_ns, outcome, timing, replied_ns=replied_ns)
         return outcome
+
+    def _sampled(self) -> bool:
+        """True for one order in `sample_every`, also when some of the numbers are others'."""
+        if not self._sample_every:
+            return False
+        self._until_sample -= 1
+        if self._until_sample > 0:
+            return False
+        self._until_sample = self._sample_every
+        return True
 
     async def _follow(
         self, caller: int, key: str, until: float, answer: c.PedidoResponse

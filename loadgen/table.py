@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from loadgen.attribution import milliseconds, show_attribution
 from loadgen.result import SEM_ESTOQUE_MAX, Outcomes, Result, without_stock
 
 
@@ -13,7 +14,9 @@ def show(result: Result, console: Console) -> None:
     console.print(_rates(result))
     console.print(_outcomes(result))
     console.print(_latency(result))
-    if result.hops_ms:
+    if result.attribution is not None and result.attribution.median is not None:
+        show_attribution(result.attribution, console)
+    elif result.hops_ms:
         console.print(_hops(result))
     console.print(_notes(result), markup=False, highlight=False)
     for kind, detail in result.examples.items():
@@ -89,7 +92,7 @@ def _latency(result: Result) -> Table:
     for name in ("mean", "p50", "p90", "p95", "p99", "p999", "max"):
         table.add_column(name, justify="right")
         value: float | None = getattr(latency, name)
-        row.append("-" if value is None else _milliseconds(value))
+        row.append("-" if value is None else milliseconds(value))
     table.add_row(*row)
     return table
 
@@ -100,10 +103,5 @@ def _hops(result: Result) -> Table:
     for name in fields:
         table.add_column(name, justify="right")
     for service, values in result.hops_ms.items():
-        table.add_row(service, *(_milliseconds(values.get(name, 0.0)) for name in fields))
+        table.add_row(service, *(milliseconds(values.get(name, 0.0)) for name in fields))
     return table
-
-
-def _milliseconds(value: float) -> str:
-    """Three or more digits: what is slow needs no decimals, and a terminal has 80 columns."""
-    return f"{value:,.0f}" if value >= 1_000 else f"{value:.{2 if value < 10 else 1}f}"

@@ -64,7 +64,9 @@ class ShareRun:
         plan = share.plan
         self._share = share
         self._start_ns = start_ns
-        self._recorder = Recorder(start_ns, plan.warmup_s, plan.timeout_s)
+        self._recorder = Recorder(
+            start_ns, plan.warmup_s, plan.timeout_s, seed=plan.seed + share.index
+        )
         self._history = History(Path(share.history) if share.history else None)
         self._watch = LoopWatch()
         self._interrupted = False
@@ -76,6 +78,7 @@ class ShareRun:
             self._history,
             run_id=plan.run_id,
             timeout_s=plan.timeout_s,
+            sample_every=plan.sample_every,
         )
         self._loop = ClosedLoop(checkout.place, share.orders())
 

@@ -118,9 +118,11 @@ class Condutor:
     def reivindicar(self, novo: NovoPedido, vaga: Vaga, ctx: Contexto) -> Conducao:
         """Claim a new order and drive it, in a task that outlives the request of `ctx`."""
         prazo = min(ctx.prazo, self._relogio.agora() + DURACAO_MAX_S)
-        conducao = Conducao(self._execucao, Direcao.AVANCAR, Contexto(prazo))
+        conducao = Conducao(self._execucao, Direcao.AVANCAR, ctx.derivar(prazo))
         conducao.vaga = vaga
-        conducao.tarefa = self._execucao.iniciar(self._reivindicar(conducao, novo))
+        conducao.tarefa = self._execucao.iniciar(
+            conducao.ctx.medir(self._reivindicar(conducao, novo))
+        )
         return conducao
 
     def retomar(self, linha: LinhaPedido) -> Conducao | None:

@@ -8,12 +8,16 @@ makes a later charge refused. Its database is not ours to make durable: it is no
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Coroutine
 from hashlib import blake2b
+from typing import Any, TypeVar
 
 from common.erros import conflito
 from common.servicos.contexto import Contexto
 from common.servicos.portas import Banco, Relogio
 from common.servicos.transicoes import AUSENTE, Transicoes
+
+R = TypeVar("R")
 
 TRANSICOES: Transicoes = {
     (AUSENTE, "capturar"): "capturada",
@@ -77,23 +81,32 @@ class GatewaySimulado:
 
     async def cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> bool:
         """Charge once for `chave`. Raises ErroServico (conflict) for a key with another value."""
-        inicio = self._relogio.agora()
-        demora, veredito = sorteio(self._semente, chave)
-        latencia = self._latencia_min_s + demora * (self._latencia_max_s - self._latencia_min_s)
-        if latencia > 0:
-            await self._relogio.dormir(latencia)
-        pretendida = "capturada" if veredito < self._aprovacao else "negada"
-        situacao = await self._banco.unidade(
-            None, self._registrar, chave, valor_centavos, pretendida
-        )
-        ctx.gateway += self._relogio.agora() - inicio
-        return situacao == "capturada"
+        return await self._fora(ctx, self._cobrar(ctx, chave, valor_centavos)) == "capturada"
 
     async def anular(self, ctx: Contexto, chave: str) -> None:
         """Void a key, charged or not."""
-        inicio = self._relogio.agora()
-        await self._banco.unidade(None, self._estornar, chave)
-        ctx.gateway += self._relogio.agora() - inicio
+        await self._fora(ctx, self._banco.unidade(_nosso(ctx), self._estornar, chave))
+
+    async def _fora(self, ctx: Contexto, chamada: Coroutine[Any, Any, R]) -> R:
+        """Await what happens in the outside world: all its time is the gateway's."""
+        inicio, antes = self._relogio.agora(), ctx.entrar("gateway")
+        try:
+            return await chamada
+        finally:
+            ctx.sair(antes)
+            ctx.gateway += self._relogio.agora() - inicio
+
+    async def _cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> str:
+        demora, veredito = sorteio(self._semente, chave)
+        latencia = self._latencia_min_s + demora * (self._latencia_max_s - self._latencia_min_s)
+        if latencia > 0:
+            ate = self._relogio.agora() + latencia
+            await self._relogio.dormir(latencia)
+            ctx.pronto(ate)
+        pretendida = "capturada" if veredito < self._aprovacao else "negada"
+        return await self._banco.unidade(
+            _nosso(ctx), self._registrar, chave, valor_centavos, pretendida
+        )
 
     def _registrar(
         self, con: sqlite3.Connection, chave: str, valor_centavos: int, situacao: str
@@ -111,3 +124,12 @@ class GatewaySimulado:
 
     def _estornar(self, con: sqlite3.Connection, chave: str) -> None:
         con.execute(_ANULAR, (chave, self._relogio.data_hora()))
+
+
+def _nosso(ctx: Contexto) -> Contexto | None:
+    """Where the gateway's own storage notes its time: with nobody, or with the meter alone."""
+    if ctx.medidor is None:
+        return None
+    nosso = Contexto(ctx.prazo)
+    nosso.medidor = ctx.medidor
+    return nosso

@@ -256,6 +256,12 @@ def _write(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
+def discard(directory: Path, run_id: str) -> None:
+    """Forget a run, so that it is made again. Raises OSError."""
+    _run_file(directory, run_id).unlink()
+    _raw_file(directory, run_id).unlink(missing_ok=True)
+
+
 # --- reading --------------------------------------------------------------------------------------
 
 
