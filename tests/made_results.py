@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from common.contratos import SERVICOS
+from loadgen.hops import SLOW_SAMPLES_MIN, Sample
 from loadgen.plan import Plan, Population
 from loadgen.recorder import CELL_NS, Recording, encoded, lag_histogram, latency_histogram
 from loadgen.result import make_result
@@ -166,6 +167,7 @@ class Made:
         return Recording(
             start_ns=0, last_send_ns=cells * CELL_NS, end_ns=cells * CELL_NS,
             outcomes={"enviado": {"": measured}}, warmup={"enviado": {"": sum(sent) - measured}},
+            samples=self.samples(cell, middle_ms), sampled=8 * SLOW_SAMPLES_MIN,
             in_time=measured, latency=encoded(histogram), lag=encoded(lag), sent=sent,
             completed=ended, failed=[0] * cells, cpu_s=[1.0], rss_max_bytes=[80 * 2**20],
             hops={
@@ -174,6 +176,13 @@ class Made:
                 for hop, name in enumerate(SERVICOS[:5])
             },
         )  # fmt: skip
+
+    def samples(self, cell: r.Cell, middle_ms: float) -> list[Sample]:
+        """Orders of the grid that told their time in full, enough to tell a slow one."""
+        if cell.experiment != "grid":
+            return []
+        drawn = (middle_ms * self.draw.lognormvariate(0, 0.25) for _ in range(SLOW_SAMPLES_MIN))
+        return [sample_of(latency_ms, any(cell.payment_wait_s)) for latency_ms in drawn]
 
     def series(self, cell: r.Cell, rate: float) -> r.Series:
         """A service over time, a sample each half second."""
@@ -210,6 +219,27 @@ def cell_of(experiment: str, arm: str, wait: Wait, **changes: Any) -> r.Cell:
         "timeout_s": 60.0,
     }  # fmt: skip
     return r.Cell(**(values | changes))
+
+
+def sample_of(latency_ms: float, waits: bool) -> Sample:
+    """An order whose time went, in these shares, to transport, to each hop, and to the payment."""
+    way, own, gateway = (
+        share * latency_ms for share in ((0.01, 0.06, 0.6) if waits else (0.01, 0.18, 0.0))
+    )
+    entries: list[str] = []
+    below = 0.0
+    for hop, name in reversed(list(enumerate(SERVICOS[:5]))):
+        paid = gateway if name == "pagamentos" else 0.0
+        waited = below + 2 * way if below else 0.0
+        below = own + paid + waited
+        begin = (way + own) * hop + way + (gateway if hop > 1 else 0.0)
+        entries.append(
+            f"{name};dur={below:.4f};em={begin:.4f};saida={begin + own + paid:.4f};"
+            f"fila={own / 10:.4f};espera={own / 5:.4f};trabalho={own / 5:.4f};banco={own / 2:.4f};"
+            f"commit={own / 4:.4f};gateway={paid:.4f};proximo={waited:.4f}"
+        )
+    ended_ns = int(latency_ms * 1e6)
+    return Sample(0, 0, ended_ns, ended_ns, ", ".join(reversed(entries)))
 
 
 def load_plan(cell: r.Cell, repetition: int) -> Plan:

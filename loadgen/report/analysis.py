@@ -93,7 +93,11 @@ def _coupling(gathered: Gathered) -> list[Block]:
         blocks += [Paragraph("Chamadas em andamento à frente do serviço atingido, durante a falha:"),
                    Bullets(tuple(told))]  # fmt: skip
     else:
-        blocks.append(Callout("note", f"O efeito de um serviço lento sobre os da frente foi {say.NOT_MEASURED}."))
+        blocks.append(
+            Callout(
+                "note", f"O efeito de um serviço lento sobre os da frente foi {say.NOT_MEASURED}."
+            )
+        )
     return blocks
 
 

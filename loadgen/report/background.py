@@ -65,7 +65,7 @@ def introduction(gathered: Gathered) -> list[Block]:
             f"O domínio existe uma vez e é servido por todos os braços. Os {len(SERVICOS)} serviços, o "
             "armazenamento durável, os prazos, os limites e o tratamento de erros são os mesmos; por "
             "isso uma diferença entre dois braços é da comunicação ou da espera, e não de duas "
-            f"implementações. Braços medidos aqui: {listed([names.arm(arm) for arm in arms], ';')}."
+            f"implementações. Braços medidos aqui: {'; '.join([names.arm(arm) for arm in arms])}."
         ),
         Paragraph(
             "A hipótese do curso é que a arquitetura síncrona tenha latência baixa em volume baixo e "
@@ -139,7 +139,9 @@ def architectures() -> list[Block]:
         diagrams.states("pedidos"),
         Folded(
             "Os estados dos outros serviços e do gateway",
-            tuple(each for each in diagrams.every_state_machine() if each.name != "estados-pedidos"),
+            tuple(
+                each for each in diagrams.every_state_machine() if each.name != "estados-pedidos"
+            ),
         ),
     ]
 

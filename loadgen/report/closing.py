@@ -110,7 +110,9 @@ def tally_of(gathered: Gathered, one: str, other: str, measure: say.Measure, met
                             estimate(at(groups, other, load), metric),
                         )
                     )
-    words = say.tally(found, names.arm(one), names.arm(other), more_is_better=measure.more_is_better)
+    words = say.tally(
+        found, names.arm(one), names.arm(other), more_is_better=measure.more_is_better
+    )
     return f"{measure.name[:1].upper()}{measure.name[1:]}, {names.arm(one)} × {names.arm(other)}. {words}"
 
 
@@ -183,8 +185,8 @@ def reproduction(gathered: Gathered) -> list[Block]:
         runs = [run for group in groups for run in group.runs]
         ok = sum(1 for run in runs if run.status == "ok")
         rows.append((
-            f"`{experiment.name}`", listed([names.arm(arm) for arm in experiment.arms], ";"),
-            listed([names.wait(wait) for wait in experiment.payment_waits], ";"),
+            f"`{experiment.name}`", '; '.join([names.arm(arm) for arm in experiment.arms]),
+            '; '.join([names.wait(wait) for wait in experiment.payment_waits]),
             count(experiment.repetitions), f"{count(ok)} de {count(len(runs))}",
         ))  # fmt: skip
     columns = ("experimento", "braços", "espera", "repetições", "execuções válidas")

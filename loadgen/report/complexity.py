@@ -99,8 +99,7 @@ def measured(root: Path, name: str, without: str | None = None) -> Code:
             {
                 module
                 for module in imported
-                if module.partition(".")[0] in own
-                and not module.startswith(name.replace("/", "."))
+                if module.partition(".")[0] in own and not module.startswith(name.replace("/", "."))
             }
         ),
     )

@@ -53,9 +53,7 @@ def results(gathered: Gathered) -> list[Block]:
     return [Heading(3, "Custo e recursos"), *blocks] if blocks else []
 
 
-def _costs(
-    gathered: Gathered, key: str, by_wait: list[tuple[str, list[Group]]]
-) -> list[Block]:
+def _costs(gathered: Gathered, key: str, by_wait: list[tuple[str, list[Group]]]) -> list[Block]:
     blocks: list[Block] = []
     for measure, metric, name, label in COSTS:
         every = [bar for row, groups in by_wait for bar in bars(groups, metric, row)]
@@ -111,7 +109,9 @@ def _resources(gathered: Gathered, key: str, groups: list[Group], row: str) -> l
     if at_once or folded:
         blocks = [Heading(4, "Recursos ao longo do tempo"), *at_once]
     if folded:
-        blocks.append(Folded("Arquivos abertos, WAL, fila do escritor e chamadas em andamento", tuple(folded)))
+        blocks.append(
+            Folded("Arquivos abertos, WAL, fila do escritor e chamadas em andamento", tuple(folded))
+        )
     return [*blocks, *_by_service(groups, row)]
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from common.contratos import OPERACOES, SERVICOS, Operacao
 from common.diagrams import TABLES
 from common.servicos.transicoes import AUSENTE, Transicoes, terminais
+from loadgen.report import names
 from loadgen.report.document import Drawing
 from loadgen.report.numerals import listed
 
@@ -62,7 +63,7 @@ def architecture(protocol: str) -> Drawing:
             f'<text class="code halo end" x="338" y="{y - 16 if at else 70}">'
             f"{escape(on_the_wire(step, protocol))}</text>",
             f'<text class="small" x="402" y="{y - 16 if at else 70}">resposta</text>',
-            _box("pivot" if last else "box", 250, y, 240, 48, step.servico.capitalize(),
+            _box("pivot" if last else "box", 250, y, 240, 48, names.service(step.servico),
                  f"confirmação {at + 1}: {step.servico}.db"),
             f'<path class="store" d="M540 {y + 10}v28a30 8 0 0 0 60 0v-28a30 8 0 0 0 -60 0'
             f'a30 8 0 0 0 60 0"/>',
@@ -99,8 +100,8 @@ def states(name: str, table: Transicoes | None = None) -> Drawing:
     for (state, event), following in table.items():
         events.setdefault((state, following), []).append(event)
     edges, labels = [], []
-    for (state, following), names in events.items():
-        edge, label = _edge(places, ranks, state, following, ", ".join(names))
+    for (state, following), each in events.items():
+        edge, label = _edge(places, ranks, state, following, ", ".join(each))
         edges.append(edge)
         labels.append(label)
     boxes = []
@@ -110,11 +111,14 @@ def states(name: str, table: Transicoes | None = None) -> Drawing:
         else:
             kind = "end-box" if state in ends else "box"
             boxes.append(_box(kind, x - 82, y, 164, 34, state, ""))
-    told = [f"de {state} a {following} por {', '.join(names)}" for (state, following), names in events.items()]
+    told = [
+        f"de {state} a {following} por {', '.join(each)}"
+        for (state, following), each in events.items()
+    ]
     return Drawing(
         name=f"estados-{name}",
         svg=_svg(760, height, [*edges, *labels, *boxes], f"Estados de {name}"),
-        caption=f"Estados de {name.capitalize()}; o ponto é “ainda não há linha”, borda grossa é "
+        caption=f"Estados de {names.service(name)}; o ponto é “ainda não há linha”, borda grossa é "
         "estado final.",
         description=f"Máquina de estados de {name}: {'; '.join(told)}.",
     )
@@ -138,7 +142,9 @@ def waiting() -> Drawing:
         parts.append(_stretch("box", 460 + at * 24, y + 3, 22))
         parts.append(f'<path class="back" d="M{484 + at * 24} {y + 15}H{650 + at * 24}"/>')
         parts.append(_stretch("box", 652 + at * 24, y + 3, 22))
-    parts.append('<text class="small mid" x="600" y="190">tracejado: espera sem ocupar thread</text>')
+    parts.append(
+        '<text class="small mid" x="600" y="190">tracejado: espera sem ocupar thread</text>'
+    )
     parts.append('<text class="small mid" x="190" y="190">duas threads, três pedidos</text>')
     return Drawing(
         name="modelos-de-espera",

@@ -63,7 +63,9 @@ def results(gathered: Gathered) -> list[Block]:
                 measured = True
                 blocks += _factor(gathered, curve, factor)
     if not measured:
-        blocks.append(Callout("note", "Este conjunto não varia threads, armazenamento, laço nem itens."))
+        blocks.append(
+            Callout("note", "Este conjunto não varia threads, armazenamento, laço nem itens.")
+        )
     return [*blocks, *floor(gathered), *noise(gathered)]
 
 
@@ -83,7 +85,9 @@ def _factor(gathered: Gathered, curve: Curve, factor: Factor) -> list[Block]:
         if not every:
             continue
         chart = Bars(f"{name}-{curve.name}", f"{factor.title}: {label}", Axis(label), every)
-        blocks.append(Figure(chart, f"Valores medidos; {interval_words(groups)}.", behind(gathered, groups)))
+        blocks.append(
+            Figure(chart, f"Valores medidos; {interval_words(groups)}.", behind(gathered, groups))
+        )
         blocks.append(Bullets(tuple(_sentences(groups, factor, measure, metric))))
     return blocks
 
@@ -140,7 +144,10 @@ def floor(gathered: Gathered) -> list[Block]:
     for arm, of_arm in by_arm(bare):
         for group in sorted(of_arm, key=lambda each: each.cell.concurrency or 0):
             real = _real(gathered, group)
-            here, there = estimate(group, estimates.throughput), estimate(real, estimates.throughput)
+            here, there = (
+                estimate(group, estimates.throughput),
+                estimate(real, estimates.throughput),
+            )
             share = say.times(here.mean / there.mean) if here and there else say.NOT_MEASURED
             rows.append((names.arm(arm), names.load(group.cell), say.short(say.THROUGHPUT, here),
                          say.short(say.THROUGHPUT, there), share))  # fmt: skip

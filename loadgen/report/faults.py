@@ -16,7 +16,7 @@ from loadgen.report.estimates import over
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.ladders import AT_ONCE_S
 from loadgen.report.loads import by_arm
-from loadgen.report.numerals import MISSING, number, plural
+from loadgen.report.numerals import MISSING, plain, plural
 from loadgen.study.knee import back_after_s
 from loadgen.study.plan import Fault
 from loadgen.study.record import RunRecord
@@ -51,7 +51,7 @@ class Struck:
 def fault_name(fault: Fault) -> str:
     """`Estoque fora do ar`, `Fiscal lento (+1 s)`."""
     words = f"{names.service(fault.service)} {KINDS[fault.kind]}"
-    return f"{words} (+{number(fault.delay_s)} s por chamada)" if fault.kind == "slow" else words
+    return f"{words} (+{plain(fault.delay_s)} s por chamada)" if fault.kind == "slow" else words
 
 
 def results(gathered: Gathered) -> list[Block]:
@@ -67,7 +67,7 @@ def results(gathered: Gathered) -> list[Block]:
                 continue
             blocks += [
                 Paragraph(
-                    f"Laço aberto a {number(timeline.rate_per_s)} pedidos/s, {names.wait(wait)}; em "
+                    f"Laço aberto a {plain(timeline.rate_per_s)} pedidos/s, {names.wait(wait)}; em "
                     "cada braço as mesmas falhas nos mesmos instantes. Recuperado é o primeiro "
                     "segundo, depois do fim da falha, com 90 % do ritmo anterior."
                 ),
@@ -165,7 +165,7 @@ def _chart(gathered: Gathered, name: str, groups: list[Group]) -> Figure:
         markers=False,
     )  # fmt: skip
     bands = "; ".join(
-        f"{fault_name(fault)} de {number(fault.at_s)} a {number(fault.at_s + fault.for_s)} s"
+        f"{fault_name(fault)} de {plain(fault.at_s)} a {plain(fault.at_s + fault.for_s)} s"
         for fault in faults
     )
     caption = f"Média das execuções de cada braço em cada segundo. Faixas cinzentas: {bands}."

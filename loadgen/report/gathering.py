@@ -188,7 +188,9 @@ def gather(
             statuses[run.status] = statuses.get(run.status, 0) + 1
             done += 1
             on_progress(done, total)
-        sources.append(Source(directory, manifest, len(manifest.order) - sum(statuses.values()), statuses))
+        sources.append(
+            Source(directory, manifest, len(manifest.order) - sum(statuses.values()), statuses)
+        )
     if not done:
         raise ResultsError(
             f"{directories[0]} holds no finished run yet; let the study go on with"

@@ -81,23 +81,25 @@ def overall(findings: list[Finding]) -> Callout:
     if not known:
         return Callout("note", f"**{_capital(ANSWERS['missing'])}.**")
     of = {
-        answer: [each for each in known if each.answer == answer] for answer in ("yes", "no", "open")
+        answer: [each for each in known if each.answer == answer]
+        for answer in ("yes", "no", "open")
     }
     if len(of["yes"]) == len(known):
         return Callout("good", f"**Os dados sustentam a afirmação** em {_all(len(known))}.")
     if len(of["no"]) == len(known):
         return Callout("bad", f"**Os dados contrariam a afirmação** em {_all(len(known))}.")
     parts = [
-        f"{words} em {count(len(of[answer]))} ({listed(_places(of[answer]), ';')})"
+        f"{words} em {count(len(of[answer]))} ({'; '.join(_places(of[answer]))})"
         for answer, words in (("yes", "sustentam"), ("no", "contrariam"))
         if of[answer]
     ]
     if of["open"]:
         parts.append(
-            f"nenhuma diferença é demonstrada em {count(len(of['open']))} ({listed(_places(of['open']), ';')})"
+            f"nenhuma diferença é demonstrada em {count(len(of['open']))} ({'; '.join(_places(of['open']))})"
         )
     return Callout(
-        "warning", f"**Os dados respondem em parte.** De {count(len(known))} casos: {'; '.join(parts)}."
+        "warning",
+        f"**Os dados respondem em parte.** De {count(len(known))} casos: {'; '.join(parts)}.",
     )
 
 
@@ -158,7 +160,9 @@ def coupling(gathered: Gathered) -> list[Finding]:
 
 def filled(each: Struck) -> Answer:
     """Yes when every service in front has more under way than before; no when none has."""
-    known = [grown for grown in each.upstream.values() if grown is not None and grown.low is not None]
+    known = [
+        grown for grown in each.upstream.values() if grown is not None and grown.low is not None
+    ]
     if not known:
         return "missing" if all(grown is None for grown in each.upstream.values()) else "open"
     more = [grown for grown in known if grown.low is not None and grown.low > 1]

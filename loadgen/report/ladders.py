@@ -10,7 +10,7 @@ from loadgen.report.document import Block, Bullets, Callout, Figure, Heading, Pa
 from loadgen.report.estimates import Metric, estimate, over
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.loads import by_arm, interval_words
-from loadgen.report.numerals import MISSING, listed, number, percent, plural
+from loadgen.report.numerals import MISSING, listed, number, percent, plain, plural
 from loadgen.study.knee import backlog, drained_after_s
 from loadgen.study.plan import Ladder, Wait
 from loadgen.study.record import Found, RunRecord
@@ -118,7 +118,14 @@ def _table(rungs: list[Group]) -> Table:
                 say.short(say.TAIL, estimate(group, estimates.P99)),
                 percent(max(known)) if known else MISSING,
             ))  # fmt: skip
-    columns = ("braço", "oferecidos/s", "concluídos/s", "goodput/s", "p99 (ms)", "sem fim, pior execução")
+    columns = (
+        "braço",
+        "oferecidos/s",
+        "concluídos/s",
+        "goodput/s",
+        "p99 (ms)",
+        "sem fim, pior execução",
+    )
     return Table(columns, tuple(rows), "Degraus da escada")
 
 
@@ -146,7 +153,7 @@ def _recovery(ladder: Ladder, groups: list[Group]) -> list[Block]:
     ]
     return [
         Paragraph(
-            f"Depois de {number(ladder.overload_s)} s a {say.times(ladder.overload)} o joelho, a "
+            f"Depois de {plain(ladder.overload_s)} s a {plain(ladder.overload)} vezes o joelho, a "
             "carga cai para metade dele. Tempo até que os pedidos em andamento voltem ao nível em "
             "que ficam:"
         ),

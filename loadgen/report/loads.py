@@ -8,10 +8,10 @@ from loadgen.report import estimates, names
 from loadgen.report import sentences as say
 from loadgen.report.charts import Axis, Bar, Bars, Lines, Point, Series
 from loadgen.report.commands import behind
-from loadgen.report.document import Block, Bullets, Callout, Figure, Heading, Paragraph, Table
+from loadgen.report.document import Block, Callout, Figure, Folded, Heading, Paragraph, Table
 from loadgen.report.estimates import Metric, estimate
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.numerals import count, listed
+from loadgen.report.numerals import count
 from loadgen.study.plan import Curve, Wait
 from loadgen.study.statistics import Interval
 
@@ -64,7 +64,9 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
             blocks.append(_bars(gathered, groups, f"{name}-{key}", label, metric, measure))
         else:
             blocks.append(
-                _lines(gathered, groups, f"{name}-{key}", f"{label}, {names.wait(wait)}", metric, log)
+                _lines(
+                    gathered, groups, f"{name}-{key}", f"{label}, {names.wait(wait)}", metric, log
+                )
             )
     blocks += _comparisons(groups, loads)
     return [*blocks, *spectrum(gathered, groups, key)]
@@ -149,33 +151,43 @@ def _comparisons(groups: list[Group], loads: list[int]) -> list[Block]:
     ]
     if not pairs:
         return []
-    blocks: list[Block] = []
-    told: list[str] = []
+    tables: list[Block] = []
+    tallies: list[tuple[str, ...]] = []
     for measure, metric, *_ in CURVES:
-        rows = []
         found: dict[tuple[str, str], list[estimates.Verdict]] = {pair: [] for pair in pairs}
+        rows = []
         for load in loads:
-            cells = [f"{count(load)}"]
+            cells = [count(load)]
             for one, other in pairs:
                 first, second = _both(groups, one, other, load, metric)
                 found[one, other].append(estimates.verdict(first, second))
-                cells.append(
-                    say.winner(measure, names.arm(one), first, names.arm(other), second)
-                )
+                cells.append(say.winner(measure, names.arm(one), first, names.arm(other), second))
             rows.append(tuple(cells))
         titles = tuple(f"{names.arm(one)} × {names.arm(other)}" for one, other in pairs)
-        blocks.append(
-            Table(("clientes", *titles), tuple(rows), f"Quem se sai melhor: {measure.name}", words=9)
-        )
-        told += [
-            f"{measure.name[:1].upper()}{measure.name[1:]}, {names.arm(one)} contra "
-            f"{names.arm(other)}: "
-            + say.tally(
-                verdicts, names.arm(one), names.arm(other), more_is_better=measure.more_is_better
-            )
+        caption = f"Quem se sai melhor: {measure.name}"
+        tables.append(Table(("clientes", *titles), tuple(rows), caption, words=len(pairs) + 1))
+        tallies += [
+            (measure.name, names.arm(one), names.arm(other), *_tally(verdicts, measure))
             for (one, other), verdicts in found.items()
         ]
-    return [Bullets(tuple(told)), *blocks]
+    columns = ("medida", "primeiro", "segundo", "cargas", "primeiro melhor", "segundo melhor",
+               "nenhuma diferença demonstrada", "sem intervalo")  # fmt: skip
+    if len(loads) == 1:
+        return tables
+    return [
+        Table(columns, tuple(tallies), "Em quantas cargas cada um se sai melhor", words=3),
+        Folded("Carga por carga", tuple(tables)),
+    ]
+
+
+def _tally(verdicts: list[estimates.Verdict], measure: say.Measure) -> tuple[str, ...]:
+    """Loads compared, wins of the first, wins of the second, none shown, without interval."""
+    first, second = ("higher", "lower") if measure.more_is_better else ("lower", "higher")
+    compared = len(verdicts) - verdicts.count("missing")
+    wins = [
+        sum(1 for each in verdicts if each == kind) for kind in (first, second, "none", "unsure")
+    ]
+    return tuple(count(each) for each in (compared, *wins))
 
 
 def _both(
@@ -186,9 +198,7 @@ def _both(
 
 def common_load(groups: Iterable[Group]) -> int | None:
     """The highest concurrency at which every arm that was measured has a run to be believed."""
-    loads = [
-        {group.cell.concurrency for group in of_arm} for _arm, of_arm in by_arm(groups)
-    ]
+    loads = [{group.cell.concurrency for group in of_arm} for _arm, of_arm in by_arm(groups)]
     shared = set.intersection(*loads) - {None} if loads else set()
     return max((load for load in shared if load is not None), default=None)
 
@@ -218,6 +228,6 @@ def spectrum(gathered: Gathered, groups: list[Group], key: str) -> list[Block]:
     )  # fmt: skip
     caption = (
         "Histogramas das repetições somados exatamente, sem média de percentis; latências por "
-        f"braço: {listed(samples)}. A curva termina onde as amostras não bastam."
+        f"braço: {'; '.join(samples)}. A curva termina onde as amostras não bastam."
     )
     return [Figure(chart, caption, behind(gathered, chosen))]

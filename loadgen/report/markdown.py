@@ -55,7 +55,8 @@ def _block(block: Block) -> str:
         case Figure():
             return (
                 f"![{block.chart.title}]({FIGURES}/{block.chart.name}.svg)\n\n"
-                f"*{block.caption}*\n\n```sh\n{block.command}\n```"
+                f"*{block.caption}*\n\n<details>\n<summary>Como refazer esta figura</summary>\n\n"
+                f"```sh\n{block.command}\n```\n\n</details>"
             )
         case Drawing():
             return f"![{block.description}]({FIGURES}/{block.name}.svg)\n\n*{block.caption}*"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from loadgen.report.numerals import count, number
+from loadgen.report.numerals import count, plain, plural
 from loadgen.study.plan import NO_WAIT, Wait
 from loadgen.study.record import Cell
 
 # In the order in which they are shown; the index is also the arm's look in every chart.
 ARMS: Final = {
-    "grpc": "gRPC, laço",
-    "http": "REST, laço",
-    "grpc-threads": "gRPC, threads",
-    "http-threads": "REST, threads",
-    "bare-grpc": "gRPC, cadeia nua",
-    "bare-http": "REST, cadeia nua",
+    "grpc": "gRPC (laço)",
+    "http": "REST (laço)",
+    "grpc-threads": "gRPC (threads)",
+    "http-threads": "REST (threads)",
+    "bare-grpc": "gRPC (cadeia nua)",
+    "bare-http": "REST (cadeia nua)",
 }
 # The two questions: the protocol with the I/O model held, the I/O model with the protocol held.
 PROTOCOL_PAIRS: Final = (("grpc", "http"), ("grpc-threads", "http-threads"))
@@ -27,6 +27,8 @@ SERVICES: Final = {
     "fiscal": "Fiscal",
     "logistica": "Logística",
     "catalogo": "Catálogo",
+    "gateway": "Gateway",
+    "cliente": "cliente",
     "generator": "gerador de carga",
 }
 
@@ -50,13 +52,13 @@ def wait(value: Wait) -> str:
     """The simulated payment: `sem espera de pagamento`, `pagamento de 0,5 a 1,5 s`."""
     if value == NO_WAIT:
         return "sem espera de pagamento"
-    return f"pagamento de {number(value[0])} a {number(value[1])} s"
+    return f"pagamento de {plain(value[0])} a {plain(value[1])} s"
 
 
 def load(cell: Cell) -> str:
     """The load of a cell: callers of a closed loop, or the rate of an open one."""
     if cell.concurrency is not None:
-        return f"{count(cell.concurrency)} clientes simultâneos"
+        return plural(cell.concurrency, "cliente simultâneo", "clientes simultâneos")
     if cell.rate_per_s is not None:
-        return f"{number(cell.rate_per_s)} pedidos/s oferecidos"
+        return f"{plain(cell.rate_per_s)} pedidos/s oferecidos"
     return "carga em degraus"

@@ -33,6 +33,12 @@ def number(value: float | None, significant: int = SIGNIFICANT) -> str:
     return fixed(rounded, decimals)
 
 
+def plain(value: float | None) -> str:
+    """A figure that somebody chose and nobody measured: no digit more than it has."""
+    text = number(value, 6)
+    return text.rstrip("0").rstrip(",") if "," in text else text
+
+
 def count(value: float) -> str:
     """A whole number."""
     return fixed(value, 0)

@@ -41,14 +41,19 @@ def mixed(gathered: Gathered) -> list[Block]:
 def validity(gathered: Gathered) -> Callout:
     """How many runs are valid, and what became of the others."""
     runs = gathered.runs
-    by_status = {status: sum(1 for run in runs if run.status == status) for status in ("ok", "invalid", "failed")}
+    by_status = {
+        status: sum(1 for run in runs if run.status == status)
+        for status in ("ok", "invalid", "failed")
+    }
     missing = sum(source.missing for source in gathered.sources)
     if by_status["ok"] == len(runs) and not missing:
         return Callout(
             "good", f"**Válido.** {_capital(plural(len(runs), 'execução', 'execuções'))}, todas dentro dos "
             f"limites que o gerador impõe a si mesmo; {count(gathered.orders)} pedidos medidos.",
         )  # fmt: skip
-    parts = [f"{count(by_status['ok'])} de {plural(len(runs), 'execução é válida', 'execuções são válidas')}"]
+    parts = [
+        f"{count(by_status['ok'])} de {plural(len(runs), 'execução é válida', 'execuções são válidas')}"
+    ]
     if by_status["invalid"]:
         parts.append(f"{plural(by_status['invalid'], 'é inválida', 'são inválidas')}")
     if by_status["failed"]:
@@ -56,7 +61,13 @@ def validity(gathered: Gathered) -> Callout:
     if missing:
         parts.append(f"{plural(missing, 'ainda não foi feita', 'ainda não foram feitas')}")
     tone = "bad" if not by_status["ok"] else "warning"
-    title = "Nada válido." if not by_status["ok"] else "Válido em parte." if by_status["ok"] < len(runs) else "Incompleto."
+    title = (
+        "Nada válido."
+        if not by_status["ok"]
+        else "Válido em parte."
+        if by_status["ok"] < len(runs)
+        else "Incompleto."
+    )
     return Callout(
         "bad" if tone == "bad" else "warning",
         f"**{title}** {_capital('; '.join(parts))}. Só as válidas entram nas figuras "
@@ -73,7 +84,11 @@ def correctness(gathered: Gathered) -> Callout:
         return Callout("bad", "**Correção desconhecida.** Nenhuma execução foi auditada.")
     orders = sum(sum(audit.orders.values()) for audit in audits)
     rules = sorted({audit.rules for audit in audits})
-    checked = f"{count(rules[-1])} verificações" if len(rules) == 1 else f"{count(rules[0])} a {count(rules[-1])} verificações"
+    checked = (
+        f"{count(rules[-1])} verificações"
+        if len(rules) == 1
+        else f"{count(rules[0])} a {count(rules[-1])} verificações"
+    )
     if bad:
         total = sum(audit.total for audit in bad)
         return Callout(
@@ -122,7 +137,13 @@ def objectives(gathered: Gathered) -> list[Block]:
 def reservations(gathered: Gathered) -> list[Block]:
     """What a reader must know before trusting a figure: few runs, changed code, limits of the plan."""
     told = []
-    repeated = sorted({len(group.believed) for group in gathered.groups if group.believed and group.cell.phase != "search"})
+    repeated = sorted(
+        {
+            len(group.believed)
+            for group in gathered.groups
+            if group.believed and group.cell.phase != "search"
+        }
+    )
     if repeated and repeated[0] < RUNS_MIN:
         told.append(
             f"Há pontos com menos de {RUNS_MIN} execuções válidas: eles não têm intervalo, e deles "
@@ -134,7 +155,9 @@ def reservations(gathered: Gathered) -> list[Block]:
             "indicativos."
         )
     if len(gathered.commits) > 1 and not gathered.differences:
-        told.append(f"As execuções são de versões diferentes do código: {listed([f'`{each[:12]}`' for each in gathered.commits])}.")
+        told.append(
+            f"As execuções são de versões diferentes do código: {listed([f'`{each[:12]}`' for each in gathered.commits])}."
+        )
     if any(commit.endswith("-dirty") for commit in gathered.commits):
         told.append("O código medido tinha mudanças além da versão registrada (`-dirty`).")
     told += [
@@ -157,7 +180,13 @@ def _why_not(gathered: Gathered) -> list[Block]:
         (reason, count(len(runs)), runs[0].id)
         for reason, runs in sorted(reasons.items(), key=lambda item: -len(item[1]))
     )
-    return [Table(("motivo (como registrado)", "execuções", "por exemplo"), rows, "O que ficou de fora, e por quê")]
+    return [
+        Table(
+            ("motivo (como registrado)", "execuções", "por exemplo"),
+            rows,
+            "O que ficou de fora, e por quê",
+        )
+    ]
 
 
 def _facts(gathered: Gathered) -> Table:

@@ -60,7 +60,11 @@ def picture(chart: Chart) -> str:
         handles, labels = axes.get_legend_handles_labels()
         if handles:
             figure.legend(
-                handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False
+                handles,
+                labels,
+                loc="outside lower center",
+                ncols=min(4, len(labels)),
+                frameon=False,
             )
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
@@ -84,7 +88,11 @@ def _scale(axis: Any, which: str, log: bool) -> None:
         scale.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0), numticks=12))
         scale.set_minor_formatter(NullFormatter())
     getattr(axis, f"{which}axis").set_major_formatter(
-        FuncFormatter(lambda value, _: number(value, 4 if value >= 1000 else 3).removesuffix(",00").removesuffix(",0"))
+        FuncFormatter(
+            lambda value, _: (
+                number(value, 4 if value >= 1000 else 3).removesuffix(",00").removesuffix(",0")
+            )
+        )
     )
 
 

@@ -56,7 +56,10 @@ def results(gathered: Gathered) -> list[Block]:
             found = fits(gathered, curve, wait)
             if found:
                 groups = gathered.select(experiment=curve.name, payment_wait_s=wait)
-                blocks += [*([intro] if len(blocks) == 1 else []), *_told(gathered, curve, found, groups)]
+                blocks += [
+                    *([intro] if len(blocks) == 1 else []),
+                    *_told(gathered, curve, found, groups),
+                ]
     if len(blocks) == 1:
         blocks.append(Callout(
             "note", f"Nenhum ajuste: ele precisa de {LOADS_MIN} cargas ou mais, e este conjunto não "
@@ -83,9 +86,16 @@ def _told(
             if (value := estimate(group, estimates.throughput)) is not None
         ]
         drawn = [Point(load, each.fit.at(load)) for load in _between(each.fit.loads)]
-        series.append(Series(f"{names.arm(each.arm)}: lei", tuple(drawn), names.look(each.arm), markers=False))
         series.append(
-            Series(f"{names.arm(each.arm)}: medido", tuple(measured), names.look(each.arm), joined=False)
+            Series(f"{names.arm(each.arm)}: lei", tuple(drawn), names.look(each.arm), markers=False)
+        )
+        series.append(
+            Series(
+                f"{names.arm(each.arm)}: medido",
+                tuple(measured),
+                names.look(each.arm),
+                joined=False,
+            )
         )
     chart = Lines(
         f"usl-{curve.name}-{'com' if any(wait) else 'sem'}-espera",

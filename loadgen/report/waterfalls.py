@@ -9,7 +9,16 @@ from loadgen.hops import Attribution, Where
 from loadgen.report import names
 from loadgen.report.charts import Axis, Span, Spans
 from loadgen.report.commands import behind
-from loadgen.report.document import Block, Bullets, Callout, Figure, Folded, Heading, Paragraph, Table
+from loadgen.report.document import (
+    Block,
+    Bullets,
+    Callout,
+    Figure,
+    Folded,
+    Heading,
+    Paragraph,
+    Table,
+)
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.loads import by_arm, common_load, main_curves
 from loadgen.report.numerals import count, listed, milliseconds, percent, plural
@@ -56,7 +65,7 @@ def results(gathered: Gathered) -> list[Block]:
 def attributed(group: Group) -> tuple[RunRecord, Attribution] | None:
     """The first run of a group that may be believed and tells its orders' time."""
     for run in group.believed:
-        found: Attribution | None = getattr(run.result, "attribution", None)
+        found: Attribution | None = run.result.attribution if run.result is not None else None
         if found is not None and found.median is not None:
             return run, found
     return None
@@ -103,9 +112,7 @@ def totals(where: Where) -> dict[str, float]:
 
 
 def _named(parts: Mapping[str, float]) -> dict[str, float]:
-    sums = {
-        name: sum(parts.get(each, 0.0) for each in made_of) for name, made_of in PARTS.items()
-    }
+    sums = {name: sum(parts.get(each, 0.0) for each in made_of) for name, made_of in PARTS.items()}
     return {name: value for name, value in sums.items() if abs(value) >= _SHOWN_MIN_MS}
 
 
@@ -127,7 +134,7 @@ def _bands(told: list[tuple[str, Attribution]]) -> str:
     ]
     return (
         "Médias de pedidos reais em torno da mediana e do percentil 99, cujas partes somam a "
-        f"latência; pedidos em cada faixa: {listed(numbers, ';')}."
+        f"latência; pedidos em cada faixa: {'; '.join(numbers)}."
     )
 
 
@@ -221,7 +228,13 @@ def littles_law(gathered: Gathered) -> list[Block]:
         )
         for service, offs in held.items()
     )  # fmt: skip
-    columns = ("salto", "execuções", "desvio mediano", "maior desvio", f"abaixo de {percent(LITTLE_MAX)}")
+    columns = (
+        "salto",
+        "execuções",
+        "desvio mediano",
+        "maior desvio",
+        f"abaixo de {percent(LITTLE_MAX)}",
+    )
     return [
         Heading(4, "Lei de Little, salto a salto"),
         Paragraph(little_sentence([off for offs in held.values() for off in offs])),

@@ -71,9 +71,7 @@ def inline(text: str) -> str:
 def _style() -> str:
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     for name in ("light", "dark"):
-        looks = " ".join(
-            f"--look-{at}: {getattr(look, name)};" for at, look in enumerate(LOOKS)
-        )
+        looks = " ".join(f"--look-{at}: {getattr(look, name)};" for at, look in enumerate(LOOKS))
         style = style.replace(f"LOOKS_{name.upper()}", looks)
     return style
 
