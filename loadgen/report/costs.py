@@ -9,7 +9,7 @@ from loadgen.report import estimates, names
 from loadgen.report import sentences as say
 from loadgen.report.charts import Axis, Bars, Lines, Point, Series
 from loadgen.report.commands import behind
-from loadgen.report.document import Block, Bullets, Figure, Folded, Heading, Paragraph, Table
+from loadgen.report.document import Block, Figure, Folded, Heading, Paragraph, Table
 from loadgen.report.estimates import Metric, estimate, over
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.loads import bars, by_arm, common_load, main_curves
@@ -18,9 +18,9 @@ from loadgen.study import record
 from loadgen.study.record import GENERATOR, RunRecord
 
 COSTS: Final = (
-    (say.CPU, estimates.cpu_ms, "cpu", "ms de CPU dos serviços por pedido"),
-    (say.BYTES, estimates.kilobytes, "bytes", "kB por pedido no loopback, cabeçalhos incluídos"),
-    (say.MEMORY, estimates.memory_mb, "memoria", "MB, soma dos picos dos serviços"),
+    (say.CPU, estimates.cpu_ms, "cpu", "CPU dos serviços por pedido (ms)"),
+    (say.BYTES, estimates.kilobytes, "bytes", "tráfego por pedido no loopback (kB)"),
+    (say.MEMORY, estimates.memory_mb, "memoria", "memória, soma dos picos dos serviços (MB)"),
 )
 # Each field of a Series: its label, and how six services become one line of an arm.
 OVER_TIME: Final[tuple[tuple[str, str, Callable[[list[float]], float]], ...]] = (
@@ -62,21 +62,21 @@ def _costs(gathered: Gathered, key: str, by_wait: list[tuple[str, list[Group]]])
         groups = [group for _, each in by_wait for group in each]
         chart = Bars(f"{name}-{key}", _capital(label), Axis(label), tuple(every))
         blocks += [
-            Figure(chart, _capital(f"{measure.name}, por braço e espera."), behind(gathered, groups)),
-            Bullets(tuple(
-                f"{_capital(row)}. {sentence}"
-                for row, each in by_wait
-                for sentence in pair_sentences(each, measure, metric)
-            )),
+            Figure(chart, f"{_capital(measure.name)}, por braço e espera.", behind(gathered, groups)),
+            Table(("onde", *say.VERSUS), tuple(
+                (row, *cells) for row, each in by_wait for cells in pair_rows(each, measure, metric)
+            ), words=2),
         ]  # fmt: skip
     return blocks
 
 
-def pair_sentences(groups: list[Group], measure: say.Measure, metric: Metric) -> list[str]:
-    """A sentence for each pair of arms of which at least one was measured in these groups."""
+def pair_rows(
+    groups: list[Group], measure: say.Measure, metric: Metric
+) -> list[tuple[str, str, str, str]]:
+    """A row for each pair of arms of which at least one was measured in these groups."""
     of = {arm: each[0] for arm, each in by_arm(groups)}
     return [
-        say.compared(
+        say.versus(
             measure,
             names.arm(one), estimate(of.get(one), metric),
             names.arm(other), estimate(of.get(other), metric),

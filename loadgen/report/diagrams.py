@@ -110,7 +110,7 @@ def states(name: str, table: Transicoes | None = None) -> Drawing:
             boxes.append(f'<circle class="tip" cx="{x}" cy="{y + 17}" r="9"/>')
         else:
             kind = "end-box" if state in ends else "box"
-            boxes.append(_box(kind, x - 82, y, 164, 34, state, ""))
+            boxes.append(_box(kind, x - 95, y, 190, 34, state, ""))
     told = [
         f"de {state} a {following} por {', '.join(each)}"
         for (state, following), each in events.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from loadgen.report.document import Block, Bullets, Callout, Figure, Heading, Pa
 from loadgen.report.estimates import estimate
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.loads import by_arm, interval_words
-from loadgen.report.numerals import count, listed
+from loadgen.report.numerals import count, listed, plural
 from loadgen.study.plan import Curve
 from loadgen.study.record import Cell
 
@@ -33,7 +33,7 @@ class Factor:
 def _items(value: object) -> str:
     assert isinstance(value, tuple)
     low, high = value
-    return f"{count(low)} itens" if low == high else f"{count(low)} a {count(high)} itens"
+    return plural(low, "item", "itens") if low == high else f"{count(low)} a {count(high)} itens"
 
 
 FACTORS: Final = (
@@ -88,7 +88,8 @@ def _factor(gathered: Gathered, curve: Curve, factor: Factor) -> list[Block]:
         blocks.append(
             Figure(chart, f"Valores medidos; {interval_words(groups)}.", behind(gathered, groups))
         )
-        blocks.append(Bullets(tuple(_sentences(groups, factor, measure, metric))))
+        rows = tuple(_rows(groups, factor, measure, metric))
+        blocks.append(Table(("braço", *say.VERSUS), rows, words=2))
     return blocks
 
 
@@ -115,11 +116,10 @@ def _where(groups: list[Group]) -> str:
     return f"Medido com {listed(loads)}, {listed(waits)}."
 
 
-def _sentences(
+def _rows(
     groups: list[Group], factor: Factor, measure: say.Measure, metric: estimates.Metric
-) -> list[str]:
+) -> Iterator[tuple[str, ...]]:
     """For each arm the first value of the factor against each other one, all else the same."""
-    told = []
     for arm, of_arm in by_arm(groups):
         first = of_arm[0]
         for other in of_arm[1:]:
@@ -128,13 +128,14 @@ def _sentences(
                 and other.cell.payment_wait_s == first.cell.payment_wait_s
             )
             if same and factor.of(other.cell) != factor.of(first.cell):
-                sentence = say.compared(
-                    measure,
-                    factor.told(factor.of(first.cell)), estimate(first, metric),
-                    factor.told(factor.of(other.cell)), estimate(other, metric),
+                yield (
+                    names.arm(arm),
+                    *say.versus(
+                        measure,
+                        factor.told(factor.of(first.cell)), estimate(first, metric),
+                        factor.told(factor.of(other.cell)), estimate(other, metric),
+                    ),
                 )  # fmt: skip
-                told.append(f"{names.arm(arm)}. {sentence}")
-    return told
 
 
 def floor(gathered: Gathered) -> list[Block]:

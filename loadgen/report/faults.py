@@ -16,7 +16,7 @@ from loadgen.report.estimates import over
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.ladders import AT_ONCE_S
 from loadgen.report.loads import by_arm
-from loadgen.report.numerals import MISSING, plain, plural
+from loadgen.report.numerals import plain, plural
 from loadgen.study.knee import back_after_s
 from loadgen.study.plan import Fault
 from loadgen.study.record import RunRecord
@@ -193,23 +193,22 @@ def _told(every: list[Struck]) -> list[Block]:
                 say.short(say.GOODPUT, each.before_per_s),
                 say.short(say.GOODPUT, each.during_per_s),
                 say.short(say.RECOVERY, each.recovered),
-                _upstream(each),
             )
             for arm, each in of_fault.items()
         )
-        columns = ("braço", "antes (pedidos/s)", "durante (pedidos/s)", "recuperação (s)",
-                   "chamadas em andamento à frente")  # fmt: skip
+        columns = ("braço", "antes (pedidos/s)", "durante (pedidos/s)", "recuperação (s)")
+        compared = tuple(
+            say.versus(
+                say.RECOVERY, names.arm(one), of_fault[one].recovered,
+                names.arm(other), of_fault[other].recovered,
+            )
+            for one, other in (*names.PROTOCOL_PAIRS, *names.MODEL_PAIRS)
+            if one in of_fault and other in of_fault
+        )  # fmt: skip
         blocks += [
             Table(columns, rows, fault_name(fault)),
-            Bullets(tuple(
-                [recovery_sentence(each) for each in of_fault.values()]
-                + [
-                    say.compared(say.RECOVERY, names.arm(one), of_fault[one].recovered,
-                                 names.arm(other), of_fault[other].recovered)
-                    for one, other in (*names.PROTOCOL_PAIRS, *names.MODEL_PAIRS)
-                    if one in of_fault and other in of_fault
-                ]
-            )),
+            Bullets(tuple(recovery_sentence(each) for each in of_fault.values())),
+            Table(say.VERSUS, compared, "Recuperação (s), aos pares"),
         ]  # fmt: skip
     return blocks
 
@@ -227,12 +226,3 @@ def recovery_sentence(each: Struck) -> str:
     if never:
         words += f"; em {plural(never, 'execução', 'execuções')} o ritmo não voltou no tempo medido"
     return words + "."
-
-
-def _upstream(each: Struck) -> str:
-    known = [
-        f"{names.service(service)} {say.times(grown.mean)}"
-        for service, grown in each.upstream.items()
-        if grown is not None
-    ]
-    return ", ".join(known) or MISSING

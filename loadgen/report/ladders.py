@@ -146,11 +146,11 @@ def _recovery(ladder: Ladder, groups: list[Group]) -> list[Block]:
         told.append(recovery_sentence(arm, times, known[arm]))
     if not told:
         return []
-    told += [
-        say.compared(say.RECOVERY, names.arm(one), known[one], names.arm(other), known[other])
+    compared = tuple(
+        say.versus(say.RECOVERY, names.arm(one), known[one], names.arm(other), known[other])
         for one, other in (*names.PROTOCOL_PAIRS, *names.MODEL_PAIRS)
         if one in known and other in known
-    ]
+    )
     return [
         Paragraph(
             f"Depois de {plain(ladder.overload_s)} s a {plain(ladder.overload)} vezes o joelho, a "
@@ -158,6 +158,7 @@ def _recovery(ladder: Ladder, groups: list[Group]) -> list[Block]:
             "que ficam:"
         ),
         Bullets(tuple(told)),
+        Table(say.VERSUS, compared, "Recuperação da sobrecarga (s), aos pares"),
     ]
 
 

@@ -221,7 +221,7 @@ def spectrum(gathered: Gathered, groups: list[Group], key: str) -> list[Block]:
     chart = Lines(
         name=f"espectro-{key}",
         title=f"Espectro de percentis com {count(load)} clientes",
-        x=Axis("um pedido em tantos é mais lento (2 = mediana, 10 = p90, 100 = p99, 1.000 = p99,9)", log=True),
+        x=Axis("um pedido em N é mais lento (10 = p90, 100 = p99)", log=True),
         y=Axis("latência (ms)", log=True),
         series=series,
         markers=False,

@@ -8,6 +8,8 @@ from typing import Final
 # Digits that say something: intervals of a small machine are wider than a thousandth.
 SIGNIFICANT: Final = 3
 MISSING: Final = "–"
+# Keeps a figure and its unit on one line.
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 _MONTHS: Final = (
     "janeiro", "fevereiro", "março", "abril", "maio", "junho",
     "julho", "agosto", "setembro", "outubro", "novembro", "dezembro",
@@ -48,12 +50,21 @@ def milliseconds(value: float | None) -> str:
     """A duration given in milliseconds, in the unit that reads best."""
     if value is None or not isfinite(value):
         return MISSING
-    return f"{number(value / 1e3)} s" if abs(value) >= 1e3 else f"{number(value)} ms"
+    if abs(value) >= 1e3:
+        return f"{number(value / 1e3)}{NO_BREAK}s"
+    return f"{number(value)}{NO_BREAK}ms"
 
 
 def percent(share: float | None) -> str:
-    """A share of one as a percentage."""
-    return MISSING if share is None or not isfinite(share) else f"{number(share * 100)} %"
+    """A measured share of one as a percentage."""
+    if share is None or not isfinite(share):
+        return MISSING
+    return f"{number(share * 100)}{NO_BREAK}%"
+
+
+def bound(share: float) -> str:
+    """A share of one that was chosen, as a percentage."""
+    return f"{plain(share * 100)}{NO_BREAK}%"
 
 
 def listed(words: list[str], last: str = "e") -> str:

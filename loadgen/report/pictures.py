@@ -85,7 +85,11 @@ def _scale(axis: Any, which: str, log: bool) -> None:
     if log:
         getattr(axis, f"set_{which}scale")("log")
         scale = getattr(axis, f"{which}axis")
-        scale.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0), numticks=12))
+        low, high = scale.get_view_interval()
+        close = high / max(low, 1e-9) < 100
+        scale.set_major_locator(
+            LogLocator(base=10, subs=(1, 2, 3, 5) if close else (1, 3), numticks=12)
+        )
         scale.set_minor_formatter(NullFormatter())
     getattr(axis, f"{which}axis").set_major_formatter(
         FuncFormatter(
@@ -97,10 +101,10 @@ def _scale(axis: Any, which: str, log: bool) -> None:
 
 
 def _lines(axes: Any, chart: Lines) -> None:
-    _scale(axes, "x", chart.x.log)
-    _scale(axes, "y", chart.y.log)
     for series in chart.series:
         _line(axes, series, markers=chart.markers and series.markers)
+    _scale(axes, "x", chart.x.log)
+    _scale(axes, "y", chart.y.log)
     if not chart.y.log:
         axes.set_ylim(bottom=0)
     seen: set[str] = set()

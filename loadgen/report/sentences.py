@@ -14,6 +14,8 @@ from loadgen.report.estimates import Verdict, verdict
 from loadgen.study.statistics import Interval
 
 NO_DIFFERENCE: Final = "nenhuma diferença demonstrada"
+# The columns of `versus`.
+VERSUS: Final = ("comparação", "primeiro", "segundo", "melhor")
 NOT_MEASURED: Final = "não medido neste conjunto"
 
 
@@ -31,7 +33,13 @@ class Measure:
             return nb.MISSING
         if self.unit == "ms":
             return nb.milliseconds(value)
-        return f"{nb.number(value)} {self.unit}"
+        return f"{nb.number(value)}{nb.NO_BREAK}{self.unit}"
+
+    def between(self, low: float, high: float) -> str:
+        """An interval: the unit once where both ends have the same."""
+        first, last = self.told(low), self.told(high)
+        number, _, unit = first.partition(nb.NO_BREAK)
+        return f"{number if last.endswith(nb.NO_BREAK + unit) else first} a {last}"
 
 
 THROUGHPUT: Final = Measure("vazão", "pedidos/s", more_is_better=True)
@@ -51,10 +59,9 @@ def figure(measure: Measure, value: Interval | None) -> str:
         return NOT_MEASURED
     if value.low is None or value.high is None:
         return f"{measure.told(value.mean)} (n = {value.n}, sem intervalo)"
-    low, high = measure.told(value.low), measure.told(value.high)
     # Under five runs an interval is for the eye: it orders, and is not published as a result.
     few = "" if value.published else ", só indicativo"
-    return f"{measure.told(value.mean)} (IC 95 %: {low} a {high}; n = {value.n}{few})"
+    return f"{measure.told(value.mean)} (IC 95{nb.NO_BREAK}%: {measure.between(value.low, value.high)}; n = {value.n}{few})"
 
 
 def short(measure: Measure, value: Interval | None) -> str:
@@ -107,6 +114,18 @@ def winner(
     ratio = max(first.mean, second.mean) / max(min(first.mean, second.mean), 1e-12)
     better = one if (found == "higher") == measure.more_is_better else other
     return f"**{better}** ({times(ratio)})"
+
+
+def versus(
+    measure: Measure, one: str, first: Interval | None, other: str, second: Interval | None
+) -> tuple[str, str, str, str]:
+    """A row of a table of comparisons: the pair, both figures, who is better. See VERSUS."""
+    return (
+        f"{one} × {other}",
+        short(measure, first),
+        short(measure, second),
+        winner(measure, one, first, other, second),
+    )
 
 
 def times(ratio: float) -> str:

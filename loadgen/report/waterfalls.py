@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from loadgen.hops import Attribution, Where
+from loadgen.hops import Where
 from loadgen.report import names
 from loadgen.report.charts import Axis, Span, Spans
 from loadgen.report.commands import behind
@@ -21,9 +22,8 @@ from loadgen.report.document import (
 )
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.loads import by_arm, common_load, main_curves
-from loadgen.report.numerals import count, listed, milliseconds, percent, plural
+from loadgen.report.numerals import bound, count, listed, milliseconds, percent, plural
 from loadgen.study.plan import Curve, Wait
-from loadgen.study.record import RunRecord
 from loadgen.study.statistics import LITTLE_MAX, little
 
 # What the parts of an order are called, in the order in which they are shown, and which of the
@@ -62,12 +62,24 @@ def results(gathered: Gathered) -> list[Block]:
     return [*blocks, *littles_law(gathered)]
 
 
-def attributed(group: Group) -> tuple[RunRecord, Attribution] | None:
-    """The first run of a group that may be believed and tells its orders' time."""
+@dataclass(frozen=True)
+class Told:
+    """Where a median order of a run spent its time, and a slow one where enough were sampled."""
+
+    median: Where
+    slow: Where | None
+
+    def kinds(self) -> list[tuple[str, Where]]:
+        """Both by their names, as far as they are there."""
+        return [("mediano", self.median)] + ([("lento", self.slow)] if self.slow else [])
+
+
+def attributed(group: Group) -> Told | None:
+    """What the first run of a group tells that may be believed and tells its orders' time."""
     for run in group.believed:
-        found: Attribution | None = run.result.attribution if run.result is not None else None
+        found = run.result.attribution if run.result is not None else None
         if found is not None and found.median is not None:
-            return run, found
+            return Told(found.median, found.slow)
     return None
 
 
@@ -76,7 +88,7 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
     load = common_load(groups)
     chosen = [group for group in groups if group.cell.concurrency == load]
     told = [
-        (arm, found[1])
+        (arm, found)
         for arm, of_arm in by_arm(chosen)
         if (found := attributed(of_arm[0])) is not None
     ]
@@ -87,8 +99,7 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
     rows = [
         (f"{names.arm(arm)}: pedido {kind}", each)
         for arm, found in told
-        for kind, each in (("mediano", found.median), ("lento", found.slow))
-        if each is not None
+        for kind, each in found.kinds()
     ]
     spans = tuple(span for row, each in rows for span in _stacked(row, totals(each)))
     chart = Spans(f"tempo-{key}", f"Para onde foi o tempo: {where}", Axis("milissegundos"), spans)
@@ -100,8 +111,7 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
         Folded("Cascata por salto, de cada braço", tuple(
             _cascade(gathered, arm, kind, each, key, chosen)
             for arm, found in told
-            for kind, each in (("mediano", found.median), ("lento", found.slow))
-            if each is not None
+            for kind, each in found.kinds()
         )),
     ]  # fmt: skip
 
@@ -126,11 +136,10 @@ def _stacked(row: str, parts: Mapping[str, float], begin: float = 0.0) -> list[S
     return spans
 
 
-def _bands(told: list[tuple[str, Attribution]]) -> str:
+def _bands(told: list[tuple[str, Told]]) -> str:
     numbers = [
         f"{names.arm(arm)} {found.median.n}" + (f" e {found.slow.n}" if found.slow else "")
         for arm, found in told
-        if found.median is not None
     ]
     return (
         "Médias de pedidos reais em torno da mediana e do percentil 99, cujas partes somam a "
@@ -138,17 +147,16 @@ def _bands(told: list[tuple[str, Attribution]]) -> str:
     )
 
 
-def residual_sentence(arm: str, found: Attribution) -> str:
+def residual_sentence(arm: str, found: Told) -> str:
     """The largest part of the median order, and whether the residual is within its bound."""
-    assert found.median is not None
     parts = totals(found.median)
     largest = max(parts, key=lambda name: parts[name])
     share = found.median.residual_share
-    bound = "dentro" if share <= RESIDUAL_MAX else "**fora**"
+    within = "dentro" if share <= RESIDUAL_MAX else "**fora**"
     return (
         f"{names.arm(arm)}: pedido mediano de {milliseconds(found.median.latency_ms)}; a maior parte "
         f"é {largest}, {milliseconds(parts[largest])} ({percent(parts[largest] / found.median.latency_ms)}). "
-        f"Resíduo de {percent(share)}, {bound} do limite de {percent(RESIDUAL_MAX)}."
+        f"Resíduo de {percent(share)}, {within} do limite de {bound(RESIDUAL_MAX)}."
     )
 
 
@@ -162,8 +170,7 @@ def _grown(groups: list[Group], load: int) -> list[Block]:
         of = {group.cell.concurrency: attributed(group) for group in of_arm}
         light, heavy = of.get(lightest), of.get(load)
         if light is not None and heavy is not None:
-            assert light[1].median is not None and heavy[1].median is not None
-            told.append(growth_sentence(arm, light[1].median, heavy[1].median))
+            told.append(growth_sentence(arm, light.median, heavy.median))
     if not told:
         return []
     words = f"O que cresce de {plural(lightest, 'cliente', 'clientes')} para {count(load)}:"
@@ -233,7 +240,7 @@ def littles_law(gathered: Gathered) -> list[Block]:
         "execuções",
         "desvio mediano",
         "maior desvio",
-        f"abaixo de {percent(LITTLE_MAX)}",
+        f"abaixo de {bound(LITTLE_MAX)}",
     )
     return [
         Heading(4, "Lei de Little, salto a salto"),
@@ -245,15 +252,15 @@ def littles_law(gathered: Gathered) -> list[Block]:
 def little_sentence(offs: list[float]) -> str:
     """Whether |L - XW| / L stayed within its bound."""
     bad = sum(1 for off in offs if off >= LITTLE_MAX)
-    bound = percent(LITTLE_MAX)
+    most = bound(LITTLE_MAX)
     if not bad:
         return (
             "As chamadas em andamento, a taxa de chegada e o tempo em cada salto, medidos cada um "
-            f"por seus meios, concordam: |L − XW| / L fica abaixo de {bound} em todas as "
+            f"por seus meios, concordam: |L − XW| / L fica abaixo de {most} em todas as "
             f"{count(len(offs))} medidas."
         )
     return (
-        f"Em {count(bad)} de {count(len(offs))} medidas |L − XW| / L passa de {bound}: nelas um dos "
+        f"Em {count(bad)} de {count(len(offs))} medidas |L − XW| / L passa de {most}: nelas um dos "
         "três instrumentos errou, ou a execução não estava em regime."
     )
 

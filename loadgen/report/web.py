@@ -118,9 +118,10 @@ def _table(table: Table) -> str:
         )
 
     caption = f"<caption>{inline(table.caption)}</caption>" if table.caption else ""
+    kind = ' class="figures"' if table.words < len(table.columns) else ""
     rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
     return (
-        f'<div class="wide" tabindex="0"><table>{caption}<thead><tr>{cells("th", table.columns)}'
+        f'<div class="wide" tabindex="0"><table{kind}>{caption}<thead><tr>{cells("th", table.columns)}'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

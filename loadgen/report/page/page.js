@@ -2,17 +2,20 @@
 // Draws every figure from the data beside it. Without this script the tables remain.
 const SYMBOLS = { circle: d3.symbolCircle, square: d3.symbolSquare, triangle: d3.symbolTriangle, diamond: d3.symbolDiamond };
 const looks = JSON.parse(document.getElementById("looks").textContent);
+const TEXT = { fontSize: "12px" };
 const colour = (look) => `var(--look-${look})`;
 const written = (value) => new Intl.NumberFormat("pt-BR", { maximumSignificantDigits: 3 }).format(value);
 const ticked = (value) => new Intl.NumberFormat("pt-BR", { maximumSignificantDigits: 6 }).format(value);
 
-// Ticks of a logarithmic scale: 1 and 3 of each decade, or the decades alone where there are many.
+// Ticks of a logarithmic scale: as many of each decade as there is room for.
 function decades(values, room) {
-  const low = Math.floor(Math.log10(d3.min(values))), high = Math.ceil(Math.log10(d3.max(values)));
-  const steps = d3.range(low, high + 1).flatMap((power) => [10 ** power, 3 * 10 ** power]);
-  const within = steps.filter((step) => step >= d3.min(values) * 0.99 && step <= d3.max(values) * 1.01);
-  if (within.length < 2) return undefined;
-  return within.length > room ? within.filter((step) => Math.log10(step) % 1 === 0) : within;
+  const least = d3.min(values), most = d3.max(values);
+  const powers = d3.range(Math.floor(Math.log10(least)), Math.ceil(Math.log10(most)) + 1);
+  const within = (steps) => powers.flatMap((power) => steps.map((step) => step * 10 ** power))
+    .filter((tick) => tick >= least * 0.99 && tick <= most * 1.01);
+  const choices = [[1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 3, 5], [1, 3], [1]].map(within);
+  const chosen = choices.find((ticks) => ticks.length <= room) ?? choices.at(-1);
+  return chosen.length < 2 ? choices[0] : chosen;
 }
 
 function scale(axis, values, room) {
@@ -43,15 +46,15 @@ function drawLines(chart, width, hidden) {
   const y = scale(chart.y, tall, 6);
   if (!chart.y.log) { y.zero = true; }
   const plot = Plot.plot({
-    width, height: Math.max(260, Math.min(400, width * 0.52)), marginLeft: 62, marginBottom: 42, marginTop: 26,
+    width, height: Math.max(260, Math.min(400, width * 0.52)), marginLeft: 66, marginBottom: 44, marginTop: 28, style: TEXT,
     x: { ...scale(chart.x, known.map((point) => point.x), width < 500 ? 5 : 9), grid: false }, y, marks,
   });
   return { plot, points: known.map((point) => ({ x: plot.scale("x").apply(point.x), y: plot.scale("y").apply(point.y), text: title(point) })) };
 }
 
 function labelled(width, rows) {
-  const margin = Math.min(d3.max(rows, (row) => row.length) * 7 + 12, width * 0.34);
-  return { margin, axis: { lineWidth: (margin - 8) / 11, tickSize: 0, label: null } };
+  const margin = Math.min(d3.max(rows, (row) => row.length) * 7.2 + 12, width * 0.34);
+  return { margin, axis: { lineWidth: (margin - 8) / 12, tickSize: 0, label: null } };
 }
 
 function drawBars(chart, width, hidden) {
@@ -61,12 +64,12 @@ function drawBars(chart, width, hidden) {
     (bar.low != null && bar.high != null ? `\nintervalo de 95 %: ${written(bar.low)} a ${written(bar.high)}` : "");
   const where = { fy: "row", y: "series" };
   const plot = Plot.plot({
-    width, height: 70 + 22 * data.length + 12 * chart.rows.length, marginLeft: margin, marginBottom: 42,
+    width, height: 70 + 22 * data.length + 12 * chart.rows.length, marginLeft: margin, marginBottom: 44, style: TEXT,
     x: { ...scale(chart.x, data.flatMap((bar) => [bar.value, bar.low, bar.high]), width < 500 ? 4 : 8), labelAnchor: "center" },
     y: { axis: null, domain: chart.parts.map(([name]) => name).filter((name) => !hidden.has(name)) },
     fy: { domain: chart.rows, label: null, padding: 0.12 },
     marks: [
-      Plot.axisFy({ anchor: "left", ...axis, textAnchor: "end", fontSize: 11 }),
+      Plot.axisFy({ anchor: "left", ...axis, textAnchor: "end", fontSize: 12 }),
       ...chart.parts.map(([name, look]) => Plot.barX(data.filter((bar) => bar.series === name), { ...where, x: "value", fill: colour(look), fillOpacity: 0.85 })),
       Plot.ruleY(data.filter((bar) => bar.low != null && bar.high != null), { ...where, x1: "low", x2: "high", stroke: "currentColor", strokeWidth: 1.5 }),
       Plot.tip(data, Plot.pointer({ ...where, x: "value", title })),
@@ -80,11 +83,11 @@ function drawSpans(chart, width, hidden) {
   const { margin, axis } = labelled(width, chart.rows);
   const title = (span) => `${span.row}\n${span.part}: ${written(span.end - span.begin)} (${written(span.begin)} a ${written(span.end)})\n${chart.x.label}`;
   const plot = Plot.plot({
-    width, height: 62 + 34 * chart.rows.length, marginLeft: margin, marginBottom: 42,
+    width, height: 62 + 34 * chart.rows.length, marginLeft: margin, marginBottom: 44, style: TEXT,
     x: { ...scale(chart.x, data.map((span) => span.end), width < 500 ? 4 : 8), labelAnchor: "center" },
     y: { domain: chart.rows, label: null, axis: null },
     marks: [
-      Plot.axisY({ anchor: "left", ...axis, fontSize: 11 }),
+      Plot.axisY({ anchor: "left", ...axis, fontSize: 12 }),
       ...chart.parts.map(([name, look]) => Plot.barX(data.filter((span) => span.part === name), { y: "row", x1: "begin", x2: "end", fill: colour(look), fillOpacity: 0.9, insetTop: 3, insetBottom: 3 })),
       Plot.tip(data, Plot.pointer({ y: "row", x1: "begin", x2: "end", title })),
     ],
