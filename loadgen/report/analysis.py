@@ -12,7 +12,7 @@ from loadgen.report.estimates import Metric, estimate
 from loadgen.report.faults import every_struck, fault_name, recovery_sentence
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.ladders import found, knee_sentence
-from loadgen.report.loads import at, by_arm, main_curves
+from loadgen.report.loads import at, main_curves, shared_loads
 from loadgen.report.numerals import MISSING, count, fixed, listed
 from loadgen.report.scaling import fits, peak_sentence
 
@@ -56,8 +56,8 @@ def _complexity() -> list[Block]:
     return [
         Heading(3, "Complexidade de implementação e manutenção"),
         Paragraph(
-            f"Medida do código. O braço maior é `{larger.name}`, com {count(larger.lines)} linhas; o menor, "
-            f"`{smaller.name}`, com {count(smaller.lines)}. O domínio, que nenhum deles copia, tem "
+            f"Medida do código. Dos dois braços de laço de eventos, o maior é `{larger.name}`, com {count(larger.lines)} linhas, e o menor é "
+            f"`{smaller.name}`, com {count(smaller.lines)}. O domínio, que nenhum copia, tem "
             f"{count(domain.lines)}. A isso o gRPC soma {count(contract.files)} arquivos `.proto` com "
             f"{count(contract.lines)} linhas escritas à mão e {count(contract.generated_lines)} geradas em "
             f"{count(contract.generated_files)} arquivos; o REST não tem passo de geração: a descrição "
@@ -176,8 +176,7 @@ def performance(gathered: Gathered) -> list[Block]:
 
 
 def _pair_rows(groups: list[Group], one: str, other: str) -> list[tuple[str, ...]]:
-    of = {arm: {group.cell.concurrency for group in each} for arm, each in by_arm(groups)}
-    shared = sorted(load for load in of.get(one, set()) & of.get(other, set()) if load is not None)
+    shared = shared_loads(groups, one, other)
     rows = []
     for load in dict.fromkeys([*shared[:1], *shared[-1:]]):
         cells = [

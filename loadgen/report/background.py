@@ -9,7 +9,7 @@ from common.erros import CODIGO_GRPC, STATUS_HTTP, TITULO
 from loadgen.report import diagrams, names
 from loadgen.report.document import Block, Bullets, Folded, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
-from loadgen.report.numerals import count, listed
+from loadgen.report.numerals import count
 
 # What each room is for, in the words of the assignment.
 ROLES: Final = {
@@ -23,19 +23,19 @@ ROLES: Final = {
 # Difficulties met, and how each was solved: what happened, what was done.
 DIFFICULTIES: Final = (
     ("Resposta perdida e pedido perdido são iguais para quem chamou.",
-     "Um resultado desconhecido nunca desfaz nada: só uma recusa durável volta desfazendo. Pedidos "
-     "pergunta de novo até saber, e a linha da Logística, envio ou lápide, decide uma vez só."),
-    ("No `grpc.aio`, um serviço que fecha no meio de uma chamada não manda estado nenhum, e quem "
-     "chamou espera o prazo inteiro.",
-     "O cancelamento que não veio do cliente vira `UNAVAILABLE` na borda, os canais fecham por último, "
-     "e uma parada avisa antes de recusar."),
+     ("Um resultado desconhecido nunca desfaz nada: só uma recusa durável volta desfazendo. Pedidos "
+     "pergunta de novo até saber, e a linha da Logística, envio ou lápide, decide uma vez só.")),
+    (("No `grpc.aio`, um serviço que fecha no meio de uma chamada não manda estado nenhum, e quem "
+     "chamou espera o prazo inteiro."),
+     ("O cancelamento que não veio do cliente vira `UNAVAILABLE` na borda, os canais fecham por último, "
+     "e uma parada avisa antes de recusar.")),
     ("O núcleo do gRPC descarta, sem aviso em log, chamadas que esperam demais para ser atendidas.",
      "Os limites do núcleo foram afastados, e a admissão é feita na borda, com recusa clara e sem efeito."),
     ("O cliente HTTP do `aiohttp` permite cem conexões no total; sem limite nenhum, ele também cai.",
      "O número de conexões por salto é explícito e dimensionado pela carga."),
     ("Prazos não se propagam: o segundo salto não sabe quanto tempo resta.",
-     "Viaja o instante absoluto do prazo; cada salto guarda uma reserva e não começa o que não pode "
-     "terminar."),
+     ("Viaja o instante absoluto do prazo; cada salto guarda uma reserva e não começa o que não pode "
+     "terminar.")),
     ("Uma confirmação durável por chamada gasta quase todo o tempo descarregando o disco.",
      "Unidades que esperam juntas compartilham uma confirmação, e ninguém recebe resposta antes dela."),
     ("Duas tarefas na mesma conexão SQLite compartilham a transação: uma confirma o que a outra desfaz.",
@@ -43,8 +43,8 @@ DIFFICULTIES: Final = (
     ("Um `await` cancelado ainda executa no banco.",
      "O trabalho depois da reivindicação vive numa tarefa do serviço, e não na do cliente."),
     ("Insistir contra um serviço parado multiplica a carga por todos os saltos.",
-     "Só Pedidos insiste, com teto, sorteio e orçamento; disjuntores falham cedo e não decidem pedido "
-     "algum."),
+     ("Só Pedidos insiste, com teto, sorteio e orçamento; disjuntores falham cedo e não decidem pedido "
+     "algum.")),
     ("Um laço fechado esconde a lentidão: quando o sistema para, o gerador para junto.",
      "O laço aberto segue um cronograma feito antes, e a latência conta do instante pretendido."),
 )  # fmt: skip

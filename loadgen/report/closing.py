@@ -12,7 +12,7 @@ from loadgen.report.diagrams import chain_of_calls
 from loadgen.report.document import Block, Bullets, Callout, Code, Heading, Paragraph, Table
 from loadgen.report.estimates import Metric, Verdict, estimate, verdict
 from loadgen.report.gathering import Gathered
-from loadgen.report.loads import at, by_arm, main_curves
+from loadgen.report.loads import at, main_curves, shared_loads
 from loadgen.report.numerals import count, listed
 from loadgen.study.plan import STUDY_ARMS
 
@@ -37,25 +37,26 @@ def kafka() -> list[Block]:
             "viriam por tópicos com a chave do pedido como chave de partição, o que mantém a ordem por pedido."
         ),
         Bullets((
-            "**Acoplamento no tempo some**: com o Fiscal fora do ar, os pedidos esperam no tópico, e ninguém à "
-            "frente segura uma chamada. A fila que aqui está em memória ficaria no disco do broker.",
-            "**Picos viram atraso, e não recusa**: a vazão dos consumidores continua a mesma; o que muda é onde "
-            "o excesso espera.",
+            ("**Acoplamento no tempo some**: com o Fiscal fora do ar, os pedidos esperam no tópico, e ninguém à "
+            "frente segura uma chamada. A fila que aqui está em memória ficaria no disco do broker."),
+            ("**Picos viram atraso, e não recusa**: a vazão dos consumidores continua a mesma; o que muda é onde "
+            "o excesso espera."),
             "**Outros interessados entram sem mexer em quem publica** (antifraude, e-mail, análise).",
         )),
         Paragraph("**O que custaria.**"),
         Bullets((
-            "Uma caixa de saída (outbox): gravar o efeito e o evento na mesma transação, porque banco e broker "
-            f"não confirmam juntos. São {count(len(steps))} confirmações por pedido hoje; cada uma ganharia uma "
-            "linha a mais e uma publicação.",
-            "Consumidores idempotentes, porque a entrega é ao menos uma vez. Isto já existe aqui: cada serviço "
-            "arbitra por chave primária.",
-            "O desfazer deixa de voltar pela pilha de chamadas e vira eventos de compensação; o pivô e as "
-            "lápides continuam necessários.",
-            "A resposta ao cliente deixa de ser o fim do pedido: é preciso consultar ou ser avisado, e a "
-            "latência a comparar passa a ser o tempo até o estado terminal.",
-            "Um broker para instalar, dimensionar, replicar e vigiar, e o atraso dos consumidores como a nova "
-            "medida principal.",
+            ("Uma caixa de saída (outbox): gravar o efeito e o evento na mesma transação, porque banco e broker "
+            f"não confirmam juntos. São {count(len(steps) + 1)} confirmações por pedido hoje, uma por passo e a do fim "
+            "em Pedidos; cada uma ganharia uma "
+            "linha a mais e uma publicação."),
+            ("Consumidores idempotentes, porque a entrega é ao menos uma vez. Isto já existe aqui: cada serviço "
+            "arbitra por chave primária."),
+            ("O desfazer deixa de voltar pela pilha de chamadas e vira eventos de compensação; o pivô e as "
+            "lápides continuam necessários."),
+            ("A resposta ao cliente deixa de ser o fim do pedido: é preciso consultar ou ser avisado, e a "
+            "latência a comparar passa a ser o tempo até o estado terminal."),
+            ("Um broker para instalar, dimensionar, replicar e vigiar, e o atraso dos consumidores como a nova "
+            "medida principal."),
         )),
         Paragraph(
             "**O que se esperaria medir.** Latência até o fim maior em volume baixo (cada salto passa por um "
@@ -81,16 +82,16 @@ def conclusion(gathered: Gathered) -> list[Block]:
         Bullets(tuple(model)),
         Heading(3, "Quando cada um"),
         Bullets((
-            "**gRPC** quando os dois lados são da mesma casa, o contrato muda com frequência e deve ser "
-            f"verificado antes de rodar, e poucas conexões devem levar muitas chamadas. {bytes_advice(gathered)}",
-            "**REST** quando há clientes de fora, navegadores e ferramentas comuns, e quando ler o que passa no "
+            ("**gRPC** quando os dois lados são da mesma casa, o contrato muda com frequência e deve ser "
+            f"verificado antes de rodar, e poucas conexões devem levar muitas chamadas. {bytes_advice(gathered)}"),
+            ("**REST** quando há clientes de fora, navegadores e ferramentas comuns, e quando ler o que passa no "
             f"fio vale mais que o tamanho. Neste código, o braço mais curto é o {shorter} "
-            f"({count(min(grpc, rest))} contra {count(max(grpc, rest))} linhas, sem o código gerado).",
+            f"({count(min(grpc, rest))} contra {count(max(grpc, rest))} linhas, sem o código gerado)."),
             f"**Laço de eventos** quando os pedidos passam a maior parte do tempo esperando. {model_advice(gathered)}",
-            "**Threads** quando há pouca espera e concorrência conhecida, ou quando as bibliotecas bloqueiam: o "
-            "código é mais fácil de seguir, e o número de threads é um limite que se escolhe.",
-            "**Nenhum dos dois** quando o pedido não precisa terminar enquanto o cliente espera: aí a cadeia "
-            "síncrona é o problema, e não o protocolo.",
+            ("**Threads** quando há pouca espera e concorrência conhecida, ou quando as bibliotecas bloqueiam: o "
+            "código é mais fácil de seguir, e o número de threads é um limite que se escolhe."),
+            ("**Nenhum dos dois** quando o pedido não precisa terminar enquanto o cliente espera: aí a cadeia "
+            "síncrona é o problema, e não o protocolo."),
         )),
     ]  # fmt: skip
 
@@ -101,15 +102,13 @@ def tally_of(gathered: Gathered, one: str, other: str, measure: say.Measure, met
     for curve in main_curves(gathered):
         for wait in curve.payment_waits:
             groups = gathered.select(experiment=curve.name, payment_wait_s=wait)
-            of = {arm: {group.cell.concurrency for group in each} for arm, each in by_arm(groups)}
-            for load in of.get(one, set()) & of.get(other, set()):
-                if load is not None:
-                    found.append(
-                        verdict(
-                            estimate(at(groups, one, load), metric),
-                            estimate(at(groups, other, load), metric),
-                        )
-                    )
+            found += [
+                verdict(
+                    estimate(at(groups, one, load), metric),
+                    estimate(at(groups, other, load), metric),
+                )
+                for load in shared_loads(groups, one, other)
+            ]
     words = say.tally(
         found, names.arm(one), names.arm(other), more_is_better=measure.more_is_better
     )
@@ -136,8 +135,7 @@ def _advice(gathered: Gathered, one: str, other: str, measure: say.Measure, metr
     for curve in main_curves(gathered):
         for wait in sorted(curve.payment_waits, key=sum, reverse=True):
             groups = gathered.select(experiment=curve.name, payment_wait_s=wait)
-            of = {arm: {group.cell.concurrency for group in each} for arm, each in by_arm(groups)}
-            loads = [load for load in of.get(one, set()) & of.get(other, set()) if load is not None]
+            loads = shared_loads(groups, one, other)
             if loads:
                 load = max(loads)
                 sentence = say.compared(
@@ -155,19 +153,19 @@ def limits(gathered: Gathered) -> list[Block]:
     arms = {group.cell.arm for group in gathered.groups if group.believed}
     absent = [names.arm(arm) for arm in STUDY_ARMS if arm not in arms]
     told = [
-        f"**Uma máquina** ({environment.get('cpu_count')} processadores): {count(len(SERVICOS))} serviços e o "
+        (f"**Uma máquina** ({environment.get('cpu_count')} processadores): {count(len(SERVICOS))} serviços e o "
         "gerador dividem os mesmos processadores, e a rede é a interface local. Não há latência de rede, perda "
-        "nem TLS, que pesam de modo diferente em HTTP/2 e HTTP/1.1.",
-        "**Uma linguagem**: em Python o custo do interpretador domina; as razões entre protocolos seriam outras "
-        "em Go, Java ou C++.",
+        "nem TLS, que pesam de modo diferente em HTTP/2 e HTTP/1.1."),
+        ("**Uma linguagem**: em Python o custo do interpretador domina; as razões entre protocolos seriam outras "
+        "em Go, Java ou C++."),
         "**Bibliotecas, e não protocolos**: o que se compara é `grpc.aio` com `aiohttp`, e as suas versões.",
-        "**Um pagamento simulado**: a espera é uniforme e independente da carga; um gateway de verdade fica mais "
-        "lento quando é mais chamado.",
+        ("**Um pagamento simulado**: a espera é uniforme e independente da carga; um gateway de verdade fica mais "
+        "lento quando é mais chamado."),
         "**Sem réplicas** e sem balanceador: escalar para os lados é raciocínio, e não medida.",
-        "**Intervalos são sobre execuções nesta máquina**: dizem quanto o acaso de uma execução para outra move a "
-        "figura, e não quanto ela mudaria em outra máquina.",
-        "**Muitas comparações**: com muitos pares e cargas, algum intervalo se separa por acaso. Uma diferença que "
-        "aparece numa carga só pede cautela.",
+        ("**Intervalos são sobre execuções nesta máquina**: dizem quanto o acaso de uma execução para outra move a "
+        "figura, e não quanto ela mudaria em outra máquina."),
+        ("**Muitas comparações**: com muitos pares e cargas, algum intervalo se separa por acaso. Uma diferença que "
+        "aparece numa carga só pede cautela."),
     ]  # fmt: skip
     if absent:
         told.append(f"**Braços que faltam neste conjunto**: {listed(absent, 'e')}.")
@@ -185,8 +183,8 @@ def reproduction(gathered: Gathered) -> list[Block]:
         runs = [run for group in groups for run in group.runs]
         ok = sum(1 for run in runs if run.status == "ok")
         rows.append((
-            f"`{experiment.name}`", '; '.join([names.arm(arm) for arm in experiment.arms]),
-            '; '.join([names.wait(wait) for wait in experiment.payment_waits]),
+            f"`{experiment.name}`", "; ".join([names.arm(arm) for arm in experiment.arms]),
+            "; ".join([names.wait(wait) for wait in experiment.payment_waits]),
             count(experiment.repetitions), f"{count(ok)} de {count(len(runs))}",
         ))  # fmt: skip
     columns = ("experimento", "braços", "espera", "repetições", "execuções válidas")

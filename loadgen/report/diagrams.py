@@ -53,28 +53,28 @@ def architecture(protocol: str) -> Drawing:
     steps = chain_of_calls()
     width, top, row = 760, 60, 92
     height = top + row * len(steps) + 16
-    parts = [_box("side", 250, 8, 240, 36, "Cliente", "")]
+    parts = [_box("side", (250, 8, 240, 36), "Cliente")]
     for at, step in enumerate(steps):
         y = top + at * row + 28
         last = at == len(steps) - 1
         parts += [
             _arrow(350, y - 44 if at else 44, y, "go"),
             _arrow(390, y, y - 44 if at else 44, "back"),
-            f'<text class="code halo end" x="338" y="{y - 16 if at else 70}">'
-            f"{escape(on_the_wire(step, protocol))}</text>",
+            (f'<text class="code halo end" x="338" y="{y - 16 if at else 70}">'
+            f"{escape(on_the_wire(step, protocol))}</text>"),
             f'<text class="small" x="402" y="{y - 16 if at else 70}">resposta</text>',
-            _box("pivot" if last else "box", 250, y, 240, 48, names.service(step.servico),
+            _box("pivot" if last else "box", (250, y, 240, 48), names.service(step.servico),
                  f"confirmação {at + 1}: {step.servico}.db"),
-            f'<path class="store" d="M540 {y + 10}v28a30 8 0 0 0 60 0v-28a30 8 0 0 0 -60 0'
-            f'a30 8 0 0 0 60 0"/>',
+            (f'<path class="store" d="M540 {y + 10}v28a30 8 0 0 0 60 0v-28a30 8 0 0 0 -60 0'
+            f'a30 8 0 0 0 60 0"/>'),
             f'<path class="back" d="M490 {y + 24}H540"/>',
             f'<text class="small" x="610" y="{y + 30}">{step.servico}.db</text>',
         ]  # fmt: skip
     first, second = top + 28, top + row + 28
     parts += [
-        _box("side", 20, first + 6, 130, 36, "Catálogo", ""),
+        _box("side", (20, first + 6, 130, 36), "Catálogo"),
         f'<path class="back" d="M250 {first + 24}H150"/>',
-        _box("side", 20, second + 6, 130, 36, "Gateway", ""),
+        _box("side", (20, second + 6, 130, 36), "Gateway"),
         f'<path class="back" d="M250 {second + 24}H150"/>',
     ]
     calls = [on_the_wire(step, protocol) for step in steps]
@@ -110,7 +110,7 @@ def states(name: str, table: Transicoes | None = None) -> Drawing:
             boxes.append(f'<circle class="tip" cx="{x}" cy="{y + 17}" r="9"/>')
         else:
             kind = "end-box" if state in ends else "box"
-            boxes.append(_box(kind, x - 95, y, 190, 34, state, ""))
+            boxes.append(_box(kind, (x - 95, y, 190, 34), state))
     told = [
         f"de {state} a {following} por {', '.join(each)}"
         for (state, following), each in events.items()
@@ -136,7 +136,7 @@ def waiting() -> Drawing:
     for at in range(3):
         y = 46 + at * 42
         held = at < 2
-        parts.append(_box("box" if held else "side", 20, y, 340, 30, "",
+        parts.append(_box("box" if held else "side", (20, y, 340, 30), "",
                           f"pedido {at + 1}: " + (f"thread {at + 1} parada até a resposta" if held else "na fila: não há thread livre")))  # fmt: skip
         parts.append(f'<text class="small end" x="452" y="{y + 20}">pedido {at + 1}</text>')
         parts.append(_stretch("box", 460 + at * 24, y + 3, 22))
@@ -225,7 +225,9 @@ def _arrow(x: int, y0: int, y1: int, kind: str) -> str:
     )
 
 
-def _box(kind: str, x: int, y: int, width: int, height: int, name: str, below: str) -> str:
+def _box(kind: str, place: tuple[int, int, int, int], name: str, below: str = "") -> str:
+    """A box at (x, y, width, height), with a name and a smaller line below it."""
+    x, y, width, height = place
     middle = x + width / 2
     text = f'<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{height}" rx="7"/>'
     if name:

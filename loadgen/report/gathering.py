@@ -159,12 +159,13 @@ def gather(
     directories: Sequence[Path],
     *,
     mix: bool = False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Gathered:
     """Read every run of the directories, one at a time.
 
     Raises ResultsError for what cannot be read or holds no run, and MixedResultsError when the
-    directories differ in what SHARED names, unless `mix` says that the reader wants that.
+    directories differ in what SHARED names, unless `mix` says that the reader wants that. `on_progress`
+    is told how many runs of how many were read.
     """
     manifests = [read_manifest(directory) for directory in directories]
     differences = tuple(_differences(manifests))
@@ -187,7 +188,8 @@ def gather(
             _add(group, run)
             statuses[run.status] = statuses.get(run.status, 0) + 1
             done += 1
-            on_progress(done, total)
+            if on_progress is not None:
+                on_progress(done, total)
         sources.append(
             Source(directory, manifest, len(manifest.order) - sum(statuses.values()), statuses)
         )

@@ -13,11 +13,11 @@ from typing import Final, Literal
 from loadgen.report import estimates, names
 from loadgen.report import sentences as say
 from loadgen.report.document import Block, Callout, Heading, Paragraph, Table
-from loadgen.report.estimates import estimate, verdict
+from loadgen.report.estimates import Verdict, estimate, verdict
 from loadgen.report.faults import Struck, every_struck, fault_name
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.loads import by_arm, main_curves
-from loadgen.report.numerals import count, listed
+from loadgen.report.numerals import count, listed, plural
 from loadgen.study.statistics import Interval
 
 Answer = Literal["yes", "no", "open", "missing"]
@@ -27,6 +27,10 @@ ANSWERS: Final[dict[Answer, str]] = {
     "open": "nenhuma diferença demonstrada",
     "missing": "não medido neste conjunto",
 }
+# What a claim that the first is lower is answered by how they compare.
+_LOWER: Final[dict[Verdict, Answer]] = {
+    "lower": "yes", "higher": "no", "none": "open", "unsure": "open", "missing": "missing",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def section(gathered: Gathered) -> list[Block]:
         *claim("A latência é baixa em volume baixo",
                "Critério: a latência mediana na menor carga medida é menor do que na maior.",
                low_latency(gathered)),
-        *claim("Sob carga alta há gargalo",
+        *claim("Sob carga alta há um gargalo: a vazão para de crescer",
                "Critério: da penúltima para a maior carga medida a vazão não sobe, e a latência p99 sobe.",
                bottleneck(gathered)),
         *claim("Um serviço lento prejudica toda a cadeia",
@@ -109,7 +113,7 @@ def low_latency(gathered: Gathered) -> list[Finding]:
     for arm, where, groups in _climbs(gathered):
         light, heavy = groups[0], groups[-1]
         first, last = estimate(light, estimates.P50), estimate(heavy, estimates.P50)
-        answer: Answer = {"lower": "yes", "higher": "no"}.get(verdict(first, last), "open")  # type: ignore[assignment]
+        answer = _LOWER[verdict(first, last)]
         evidence = (
             f"{_clients(light)}: {say.figure(say.MEDIAN, first)}; "
             f"{_clients(heavy)}: {say.figure(say.MEDIAN, last)}"
@@ -200,7 +204,7 @@ def _climbs(gathered: Gathered) -> list[tuple[str, str, list[Group]]]:
 
 
 def _clients(group: Group) -> str:
-    return f"{count(group.cell.concurrency or 0)} clientes"
+    return plural(group.cell.concurrency or 0, "cliente", "clientes")
 
 
 def _places(findings: list[Finding]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from loadgen.report import estimates, names
 from loadgen.report import sentences as say
@@ -15,11 +16,21 @@ from loadgen.report.numerals import count
 from loadgen.study.plan import Curve, Wait
 from loadgen.study.statistics import Interval
 
-# Metrics of a curve with the measure that words them, in the order in which they are shown.
+
+@dataclass(frozen=True)
+class Shown:
+    """A metric of a curve: how it is worded, computed, named in files and labelled on axes."""
+
+    measure: say.Measure
+    metric: Metric
+    name: str
+    label: str
+
+
 CURVES = (
-    (say.THROUGHPUT, estimates.throughput, "vazao", "pedidos concluídos por segundo", True),
-    (say.MEDIAN, estimates.P50, "mediana", "latência mediana (ms)", True),
-    (say.TAIL, estimates.P99, "p99", "latência p99 (ms)", True),
+    Shown(say.THROUGHPUT, estimates.throughput, "vazao", "pedidos concluídos por segundo"),
+    Shown(say.MEDIAN, estimates.P50, "mediana", "latência mediana (ms)"),
+    Shown(say.TAIL, estimates.P99, "p99", "latência p99 (ms)"),
 )
 
 
@@ -59,33 +70,28 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
             f"Foi medida uma só carga, {count(loads[0])} clientes simultâneos: o conjunto mostra "
             "como os braços ficam nela, e não onde cada um satura."
         ))  # fmt: skip
-    for measure, metric, name, label, log in CURVES:
-        if len(loads) == 1:
-            blocks.append(_bars(gathered, groups, f"{name}-{key}", label, metric, measure))
-        else:
-            blocks.append(
-                _lines(
-                    gathered, groups, f"{name}-{key}", f"{label}, {names.wait(wait)}", metric, log
-                )
-            )
+    draw = _bars if len(loads) == 1 else _lines
+    blocks += [draw(gathered, groups, key, shown) for shown in CURVES]
     blocks += _comparisons(groups, loads)
     return [*blocks, *spectrum(gathered, groups, key)]
 
 
-def _lines(
-    gathered: Gathered, groups: list[Group], name: str, label: str, metric: Metric, log: bool
-) -> Figure:
+def _lines(gathered: Gathered, groups: list[Group], key: str, shown: Shown) -> Figure:
     chart = Lines(
-        name=name,
-        title=label[:1].upper() + label[1:],
+        name=f"{shown.name}-{key}",
+        title=f"{shown.label[:1].upper()}{shown.label[1:]}, {_wait_of(groups)}",
         x=Axis("clientes simultâneos", log=True),
-        y=Axis(label.partition(",")[0], log=log),
+        y=Axis(shown.label, log=True),
         series=tuple(
-            Series(names.arm(arm), tuple(_points(of_arm, metric)), names.look(arm))
+            Series(names.arm(arm), tuple(_points(of_arm, shown.metric)), names.look(arm))
             for arm, of_arm in by_arm(groups)
         ),
     )
     return Figure(chart, f"Pontos medidos; {interval_words(groups)}.", behind(gathered, groups))
+
+
+def _wait_of(groups: list[Group]) -> str:
+    return names.wait(groups[0].cell.payment_wait_s)
 
 
 def _points(groups: list[Group], metric: Metric) -> Iterable[Point]:
@@ -95,13 +101,14 @@ def _points(groups: list[Group], metric: Metric) -> Iterable[Point]:
             yield Point(group.cell.concurrency or 0, value.mean, value.low, value.high)
 
 
-def _bars(
-    gathered: Gathered, groups: list[Group], name: str, label: str, metric: Metric,
-    measure: say.Measure,
-) -> Figure:  # fmt: skip
-    chart = Bars(name, label[:1].upper() + label[1:], Axis(label), tuple(bars(groups, metric)))
-    told = [f"{names.arm(arm)}: {say.figure(measure, estimate(of_arm[0], metric))}"
-            for arm, of_arm in by_arm(groups)]  # fmt: skip
+def _bars(gathered: Gathered, groups: list[Group], key: str, shown: Shown) -> Figure:
+    title = f"{shown.label[:1].upper()}{shown.label[1:]}, {_wait_of(groups)}"
+    every = tuple(bars(groups, shown.metric))
+    chart = Bars(f"{shown.name}-{key}", title, Axis(shown.label), every)
+    told = [
+        f"{names.arm(arm)}: {say.figure(shown.measure, estimate(of_arm[0], shown.metric))}"
+        for arm, of_arm in by_arm(groups)
+    ]
     return Figure(chart, f"{'; '.join(told)}.", behind(gathered, groups))
 
 
@@ -141,6 +148,13 @@ def at(groups: Iterable[Group], arm: str, load: int) -> Group | None:
     return found[0] if found else None
 
 
+def shared_loads(groups: list[Group], one: str, other: str) -> list[int]:
+    """The concurrencies at which both arms have runs to be believed, lowest first."""
+    of = {arm: {group.cell.concurrency for group in each} for arm, each in by_arm(groups)}
+    both = of.get(one, set()) & of.get(other, set())
+    return sorted(load for load in both if load is not None)
+
+
 def _comparisons(groups: list[Group], loads: list[int]) -> list[Block]:
     """A row for each load and a column for each pair: who is better, where intervals say so."""
     present = {group.cell.arm for group in groups if group.believed}
@@ -153,7 +167,8 @@ def _comparisons(groups: list[Group], loads: list[int]) -> list[Block]:
         return []
     tables: list[Block] = []
     tallies: list[tuple[str, ...]] = []
-    for measure, metric, *_ in CURVES:
+    for shown in CURVES:
+        measure, metric = shown.measure, shown.metric
         found: dict[tuple[str, str], list[estimates.Verdict]] = {pair: [] for pair in pairs}
         rows = []
         for load in loads:

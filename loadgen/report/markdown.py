@@ -38,7 +38,7 @@ def _contents(document: Document) -> str:
     )
 
 
-def _block(block: Block) -> str:
+def _block(block: Block) -> str:  # noqa: PLR0911 - one a kind of block
     match block:
         case Heading():
             return f"{'#' * block.level} {block.text}"

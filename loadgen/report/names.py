@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from loadgen.report.numerals import count, plain, plural
+from loadgen.report.numerals import plain, plural
 from loadgen.study.plan import NO_WAIT, Wait
 from loadgen.study.record import Cell
 

@@ -199,9 +199,9 @@ def _facts(gathered: Gathered) -> Table:
         ("conjunto", f"`{manifest.preset}`, semente {manifest.seed}"),
         ("durabilidade", f"{manifest.durability}"),
         ("medido em", date(started)),
-        ("máquina", f"{environment.get('processor')}, {environment.get('cpu_count')} processadores, "
+        ("máquina", (f"{environment.get('processor')}, {environment.get('cpu_count')} processadores, "
                     f"{environment.get('memory_mb')} MB, {environment.get('platform')}, "
-                    f"{environment.get('filesystem')}"),
+                    f"{environment.get('filesystem')}")),
         ("código", f"`{commit}`" if commit else "sem versão registrada"),
         ("Python e pacotes", listed([f"Python {environment.get('python')}", *(f"{name} {version}" for name, version in packages.items())])),
         ("comandos", "; ".join(f"`{sitting.command}`" for source in gathered.sources for sitting in source.manifest.sittings)),

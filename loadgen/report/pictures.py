@@ -44,7 +44,7 @@ def picture(chart: Chart) -> str:
     import matplotlib as mpl
     from matplotlib import pyplot as plt
 
-    settings = {
+    settings: Any = {
         "svg.hashsalt": chart.name, "font.size": 9.5, "axes.spines.top": False,
         "axes.spines.right": False, "axes.edgecolor": _INK, "text.color": _INK,
     }  # fmt: skip
@@ -79,7 +79,7 @@ def _height_in(chart: Chart) -> float:
     return 1.5 + each * (0.24 if isinstance(chart, Bars) else 0.42)
 
 
-def _scale(axis: Any, which: str, log: bool) -> None:
+def _scale(axis: Any, which: str, *, log: bool) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if log:
@@ -103,8 +103,8 @@ def _scale(axis: Any, which: str, log: bool) -> None:
 def _lines(axes: Any, chart: Lines) -> None:
     for series in chart.series:
         _line(axes, series, markers=chart.markers and series.markers)
-    _scale(axes, "x", chart.x.log)
-    _scale(axes, "y", chart.y.log)
+    _scale(axes, "x", log=chart.x.log)
+    _scale(axes, "y", log=chart.y.log)
     if not chart.y.log:
         axes.set_ylim(bottom=0)
     seen: set[str] = set()
@@ -157,7 +157,7 @@ def _bars(axes: Any, chart: Bars) -> None:
         at += 0.6
     axes.set_yticks(positions, labels)
     axes.invert_yaxis()
-    _scale(axes, "x", chart.x.log)
+    _scale(axes, "x", log=chart.x.log)
     axes.set_xlabel(chart.x.label)
     axes.grid(visible=True, axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -176,7 +176,7 @@ def _spans(axes: Any, chart: Spans) -> None:
         shown.add(span.part)
     axes.set_yticks(range(len(rows)), rows)
     axes.invert_yaxis()
-    _scale(axes, "x", chart.x.log)
+    _scale(axes, "x", log=chart.x.log)
     axes.set_xlabel(chart.x.label)
     axes.grid(visible=True, axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

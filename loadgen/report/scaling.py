@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from loadgen.report import estimates, names
@@ -135,7 +136,7 @@ def peak_sentence(fitted: Fitted) -> str:
 def _between(loads: tuple[float, ...]) -> list[float]:
     """Loads in equal ratios from the first measured to the last."""
     points = []
-    for low, high in zip(loads, loads[1:], strict=False):
+    for low, high in itertools.pairwise(loads):
         points += [low * (high / low) ** (step / _STEPS) for step in range(_STEPS)]
     return [*points, loads[-1]]
 

@@ -110,7 +110,8 @@ def winner(
     }
     if found in words:
         return words[found]
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     ratio = max(first.mean, second.mean) / max(min(first.mean, second.mean), 1e-12)
     better = one if (found == "higher") == measure.more_is_better else other
     return f"**{better}** ({times(ratio)})"

@@ -109,7 +109,10 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
         Bullets(tuple(residual_sentence(arm, found) for arm, found in told)),
         *_grown(groups, load),
         Folded("Cascata por salto, de cada braço", tuple(
-            _cascade(gathered, arm, kind, each, key, chosen)
+            _cascade(
+                gathered, [group for group in chosen if group.cell.arm == arm],
+                f"cascata-{arm}-{kind}-{key}", f"{names.arm(arm)}: pedido {kind}", each,
+            )
             for arm, found in told
             for kind, each in found.kinds()
         )),
@@ -196,7 +199,7 @@ def growth_sentence(arm: str, light: Where, heavy: Where) -> str:
 
 
 def _cascade(
-    gathered: Gathered, arm: str, kind: str, where: Where, key: str, groups: list[Group]
+    gathered: Gathered, groups: list[Group], name: str, title: str, where: Where
 ) -> Figure:
     """Each hop under the one before it, in the order of the chain."""
     spans: list[Span] = []
@@ -205,15 +208,13 @@ def _cascade(
         row = _stacked(names.service(hop), _named(parts), begin)
         spans += row
         begin = row[-1].end if row else begin
-    chart = Spans(
-        f"cascata-{arm}-{kind}-{key}", f"{names.arm(arm)}: pedido {kind}, {milliseconds(where.latency_ms)}",
-        Axis("milissegundos, um salto depois do outro"), tuple(spans),
-    )  # fmt: skip
+    axis = Axis("milissegundos, um salto depois do outro")
+    chart = Spans(name, f"{title}, {milliseconds(where.latency_ms)}", axis, tuple(spans))
     caption = (
         "O tempo próprio de cada salto, posto depois do tempo do salto anterior; juntos somam a "
         "latência."
     )
-    return Figure(chart, caption, behind(gathered, [g for g in groups if g.cell.arm == arm]))
+    return Figure(chart, caption, behind(gathered, groups))
 
 
 def littles_law(gathered: Gathered) -> list[Block]:

@@ -81,7 +81,7 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode().replace("<", "\\u003c")
 
 
-def _block(block: Block) -> str:
+def _block(block: Block) -> str:  # noqa: PLR0911 - one a kind of block
     match block:
         case Heading():
             return f'<h{block.level} id="{block.anchor}">{inline(block.text)}</h{block.level}>'
