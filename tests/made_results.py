@@ -129,7 +129,9 @@ class Made:
             started="2026-01-02T03:04:05+00:00", took_s=12.5,
             commands=(
                 f"python run_all.py --mode {cell.arm} --fresh",
-                f"python -m loadgen --concurrency {cell.concurrency}",
+                f"python -m loadgen --concurrency {cell.concurrency}"
+                if cell.concurrency
+                else f"python -m loadgen --rate {cell.rate_per_s:.3f}",
                 "python run_all.py --audit --settled",
             ),
             result=result,
@@ -151,9 +153,12 @@ class Made:
     def recording(self, cell: r.Cell, rate: float, middle_ms: float) -> Recording:
         """Orders at an even pace, none while a service is down, with log-normal latencies."""
         histogram, lag = latency_histogram(cell.timeout_s), lag_histogram()
-        for _ in range(self.orders_a_run):
+        # A thousand draws make the shape; more orders are more of each.
+        draws = min(self.orders_a_run, 1_000)
+        for _ in range(draws):
             value = int(middle_ms * 1e3 * self.draw.lognormvariate(0, 0.25))
-            histogram.record_value(max(1, min(value, int(cell.timeout_s * 1e6))))
+            bounded = max(1, min(value, int(cell.timeout_s * 1e6)))
+            histogram.record_value(bounded, self.orders_a_run // draws)
             lag.record_value(self.draw.randint(1, 3_000))
         cells = int((cell.warmup_s + cell.seconds) * 1e9 / CELL_NS)
         due = [int(rate * i / 10) for i in range(cells + 1)]
@@ -259,8 +264,9 @@ def make_results(
     repetitions: int | None = None,
     orders_a_run: int = 300,
     only: Collection[str] | None = None,
+    plan: Study = PLAN,
 ) -> Path:
-    """Write a complete study of PLAN, every run valid; returns the directory.
+    """Write a complete study of a plan, every run valid; returns the directory.
 
     `repetitions` overrules those of the plan's experiments, `orders_a_run` is how many latencies
     each run's histogram holds, `only` names the experiments that are wanted: each run takes a
@@ -268,8 +274,8 @@ def make_results(
     """
     made = Made(directory, seed, orders_a_run)
     searches: list[r.Found] = []
-    chosen = [each for each in PLAN.experiments if only is None or each.name in only]
-    plan = msgspec.structs.replace(PLAN, experiments=tuple(chosen))
+    chosen = [each for each in plan.experiments if only is None or each.name in only]
+    plan = msgspec.structs.replace(plan, experiments=tuple(chosen))
     for experiment in chosen:
         times = range(1, (repetitions or experiment.repetitions) + 1)
         for arm in experiment.arms:

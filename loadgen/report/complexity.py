@@ -11,6 +11,7 @@ import ast
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +71,7 @@ def contract(root: Path = ROOT) -> Contract:
     )
 
 
+@cache
 def measured(root: Path, name: str, without: str | None = None) -> Code:
     """The figures of a folder of Python modules, `without` one of its own folders."""
     import lizard

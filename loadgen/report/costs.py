@@ -100,7 +100,7 @@ def _resources(gathered: Gathered, key: str, groups: list[Group], row: str) -> l
         if not series:
             continue
         chart = Lines(
-            f"{field.replace('_', '-')}-{key}", _capital(label), Axis("segundos desde o primeiro pedido"),
+            f"uso-{field.replace('_', '-')}-{key}", _capital(label), Axis("segundos desde o primeiro pedido"),
             Axis(label), series, markers=False,
         )  # fmt: skip
         figure = Figure(chart, f"Uma execução de cada braço, {row}.", behind(gathered, groups))
