@@ -43,8 +43,8 @@ class Lag(Struct, frozen=True):
 class Line(Struct, kw_only=True):
     """A service at the instant `t` (monotonic seconds; `time` is since 1970).
 
-    `in_flight` is the mean of `looks` looks in the interval before, `in_flight_now` the last of
-    them; `steps_now` are the steps of orders among those. `operations` are calls ended and their
+    `in_flight` is the mean of `looks` looks in the interval before, `in_flight_now` what it is at
+    `t`; `steps_now` are the steps of orders among those. `operations` are calls ended and their
     summed seconds by operation, `units` of work in `batches` and the seconds of their commits,
     `collections` of the garbage collector and their seconds, and the processor seconds used: all
     cumulative. `open_breakers` names neighbours that are not called now. `driven` and `waiting` are
@@ -221,10 +221,12 @@ class Sampler:
         try:
             # Unbuffered: a process that is killed leaves whole lines.
             with self._path.open("ab", buffering=0) as file:
-                while not self._told.is_set():
+                last = False
+                while not last:
                     for _ in range(OLHARES):
                         self._looks.append(self._gauges.in_flight.total)
-                        if self._told.wait(self._interval_s / OLHARES):
+                        last = self._told.wait(self._interval_s / OLHARES)
+                        if last:
                             break
                     file.write(msgspec.json.encode(self._line()) + b"\n")
         except OSError as error:
@@ -240,7 +242,7 @@ class Sampler:
             t=round(time.monotonic(), 6),
             time=round(time.time(), 3),
             in_flight=round(sum(looks) / len(looks), 3),
-            in_flight_now=looks[-1],
+            in_flight_now=gauges.in_flight.total,
             steps_now=gauges.in_flight.passos,
             looks=len(looks),
             operations={

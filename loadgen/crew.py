@@ -101,7 +101,7 @@ class Crew:
 
 
 def _shares(plan: Plan, processes: int, history: Path | None) -> list[Share]:
-    count = min(processes, plan.concurrency)
+    count = min(processes, plan.concurrency or plan.under_way_max)
     # The processes run elsewhere than where the command was given.
     history = history.absolute() if history is not None else None
     if history is None:

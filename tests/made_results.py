@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from common.contratos import SERVICOS
-from loadgen.hops import SLOW_SAMPLES_MIN, Sample
+from loadgen.hops import Sample
 from loadgen.plan import Plan, Population
 from loadgen.recorder import CELL_NS, Recording, encoded, lag_histogram, latency_histogram
 from loadgen.result import make_result
@@ -26,6 +26,7 @@ from loadgen.study.plan import (
     NO_WAIT,
     SHOP_WAIT,
     STUDY_ARMS,
+    WORKERS,
     Curve,
     Fault,
     Ladder,
@@ -43,6 +44,8 @@ SCALING: Final[dict[str, tuple[float, float, float]]] = {
     "bare-grpc": (420.0, 0.20, 1e-7),
     "bare-http": (360.0, 0.22, 1e-7),
 }
+# Orders of each run that tell their time in full.
+SAMPLED: Final = 120
 CPU_MS: Final = {
     "grpc": 0.9, "http": 1.2, "grpc-threads": 1.6, "http-threads": 2.1,
     "bare-grpc": 0.3, "bare-http": 0.4,
@@ -172,8 +175,7 @@ class Made:
         return Recording(
             start_ns=0, last_send_ns=cells * CELL_NS, end_ns=cells * CELL_NS,
             outcomes={"enviado": {"": measured}}, warmup={"enviado": {"": sum(sent) - measured}},
-            samples=self.samples(cell, middle_ms), sampled=8 * SLOW_SAMPLES_MIN,
-            in_time=measured, latency=encoded(histogram), lag=encoded(lag), sent=sent,
+            samples=self.samples(middle_ms), sampled=SAMPLED, in_time=measured, latency=encoded(histogram), lag=encoded(lag), sent=sent,
             completed=ended, failed=[0] * cells, cpu_s=[1.0], rss_max_bytes=[80 * 2**20],
             hops={
                 name: {"n": 100.0, "dur": 100 * middle_ms * (1 - 0.15 * hop), "banco": 150.0,
@@ -182,12 +184,28 @@ class Made:
             },
         )  # fmt: skip
 
-    def samples(self, cell: r.Cell, middle_ms: float) -> list[Sample]:
-        """Orders of the grid that told their time in full, enough to tell a slow one."""
-        if cell.experiment != "grid":
-            return []
-        drawn = (middle_ms * self.draw.lognormvariate(0, 0.25) for _ in range(SLOW_SAMPLES_MIN))
-        return [sample_of(latency_ms, any(cell.payment_wait_s)) for latency_ms in drawn]
+    def samples(self, middle_ms: float) -> list[Sample]:
+        """Orders that told their time in full: each hop keeps some of it and hands on the rest."""
+        made = []
+        for number in range(SAMPLED):
+            whole = middle_ms * self.draw.lognormvariate(0, 0.25)
+            at, left, hops = 1_000.0 * number, whole, []
+            for hop, name in enumerate(SERVICOS[:5]):
+                way = 0.03 * left / 2
+                at, left = at + way, left - 2 * way
+                own = left if hop == 4 else 0.2 * left
+                shares = {"fila": 0.1, "espera": 0.25, "trabalho": 0.3, "banco": 0.3}
+                fields = {"em": at, "dur": left} | {key: own * s for key, s in shares.items()}
+                fields["commit"] = fields["banco"] * 0.6
+                if hop < 4:
+                    fields |= {"proximo": left - own, "saida": at + own / 2}
+                hops.append(
+                    ";".join([name, *(f"{key}={value:.4f}" for key, value in fields.items())])
+                )
+                at, left = at + own / 2, left - own
+            begin, end = 1_000_000_000 * number, 1_000_000_000 * number + int(whole * 1e6)
+            made.append(Sample(begin, begin, end, end, ", ".join(hops)))
+        return made
 
     def series(self, cell: r.Cell, rate: float) -> r.Series:
         """A service over time, a sample each half second."""
@@ -218,33 +236,12 @@ def cell_of(experiment: str, arm: str, wait: Wait, **changes: Any) -> r.Cell:
         "protocol": "grpc" if "grpc" in arm else "http",
         "io_model": "threads" if threads else "loop", "bare": arm.startswith("bare-"),
         "payment_wait_s": wait, "loop": "closed", "concurrency": None, "rate_per_s": None,
-        "steps": (), "workers": 100 if threads else None,
+        "steps": (), "workers": WORKERS if threads else None,
         "event_loop": None if threads else "uvloop", "items": (1, 5), "storage": "shared",
         "faults": (), "objectives": (), "twin": "", "warmup_s": 2.0, "seconds": 5.0,
         "timeout_s": 60.0,
     }  # fmt: skip
     return r.Cell(**(values | changes))
-
-
-def sample_of(latency_ms: float, waits: bool) -> Sample:
-    """An order whose time went, in these shares, to transport, to each hop, and to the payment."""
-    way, own, gateway = (
-        share * latency_ms for share in ((0.01, 0.06, 0.6) if waits else (0.01, 0.18, 0.0))
-    )
-    entries: list[str] = []
-    below = 0.0
-    for hop, name in reversed(list(enumerate(SERVICOS[:5]))):
-        paid = gateway if name == "pagamentos" else 0.0
-        waited = below + 2 * way if below else 0.0
-        below = own + paid + waited
-        begin = (way + own) * hop + way + (gateway if hop > 1 else 0.0)
-        entries.append(
-            f"{name};dur={below:.4f};em={begin:.4f};saida={begin + own + paid:.4f};"
-            f"fila={own / 10:.4f};espera={own / 5:.4f};trabalho={own / 5:.4f};banco={own / 2:.4f};"
-            f"commit={own / 4:.4f};gateway={paid:.4f};proximo={waited:.4f}"
-        )
-    ended_ns = int(latency_ms * 1e6)
-    return Sample(0, 0, ended_ns, ended_ns, ", ".join(reversed(entries)))
 
 
 def load_plan(cell: r.Cell, repetition: int) -> Plan:

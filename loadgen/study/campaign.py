@@ -108,9 +108,7 @@ class Campaign:
     async def _hunt(self, hunt: Hunt) -> Found:
         """Look for the highest sustained rate, run by run; those that are there are not repeated."""
         ladder = hunt.ladder
-        search = Search(
-            ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution
-        )
+        search = Search(ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution)
         number = 0
         while (rate := search.next()) is not None:
             number += 1
@@ -121,9 +119,7 @@ class Campaign:
                 self._progress.add(1)
             run = await self._one(task)
             search.note(rate, sustained=sustained(run))
-        return Found(
-            ladder.name, hunt.arm, hunt.payment_wait_s, search.sustained, search.beyond
-        )
+        return Found(ladder.name, hunt.arm, hunt.payment_wait_s, search.sustained, search.beyond)
 
     async def _one(self, task: Task) -> RunRecord:
         if task.id in self._done:

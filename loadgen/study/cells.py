@@ -26,8 +26,9 @@ from loadgen.study.plan import (
 )
 from loadgen.study.record import Cell, Found, Phase
 
-# Seconds at a ladder's overload and recovery run that come before: at the knee's half, as after.
-_NO_STEPS: Final[tuple[tuple[float, float], ...]] = ()
+# Orders a second that an arm takes in while all callers come at once. A closed loop's warm-up lasts
+# so much longer that the last of them has been taken in: until then nothing is steady.
+TAKEN_IN_PER_S: Final = 1_000.0
 
 
 class Task(Struct, frozen=True):
@@ -134,6 +135,7 @@ def _cells(study: Study, experiment: Curve | Timeline) -> Iterator[Cell]:
 def _points(study: Study, curve: Curve, arm: str, wait: Wait) -> Iterator[Cell]:
     threads = arm in THREAD_ARMS
     own = curve.concurrency + (() if threads or arm in BARE_ARMS else curve.loop_concurrency)
+    base_s = _warmup_s(study, curve)
     # A factor that an arm does not have is one empty choice.
     twins: tuple[Literal["", "A", "B"], ...] = ("A", "B") if curve.twins else ("",)
     for callers, workers, storage, loop, items, twin in product(
@@ -175,7 +177,7 @@ def _recovery(study: Study, ladder: Ladder, found: Found) -> Cell:
     """Beyond the knee, then at half of it: the warm-up is part of the first."""
     assert found.rate_per_s is not None
     beyond, half = found.rate_per_s * ladder.overload, found.rate_per_s / 2
-    warmup_s = study.warmup_s if ladder.warmup_s is None else ladder.warmup_s
+    warmup_s = _warmup_s(study, ladder)
     return _open(
         study, ladder, found.arm, found.payment_wait_s, phase="recovery", rate=beyond,
         steps=((round(beyond, 3), warmup_s + ladder.overload_s), (round(half, 3), ladder.recovery_s)),
@@ -193,17 +195,21 @@ def _cell(study: Study, experiment: Experiment, arm: str, wait: Wait, **more: An
         "payment_wait_s": wait,
         "concurrency": None,
         "rate_per_s": None,
-        "steps": _NO_STEPS,
+        "steps": (),
         "items": (1, 5),
         "storage": "shared",
         "faults": (),
         "objectives": (),
         "twin": "",
-        "warmup_s": study.warmup_s if experiment.warmup_s is None else experiment.warmup_s,
+        "warmup_s": _warmup_s(study, experiment),
         "seconds": study.seconds if experiment.seconds is None else experiment.seconds,
         "timeout_s": study.timeout_s if experiment.timeout_s is None else experiment.timeout_s,
     }
     return Cell(**(values | more))
+
+
+def _warmup_s(study: Study, experiment: Experiment) -> float:
+    return study.warmup_s if experiment.warmup_s is None else experiment.warmup_s
 
 
 def name_of(cell: Cell) -> str:
@@ -231,11 +237,11 @@ def _wait(wait: Wait) -> str:
 
 # --- how long -------------------------------------------------------------------------------------
 
-# Seconds of a start, of a stop with its audit, on two cores; a bare chain has neither databases.
-START_S: Final = 2.5
-END_S: Final = 2.0
+# Seconds of a start, and of the audit with a stop, on two cores.
+START_S: Final = 1.5
+END_S: Final = 1.5
 # Orders a second that six services on two cores may be taken to do, for an estimate only.
-GUESSED_PER_S: Final = 600.0
+GUESSED_PER_S: Final = 800.0
 
 
 def seconds_of(cell: Cell) -> float:

@@ -9,6 +9,7 @@ from typing import Final
 
 from loadgen.chains import DADOS, LOJA, Chain, arm_command
 from loadgen.plan import Plan
+from loadgen.schedule import Schedule, steady, steps
 from loadgen.study.record import Cell
 
 # The one shop of every run: enough products for an order of fifty lines, and always the same day.
@@ -26,7 +27,7 @@ def arm_mode(cell: Cell) -> str:
 
 def arm_options(cell: Cell, seed: int) -> list[str]:
     """The options of run_all.py that are this cell's own."""
-    options = [f"--seed={seed}"]
+    options = [f"--seed={seed}", "--stats=on"]
     if cell.event_loop is not None:
         options.append(f"--loop={cell.event_loop}")
     if cell.workers is not None:
@@ -36,19 +37,28 @@ def arm_options(cell: Cell, seed: int) -> list[str]:
 
 def load_plan(cell: Cell, chain: Chain, seed: int) -> Plan:
     """What the generator is asked for."""
+    length_s = cell.warmup_s + cell.seconds
     return Plan(
         mode=cell.protocol,
         address=chain.address,
         population=chain.population,
         run_id=secrets.token_hex(6),
-        concurrency=cell.concurrency or 1,
-        duration_s=cell.warmup_s + cell.seconds,
+        concurrency=cell.concurrency or 0,
+        duration_s=None if cell.concurrency is None else length_s,
+        schedule=_schedule(cell, length_s),
         warmup_s=cell.warmup_s,
         timeout_s=cell.timeout_s,
         seed=seed,
         itens_min=cell.items[0],
         itens_max=cell.items[1],
     )
+
+
+def _schedule(cell: Cell, length_s: float) -> Schedule | None:
+    """When orders are due in the open loop; None in the closed one."""
+    if cell.rate_per_s is None:
+        return None
+    return steps(cell.steps) if cell.steps else steady(cell.rate_per_s, length_s)
 
 
 def commands(cell: Cell, seed: int) -> tuple[str, ...]:

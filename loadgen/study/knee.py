@@ -121,19 +121,19 @@ def knee(rungs: Sequence[tuple[float, bool]]) -> Knee:
 def drained_after_s(under_way: Sequence[int], from_s: float) -> float | None:
     """Seconds from an instant until what is under way is what it stays at; None when it never is.
 
-    What it stays at is the median of the last quarter after that instant, which must not itself be
-    falling from far above: then there was no recovery in the time that was given.
+    What it stays at is the median of the last quarter after that instant. Where even that still
+    falls there was no recovery in the time that was given.
     """
     after = under_way[int(from_s / CELL_S) :]
-    if len(after) < 8:
-        return None
     last = after[-len(after) // 4 :]
+    if len(last) < 2 or grows(last[::-1], 0):
+        return None
     level = median(last)
     bound = level + DEVIATIONS * math.sqrt(max(level, 1.0))
-    if max(last) > bound + DEVIATIONS * math.sqrt(max(level, 1.0)):
-        return None
-    index = next(i for i in range(len(after)) if max(after[i : i + 5]) <= bound)
-    return index * CELL_S
+    # Half a second below it: a gap between two bursts is no recovery.
+    calm = (i for i in range(len(after)) if max(after[i : i + 5]) <= bound)
+    index = next(calm, None)
+    return None if index is None else index * CELL_S
 
 
 def back_after_s(completed: Sequence[int], from_s: float, usual_per_s: float) -> float | None:

@@ -22,6 +22,10 @@ THREAD_ARMS: Final = ("grpc-threads", "http-threads")
 BARE_ARMS: Final = ("bare-grpc", "bare-http")
 STUDY_ARMS: Final = (*LOOP_ARMS, *THREAD_ARMS)
 
+# Threads a service, where workers are no factor: what Tomcat, a server of one thread a request in wide
+# use, has by default (https://tomcat.apache.org/tomcat-10.1-doc/config/http.html, maxThreads).
+WORKERS: Final = 200
+
 # Seconds that a payment takes, least and most; the draw is uniform between them.
 Wait = tuple[float, float]
 SHOP_WAIT: Final[Wait] = (0.5, 1.5)
@@ -68,6 +72,7 @@ class _Experiment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Curve(_Experiment, tag="curve", frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Closed loop over concurrency, and over any factor that is given more than one value.
 
+    The warm-up grows with the callers: all of them come at once, and must have been taken in.
     `loop_concurrency` is added for the arms on event loops. `workers` and `storages` are factors of
     the arms on threads, `event_loops` of those on loops; `items` are lines an order, at least and
     at most. `twins` makes every run a pair, A and B, that differ in nothing: the noise.
@@ -75,7 +80,7 @@ class Curve(_Experiment, tag="curve", frozen=True, kw_only=True, forbid_unknown_
 
     concurrency: tuple[int, ...]
     loop_concurrency: tuple[int, ...] = ()
-    workers: tuple[int, ...] = (100,)
+    workers: tuple[int, ...] = (WORKERS,)
     storages: tuple[Storage, ...] = ("shared",)
     event_loops: tuple[EventLoop, ...] = ("uvloop",)
     items: tuple[tuple[int, int], ...] = ((1, 5),)
@@ -100,7 +105,7 @@ class Ladder(_Experiment, tag="ladder", frozen=True, kw_only=True, forbid_unknow
     overload: float = 1.75
     overload_s: float = 6.0
     recovery_s: float = 12.0
-    workers: int = 100
+    workers: int = WORKERS
 
 
 class Timeline(_Experiment, tag="timeline", frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,7 +113,7 @@ class Timeline(_Experiment, tag="timeline", frozen=True, kw_only=True, forbid_un
 
     rate_per_s: float
     faults: tuple[Fault, ...]
-    workers: int = 100
+    workers: int = WORKERS
 
 
 Experiment = Curve | Ladder | Timeline

@@ -27,8 +27,8 @@ from loadgen.study.plan import (
 OBJECTIVES: Final = ("p99<2500ms", "errors<0.1%")
 # The same instants in every arm: one service dies and stays away, later another becomes slow.
 FAULTS: Final = (
-    Fault(service="estoque", kind="down", at_s=6.0, for_s=4.0),
-    Fault(service="fiscal", kind="slow", at_s=17.0, for_s=4.0, delay_s=1.0),
+    Fault(service="estoque", kind="down", at_s=5.0, for_s=3.0),
+    Fault(service="fiscal", kind="slow", at_s=14.0, for_s=3.0, delay_s=1.0),
 )
 
 QUICK: Final = Study(
@@ -54,25 +54,26 @@ STANDARD: Final = Study(
     name="standard",
     experiments=(
         _GRID,
-        msgspec.structs.replace(_GRID_NO_WAIT, repetitions=3),
+        msgspec.structs.replace(_GRID_NO_WAIT, repetitions=3, seconds=4.0),
         Curve(name="floor", arms=BARE_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(1, 64)),
         Curve(name="noise", arms=("grpc",), repetitions=5, payment_waits=(NO_WAIT,),
               concurrency=(64,), twins=True),
         Curve(name="workers", arms=THREAD_ARMS, repetitions=3, concurrency=(1_000,),
-              workers=(10, 1_000), timeout_s=20.0),
+              workers=(10, 100, 1_000), timeout_s=20.0),
         Curve(name="storage", arms=THREAD_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(64,), storages=("plain",)),
         Curve(name="event-loop", arms=LOOP_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(64,), event_loops=("asyncio",)),
-        Curve(name="payload", arms=STUDY_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
+        Curve(name="payload", arms=LOOP_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(64,), items=((1, 1), (50, 50))),
         Ladder(name="knee", arms=STUDY_ARMS, repetitions=3, objectives=OBJECTIVES,
-               first_per_s=60, most_per_s=1_500, growth=2.0, resolution=0.2,
-               rungs=(0.5, 0.8, 1.0, 1.2)),
+               first_per_s=150, most_per_s=1_500, growth=2.0, resolution=0.25,
+               rungs=(0.6, 0.9, 1.2), overload_s=5.0, recovery_s=10.0),
         Timeline(name="faults", arms=STUDY_ARMS, repetitions=3, rate_per_s=40, faults=FAULTS,
-                 seconds=24.0),
+                 seconds=20.0),
     ),
+    budget_minutes=90,
     limits=(
         "three runs where a wait-free grid, a factor, a ladder or a timeline is run: no interval",
     ),
@@ -104,7 +105,7 @@ FULL: Final = Study(
                rungs=(0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5), overload_s=10.0,
                recovery_s=20.0),
         Timeline(name="faults", arms=STUDY_ARMS, repetitions=5, rate_per_s=40, faults=FAULTS,
-                 seconds=24.0),
+                 seconds=20.0),
     ),
     warmup_s=3.0,
     seconds=10.0,

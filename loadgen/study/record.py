@@ -2,8 +2,8 @@
 
     manifest.json            the plan, the order of runs, the environment, when and by which command
     runs/<id>.json           a run: its cell, its figures, its audit, what it used
-    runs/<id>.raw.json       its recording, the histograms that its figures come from, and its
-                             services' resources over time
+    runs/<id>.raw.json.gz    its recording, the histograms and sampled orders that its figures come
+                             from, and its services' resources over time
 
 Every file is written beside its place and renamed into it, so that one that is there is whole; of a
 run the raw data come first, so that `<id>.json` means that both are there. Whoever reads results
@@ -12,6 +12,8 @@ does it through this module.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -102,7 +104,8 @@ class Series(Struct, frozen=True, kw_only=True):
     """One service over time; `t_s` counts from the first order, null where it was not measured.
 
     `cpu` is in cores since the sample before; `wal_kb` is the size of the write-ahead log,
-    `writer_queue` units of work that wait for the database thread, `in_flight` calls under way.
+    `loop_lag_ms` the worst of the quarter second before, null on threads; `writer_queue` units of
+    work that wait for the database thread, `in_flight` calls under way, a mean of several looks.
     """
 
     t_s: tuple[float, ...]
@@ -112,7 +115,7 @@ class Series(Struct, frozen=True, kw_only=True):
     wal_kb: tuple[float | None, ...]
     loop_lag_ms: tuple[float | None, ...]
     writer_queue: tuple[int | None, ...]
-    in_flight: tuple[int | None, ...]
+    in_flight: tuple[float | None, ...]
 
 
 class Flow(Struct, frozen=True):
@@ -132,7 +135,8 @@ class RunRecord(Struct, frozen=True, kw_only=True):
 
     `ok` has figures that may be believed; `invalid` has figures and `reasons` not to believe them
     (the generator out of its bounds, or an audit that is not clean, which leaves no throughput);
-    `failed` has none, and `reasons` say what happened. `commands` are those of the arm, of the load
+    `failed` has none, and `reasons` say what happened. `result.attribution` tells where a median
+    and a slow order spent their time. `commands` are those of the arm, of the load
     and of the audit, to be given one after the other. `resources` and `spent` are by service,
     `spent` also of the generator. `bytes_per_order` are those on loopback between all processes,
     headers of TCP and IP included, null where the machine does not tell.
@@ -244,7 +248,9 @@ def write_run(directory: Path, run: RunRecord) -> None:
     fields: dict[str, Any] = msgspec.to_builtins(run)
     if run.result is not None:
         raw = _Raw(run.format, run.id, run.result.recording, run.resources)
-        _write(_raw_file(directory, run.id), msgspec.json.encode(raw))
+        # No date in it: the same run gives the same file.
+        packed = gzip.compress(msgspec.json.encode(raw), mtime=0)
+        _write(_raw_file(directory, run.id), packed)
         del fields["result"]["recording"], fields["resources"]
     _write(_run_file(directory, run.id), msgspec.json.format(msgspec.json.encode(fields), indent=1))
 
@@ -279,11 +285,7 @@ def read_manifest(directory: Path) -> Manifest:
 def finished(directory: Path) -> set[str]:
     """The ids of the runs that are complete."""
     names = (path.name for path in (directory / RUNS).glob("*.json"))
-    return {
-        name.removesuffix(".json")
-        for name in names
-        if not name.startswith(".") and not name.endswith(".raw.json")
-    }
+    return {name.removesuffix(".json") for name in names if not name.startswith(".")}
 
 
 def read_run(directory: Path, run_id: str) -> RunRecord:
@@ -320,11 +322,13 @@ def _checked(path: Path) -> dict[str, Any]:
     """The content of a file of this format. Raises ResultsError."""
     try:
         content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
         head = msgspec.json.decode(content, type=_Head)
+    except (msgspec.DecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise _damaged(path, error) from None
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror}") from None
-    except msgspec.DecodeError as error:
-        raise _damaged(path, error) from None
     if head.format != FORMAT:
         raise ResultsError(
             f"{path} has format {head.format} and this version reads {FORMAT};"
@@ -346,4 +350,4 @@ def _run_file(directory: Path, run_id: str) -> Path:
 
 
 def _raw_file(directory: Path, run_id: str) -> Path:
-    return directory / RUNS / f"{run_id}.raw.json"
+    return directory / RUNS / f"{run_id}.raw.json.gz"

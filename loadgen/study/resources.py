@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
-from loadgen.study.record import Series
+from common.stats import Line
+from loadgen.recorder import Recording
+from loadgen.service_stats import littles_law
+from loadgen.study.record import Flow, Series
 
 # Seconds between samples. Reading six processes takes about two milliseconds of one core.
 INTERVAL_S: Final = 0.25
@@ -87,22 +91,44 @@ class Sampler:
         except OSError:
             return None
 
-    def series(self, start_ns: int) -> dict[str, Series]:
-        """Every sample so far, by service; times count from a monotonic instant."""
+    def series(self, start_ns: int, told: Mapping[str, Sequence[Line]]) -> dict[str, Series]:
+        """Every sample so far, by service; times count from a monotonic instant.
+
+        `told` is what the services said of themselves: of each the last line before a sample.
+        """
         made = {}
         for name, columns in self._columns.items():
-            nothing = (None,) * len(columns["at"])
+            lines = told.get(name, ())
+            instants = [line.t for line in lines]
+            before = [bisect_right(instants, at) - 1 for at in columns["at"]]
+            inside = [lines[index] if index >= 0 else None for index in before]
             made[name] = Series(
                 t_s=tuple(round(at - start_ns / 1e9, 3) for at in columns["at"]),
                 cpu=tuple(columns["cpu"]),
                 rss_mb=tuple(columns["rss_mb"]),
                 open_files=tuple(columns["open_files"]),
                 wal_kb=tuple(columns["wal_kb"]),
-                loop_lag_ms=nothing,
-                writer_queue=nothing,
-                in_flight=nothing,
+                loop_lag_ms=tuple(
+                    line.loop.max_ms if line is not None and line.loop is not None else None
+                    for line in inside
+                ),
+                writer_queue=tuple(None if line is None else line.queue for line in inside),
+                in_flight=tuple(None if line is None else line.in_flight for line in inside),
             )
         return made
+
+
+def flows(
+    recording: Recording, warmup_s: float, told: Mapping[str, Sequence[Line]]
+) -> dict[str, Flow]:
+    """Little's law's inputs at each hop, from the end of the warm-up to the last order sent."""
+    from_s, to_s = recording.start_ns / 1e9 + warmup_s, recording.last_send_ns / 1e9
+    found = {}
+    for name, lines in told.items():
+        law = littles_law(lines, from_s, to_s)
+        if law is not None:
+            found[name] = Flow(law.in_flight, law.per_s, law.mean_s)
+    return found
 
 
 def loopback_bytes() -> int | None:

@@ -23,12 +23,14 @@ from loadgen.chaos.arm import ArmError
 from loadgen.chaos.result import SETTLE_S
 from loadgen.crew import Crew, CrewError
 from loadgen.result import Result, make_result
+from loadgen.service_stats import StatsError, read_stats
 from loadgen.study.cells import Task
 from loadgen.study.commands import arm_mode, arm_options, commands, load_plan
 from loadgen.study.faults import Strikes
 from loadgen.study.record import (
     FORMAT,
     GENERATOR,
+    Flow,
     Happened,
     RunRecord,
     Series,
@@ -36,7 +38,7 @@ from loadgen.study.record import (
     Status,
     Verdict,
 )
-from loadgen.study.resources import Sampler, loopback_bytes
+from loadgen.study.resources import Sampler, flows, loopback_bytes
 from loadgen.targets import EmptyShopError
 from loadgen.usage import Meter
 
@@ -50,7 +52,7 @@ HISTORY: Final = "history.jsonl"
 # What may go wrong with one run without the next being lost too.
 RUN_ERRORS: Final = (
     ChainError, CrewError, ArmError, AuditError, EmptyShopError, ErroServico, OSError,
-    NotRunningError, ExceptionGroup,
+    NotRunningError, StatsError, ExceptionGroup,
 )  # fmt: skip
 
 Tell = Callable[[str], None]
@@ -76,6 +78,7 @@ class _Measured(Struct):
     spent: dict[str, Spent]
     bytes_per_order: float | None
     resources: dict[str, Series]
+    flows: dict[str, Flow]
     events: list[Happened]
     audit: AuditReport | None
     broken: list[str]
@@ -125,6 +128,7 @@ async def _measure(task: Task, directory: Path) -> _Measured:
             for each in tasks:
                 each.cancel()
             broken = await asyncio.gather(*tasks, return_exceptions=True)
+        told = {} if data_dir is None else read_stats(data_dir)
         result = make_result(plan, recording, {})
         orders = result.sent + result.warmup.total()
         spent = {
@@ -141,7 +145,8 @@ async def _measure(task: Task, directory: Path) -> _Measured:
             bytes_per_order=None
             if before is None or after is None
             else _per(after - before, orders),
-            resources=sampler.series(recording.start_ns),
+            resources=sampler.series(recording.start_ns, told),
+            flows=flows(recording, cell.warmup_s, told),
             events=strikes.events,
             audit=None if data_dir is None else await _audited(data_dir, history),
             broken=[_words(error) for error in broken if isinstance(error, Exception)],
@@ -227,6 +232,7 @@ def _record(
             "spent": measured.spent,
             "bytes_per_order": measured.bytes_per_order,
             "resources": measured.resources,
+            "flows": measured.flows,
         }
     return RunRecord(
         format=FORMAT,
