@@ -142,6 +142,7 @@ def test_ancoras_internas_existem(written: Path) -> None:
     anchors = re.findall(r'<h\d id="([^"]+)"', page)
     targets = re.findall(r'href="#([^"]+)"', page)
     assert targets
+    assert len(anchors) == len(set(anchors))
     assert set(targets) <= set(anchors)
 
 

@@ -140,7 +140,7 @@ def test_frase_do_joelho(found: Found | None, words: str) -> None:
 
 def struck(recovery: tuple[float | None, ...], upstream: dict[str, Interval | None]) -> Struck:
     fault = Fault(service="fiscal", kind="slow", at_s=1, for_s=1, delay_s=1)
-    return Struck(fault, "grpc", len(recovery), LOW, LOW, recovery, upstream)
+    return Struck(fault, "grpc", len(recovery), LOW, (0.0,), recovery, upstream)
 
 
 def test_frase_de_recuperacao() -> None:

@@ -169,6 +169,11 @@ def limits(gathered: Gathered) -> list[Block]:
     ]  # fmt: skip
     if absent:
         told.append(f"**Braços que faltam neste conjunto**: {listed(absent, 'e')}.")
+    told += [
+        f"**Dito pelo próprio plano**, nas suas palavras: “{limit}”."
+        for source in gathered.sources
+        for limit in source.manifest.plan.limits
+    ]
     missing = sum(source.missing for source in gathered.sources)
     if missing:
         told.append(f"**Execuções que faltam**: {count(missing)} das planejadas.")

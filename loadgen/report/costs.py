@@ -107,7 +107,7 @@ def _resources(gathered: Gathered, key: str, groups: list[Group], row: str) -> l
         (at_once if field in SHOWN_AT_ONCE else folded).append(figure)
     blocks: list[Block] = []
     if at_once or folded:
-        blocks = [Heading(4, "Recursos ao longo do tempo"), *at_once]
+        blocks = [Heading(4, f"Recursos ao longo do tempo: {row}"), *at_once]
     if folded:
         blocks.append(
             Folded("Arquivos abertos, WAL, fila do escritor e chamadas em andamento", tuple(folded))

@@ -13,7 +13,7 @@ from loadgen.report.commands import behind
 from loadgen.report.document import Block, Bullets, Callout, Figure, Heading, Paragraph, Table
 from loadgen.report.estimates import estimate
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.loads import by_arm, interval_words
+from loadgen.report.loads import by_arm, changed, interval_words, main_curves
 from loadgen.report.numerals import count, listed, plural
 from loadgen.study.plan import Curve
 from loadgen.study.record import Cell
@@ -21,13 +21,17 @@ from loadgen.study.record import Cell
 
 @dataclass(frozen=True)
 class Factor:
-    """A factor of a curve: what it is called, its values in the plan, its value in a cell."""
+    """A factor: its title and question, its names in a plan and in a cell, how a value is told."""
 
     title: str
     question: str
-    values: Callable[[Curve], tuple[object, ...]]
-    of: Callable[[Cell], object]
+    planned: str
+    name: str
     told: Callable[[object], str]
+
+    def of(self, cell: Cell) -> object:
+        """The factor's value in a cell."""
+        return getattr(cell, self.name)
 
 
 def _items(value: object) -> str:
@@ -38,14 +42,14 @@ def _items(value: object) -> str:
 
 FACTORS: Final = (
     Factor("Número de threads", "Quanto muda com mais threads por serviço?",
-           lambda curve: curve.workers, lambda cell: cell.workers, lambda value: f"{value} threads"),
+           "workers", "workers", lambda value: f"{value} threads"),
     Factor("Armazenamento", "Quanto vale compartilhar confirmações (`shared`) em vez de uma conexão "
            "e uma confirmação por chamada (`plain`)?",
-           lambda curve: curve.storages, lambda cell: cell.storage, lambda value: f"`{value}`"),
+           "storages", "storage", lambda value: f"`{value}`"),
     Factor("Laço de eventos", "Quanto vale trocar o laço padrão (`asyncio`) por `uvloop`?",
-           lambda curve: curve.event_loops, lambda cell: cell.event_loop, lambda value: f"`{value}`"),
+           "event_loops", "event_loop", lambda value: f"`{value}`"),
     Factor("Tamanho do pedido", "Quanto custam mais itens por pedido?",
-           lambda curve: curve.items, lambda cell: cell.items, _items),
+           "items", "items", _items),
 )  # fmt: skip
 _METRICS: Final = (
     (say.THROUGHPUT, estimates.throughput, "vazao", "pedidos concluídos por segundo"),
@@ -59,7 +63,7 @@ def results(gathered: Gathered) -> list[Block]:
     measured = False
     for factor in FACTORS:
         for curve in gathered.curves():
-            if len(factor.values(curve)) > 1:
+            if not curve.twins and changed(curve, factor.planned):
                 measured = True
                 blocks += _factor(gathered, curve, factor)
     if not measured:
@@ -70,7 +74,7 @@ def results(gathered: Gathered) -> list[Block]:
 
 
 def _factor(gathered: Gathered, curve: Curve, factor: Factor) -> list[Block]:
-    groups = gathered.select(experiment=curve.name)
+    groups = [*baseline(gathered, curve, factor), *gathered.select(experiment=curve.name)]
     blocks: list[Block] = [
         Heading(4, factor.title),
         Paragraph(f"{factor.question} {_where(groups)}"),
@@ -91,6 +95,29 @@ def _factor(gathered: Gathered, curve: Curve, factor: Factor) -> list[Block]:
         rows = tuple(_rows(groups, factor, measure, metric))
         blocks.append(Table(("braço", *say.VERSUS), rows, words=2))
     return blocks
+
+
+def baseline(gathered: Gathered, curve: Curve, factor: Factor) -> list[Group]:
+    """The groups of the main curves that a factor's values are to be held against.
+
+    A plan need not measure the usual value again where a main curve has it at the same load and
+    wait: the runs of a study are interleaved, so they are of one sitting.
+    """
+    own = gathered.select(experiment=curve.name)
+    values = {factor.of(group.cell) for group in own}
+    places = {_place(group.cell) for group in own}
+    return [
+        group
+        for main in main_curves(gathered)
+        if main.name != curve.name
+        for group in gathered.select(experiment=main.name)
+        if _place(group.cell) in places and factor.of(group.cell) not in values
+    ]
+
+
+def _place(cell: Cell) -> tuple[object, ...]:
+    """What two cells must share for their difference to be the factor's."""
+    return cell.arm, cell.concurrency, cell.payment_wait_s, cell.timeout_s
 
 
 def _ordered(groups: list[Group], factor: Factor) -> list[tuple[Group, str]]:
@@ -121,13 +148,10 @@ def _rows(
 ) -> Iterator[tuple[str, ...]]:
     """For each arm the first value of the factor against each other one, all else the same."""
     for arm, of_arm in by_arm(groups):
-        first = of_arm[0]
-        for other in of_arm[1:]:
-            same = (
-                other.cell.concurrency == first.cell.concurrency
-                and other.cell.payment_wait_s == first.cell.payment_wait_s
-            )
-            if same and factor.of(other.cell) != factor.of(first.cell):
+        firsts: dict[tuple[object, ...], Group] = {}
+        for other in of_arm:
+            first = firsts.setdefault(_place(other.cell), other)
+            if first is not other:
                 yield (
                     names.arm(arm),
                     *say.versus(

@@ -16,7 +16,7 @@ from loadgen.report.estimates import over
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.ladders import AT_ONCE_S
 from loadgen.report.loads import by_arm
-from loadgen.report.numerals import plain, plural
+from loadgen.report.numerals import number, plain, plural
 from loadgen.study.knee import back_after_s
 from loadgen.study.plan import Fault
 from loadgen.study.record import RunRecord
@@ -37,7 +37,7 @@ class Struck:
     arm: str
     runs: int
     before_per_s: Interval | None
-    during_per_s: Interval | None
+    during_per_s: tuple[float, ...]
     recovery: tuple[float | None, ...]
     # In-flight calls during the fault by those before it, of each service in front of the struck.
     upstream: dict[str, Interval | None]
@@ -107,8 +107,7 @@ def _struck(fault: Fault, arm: str, group: Group) -> Struck:
         arm=arm,
         runs=len(runs),
         before_per_s=over(list(before)),
-        # Nothing at all has no logarithm; a hundredth of an order a second stands for it.
-        during_per_s=over([max(0.01, completed_per_s(run, fault.at_s, ends)) for run in runs]),
+        during_per_s=tuple(completed_per_s(run, fault.at_s, ends) for run in runs),
         recovery=tuple(
             _recovered(run, ends, usual) for run, usual in zip(runs, before, strict=True)
         ),
@@ -191,7 +190,7 @@ def _told(every: list[Struck]) -> list[Block]:
             (
                 names.arm(arm),
                 say.short(say.GOODPUT, each.before_per_s),
-                say.short(say.GOODPUT, each.during_per_s),
+                during(each),
                 say.short(say.RECOVERY, each.recovered),
             )
             for arm, each in of_fault.items()
@@ -211,6 +210,15 @@ def _told(every: list[Struck]) -> list[Block]:
             Table(say.VERSUS, compared, "Recuperação (s), aos pares"),
         ]  # fmt: skip
     return blocks
+
+
+def during(each: Struck) -> str:
+    """The rate during a fault: an interval, or the range where some run ended nothing at all."""
+    if min(each.during_per_s) > 0:
+        return say.short(say.GOODPUT, over(list(each.during_per_s)))
+    if not any(each.during_per_s):
+        return "0"
+    return f"0 a {number(max(each.during_per_s))}"
 
 
 def recovery_sentence(each: Struck) -> str:

@@ -218,7 +218,7 @@ def _add(group: Group, run: RunRecord) -> None:
             group.latency = histogram
         else:
             group.latency.add(histogram)
-    recording = msgspec.structs.replace(run.result.recording, latency="", lag="")
+    recording = msgspec.structs.replace(run.result.recording, latency="", lag="", samples=[])
     result = msgspec.structs.replace(run.result, recording=recording)
     group.runs.append(msgspec.structs.replace(run, result=result))
 

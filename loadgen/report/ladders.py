@@ -12,6 +12,7 @@ from loadgen.report.gathering import Gathered, Group
 from loadgen.report.loads import by_arm, interval_words
 from loadgen.report.numerals import MISSING, listed, number, percent, plain, plural
 from loadgen.study.knee import backlog, drained_after_s
+from loadgen.study.ladder import sustained
 from loadgen.study.plan import Ladder, Wait
 from loadgen.study.record import Found, RunRecord
 from loadgen.study.statistics import Interval
@@ -117,6 +118,7 @@ def _table(rungs: list[Group]) -> Table:
                 say.short(say.GOODPUT, estimate(group, estimates.goodput)),
                 say.short(say.TAIL, estimate(group, estimates.P99)),
                 percent(max(known)) if known else MISSING,
+                _kept(group),
             ))  # fmt: skip
     columns = (
         "braço",
@@ -125,8 +127,14 @@ def _table(rungs: list[Group]) -> Table:
         "goodput/s",
         "p99 (ms)",
         "sem fim, pior execução",
+        "objetivo mantido",
     )
     return Table(columns, tuple(rows), "Degraus da escada")
+
+
+def _kept(group: Group) -> str:
+    """In how many of a rung's runs the objectives held and nothing piled up."""
+    return f"{sum(map(sustained, group.believed))} de {len(group.believed)}"
 
 
 def recovery_s(run: RunRecord) -> float | None:

@@ -16,6 +16,10 @@ from loadgen.report.numerals import count
 from loadgen.study.plan import Curve, Wait
 from loadgen.study.statistics import Interval
 
+# What a curve may vary beside arm, wait and load, as its plan names it.
+FACTORS = ("workers", "storages", "event_loops", "items")
+_USUAL = Curve(name="", arms=(), repetitions=1, concurrency=())
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -35,15 +39,25 @@ CURVES = (
 
 
 def main_curves(gathered: Gathered) -> list[Curve]:
-    """The curves over the arms alone: no factor, no pair of twins, not the bare chain."""
-    return [
+    """The curves over the arms alone: no pair of twins, not the bare chain, no factor.
+
+    Where every curve has a factor, those that hold each of theirs at one value stand in.
+    """
+    over_arms = [
         curve
         for curve in gathered.curves()
-        if not curve.twins
-        and all(not arm.startswith("bare-") for arm in curve.arms)
-        and max(len(curve.workers), len(curve.storages), len(curve.event_loops), len(curve.items))
-        == 1
+        if not curve.twins and not any(arm.startswith("bare-") for arm in curve.arms)
     ]
+    usual = [curve for curve in over_arms if not any(changed(curve, name) for name in FACTORS)]
+    return usual or [
+        curve for curve in over_arms if all(len(getattr(curve, name)) == 1 for name in FACTORS)
+    ]
+
+
+def changed(curve: Curve, factor: str) -> bool:
+    """True when a curve gives a factor other values than the one that it has by itself."""
+    values: tuple[object, ...] = getattr(curve, factor)
+    return bool(values != getattr(_USUAL, factor))
 
 
 def results(gathered: Gathered) -> list[Block]:

@@ -135,7 +135,7 @@ def objectives(gathered: Gathered) -> list[Block]:
 
 
 def reservations(gathered: Gathered) -> list[Block]:
-    """What a reader must know before trusting a figure: few runs, changed code, limits of the plan."""
+    """What a reader must know before trusting a figure: few runs, changed code."""
     told = []
     repeated = sorted(
         {
@@ -160,11 +160,6 @@ def reservations(gathered: Gathered) -> list[Block]:
         )
     if any(commit.endswith("-dirty") for commit in gathered.commits):
         told.append("O código medido tinha mudanças além da versão registrada (`-dirty`).")
-    told += [
-        f"O próprio plano diz: {limit}"
-        for source in gathered.sources
-        for limit in source.manifest.plan.limits
-    ]
     return [Paragraph("Ressalvas:"), Bullets(tuple(told))] if told else []
 
 

@@ -18,6 +18,8 @@ from loadgen.report.charts import (
 from loadgen.report.numerals import number
 
 WIDTH_IN: Final = 8.0
+# That fit side by side into a legend, its samples counted as characters too.
+LEGEND_CHARACTERS: Final = 96
 _MARKERS: Final = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D"}
 # What tells parts of a stack apart on paper.
 _HATCHES: Final = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--")
@@ -63,13 +65,18 @@ def picture(chart: Chart) -> str:
                 handles,
                 labels,
                 loc="outside lower center",
-                ncols=min(4, len(labels)),
+                ncols=_columns(labels),
                 frameon=False,
             )
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(figure)
     return text.getvalue()
+
+
+def _columns(labels: list[str]) -> int:
+    """Entries of the legend side by side: as many as the picture's width holds."""
+    return max(1, min(4, len(labels), LEGEND_CHARACTERS // (max(map(len, labels)) + 5)))
 
 
 def _height_in(chart: Chart) -> float:
