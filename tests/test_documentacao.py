@@ -20,6 +20,7 @@ import loadgen.attribution
 import loadgen.chaos.cli
 import loadgen.cli
 import loadgen.floor
+import loadgen.report.cli
 import run_all
 from common import contratos, diagrams
 from common.contratos import OPERACOES
@@ -47,6 +48,7 @@ COMMANDS: Final[dict[str, Callable[[], object]]] = {
     "python gerador_dados.py": lambda: gerador_dados.main(["--help"]),
     "python -m loadgen.attribution": lambda: loadgen.attribution.main(["--help"]),
     "python -m loadgen.floor": lambda: loadgen.floor.main(["--help"]),
+    "python -m loadgen.report": lambda: loadgen.report.cli.main(["--help"]),
     "python -m loadgen.chaos": lambda: loadgen.chaos.cli.main(["--help"]),
     "python -m loadgen": lambda: loadgen.cli.main(["--help"]),
     "python -m grpc_aio": lambda: parse_service("grpc_aio", "grpc", ["--help"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from loadgen.report import estimates, names
 from loadgen.report import sentences as say
@@ -27,22 +27,24 @@ class Factor:
     question: str
     planned: str
     name: str
-    told: Callable[[object], str]
+    told: Callable[[Any], str]
+    # Numbers are shown by size; names as the plan has them.
+    ordered: bool = False
 
-    def of(self, cell: Cell) -> object:
+    def of(self, cell: Cell) -> Any:
         """The factor's value in a cell."""
         return getattr(cell, self.name)
 
 
-def _items(value: object) -> str:
-    assert isinstance(value, tuple)
+def _items(value: tuple[int, int]) -> str:
     low, high = value
     return plural(low, "item", "itens") if low == high else f"{count(low)} a {count(high)} itens"
 
 
 FACTORS: Final = (
     Factor("Número de threads", "Quanto muda com mais threads por serviço?",
-           "workers", "workers", lambda value: f"{value} threads"),
+           "workers", "workers", lambda value: f"{value} threads",
+        ordered=True),
     Factor("Armazenamento", "Quanto vale compartilhar confirmações (`shared`) em vez de uma conexão "
            "e uma confirmação por chamada (`plain`)?",
            "storages", "storage", lambda value: f"`{value}`"),
@@ -124,6 +126,8 @@ def _ordered(groups: list[Group], factor: Factor) -> list[tuple[Group, str]]:
     """Groups row by row: the values of the factor in order, the arms within."""
     believed = [(group, arm) for arm, of_arm in by_arm(groups) for group in of_arm]
     values = list(dict.fromkeys(factor.of(group.cell) for group in groups))
+    if factor.ordered:
+        values.sort()
     return sorted(believed, key=lambda item: values.index(factor.of(item[0].cell)))
 
 
@@ -147,12 +151,11 @@ def _rows(
     groups: list[Group], factor: Factor, measure: say.Measure, metric: estimates.Metric
 ) -> Iterator[tuple[str, ...]]:
     """For each arm the first value of the factor against each other one, all else the same."""
-    for arm, of_arm in by_arm(groups):
-        firsts: dict[tuple[object, ...], Group] = {}
-        for other in of_arm:
-            first = firsts.setdefault(_place(other.cell), other)
-            if first is not other:
-                yield (
+    firsts: dict[tuple[object, ...], Group] = {}
+    for other, arm in sorted(_ordered(groups, factor), key=lambda item: names.look(item[1])):
+        first = firsts.setdefault(_place(other.cell), other)
+        if first is not other:
+            yield (
                     names.arm(arm),
                     *say.versus(
                         measure,

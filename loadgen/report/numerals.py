@@ -10,6 +10,9 @@ SIGNIFICANT: Final = 3
 MISSING: Final = "–"
 # Keeps a figure and its unit on one line.
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"
+# Below it a figure is written with a power of ten.
+LEAST_FIXED: Final = 1e-3
+_RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MONTHS: Final = (
     "janeiro", "fevereiro", "março", "abril", "maio", "junho",
     "julho", "agosto", "setembro", "outubro", "novembro", "dezembro",
@@ -22,11 +25,17 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def number(value: float | None, significant: int = SIGNIFICANT) -> str:
-    """A figure with so many significant digits; integers above them are written whole."""
+    """A figure with so many significant digits; integers above them are written whole.
+
+    Below a thousandth noughts are hard to count: there it is `1,23 × 10⁻⁵`.
+    """
     if value is None or not isfinite(value):
         return MISSING
     if value == 0:
         return "0"
+    if abs(value) < LEAST_FIXED:
+        mantissa, _, exponent = f"{value:.{significant - 1}e}".partition("e")
+        return f"{mantissa.replace('.', ',')}{NO_BREAK}×{NO_BREAK}10{str(int(exponent)).translate(_RAISED)}"
     decimals = max(0, significant - 1 - floor(log10(abs(value))))
     # 9.996 has one digit more once it is rounded.
     rounded = round(value, decimals)
