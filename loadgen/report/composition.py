@@ -30,7 +30,7 @@ def compose(gathered: Gathered) -> Document:
     subtitle = (
         f"Relatório do conjunto `{manifest.preset}`, medido em {date(started)}: "
         f"{plural(len(gathered.runs), 'execução', 'execuções')}, {count(gathered.orders)} pedidos. "
-        f"Durabilidade: {manifest.durability}."
+        f"Durabilidade: {manifest.durability.partition(':')[0]}."
     )
     blocks: list[Block] = [
         *opening.blocks(gathered),

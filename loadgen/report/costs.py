@@ -73,7 +73,7 @@ def _costs(gathered: Gathered, key: str, by_wait: list[tuple[str, list[Group]]])
 def pair_rows(
     groups: list[Group], measure: say.Measure, metric: Metric
 ) -> list[tuple[str, str, str, str]]:
-    """A row for each pair of arms of which at least one was measured in these groups."""
+    """A row for each pair of arms that were both measured in these groups."""
     of = {arm: each[0] for arm, each in by_arm(groups)}
     return [
         say.versus(
@@ -82,7 +82,7 @@ def pair_rows(
             names.arm(other), estimate(of.get(other), metric),
         )
         for one, other in (*names.PROTOCOL_PAIRS, *names.MODEL_PAIRS)
-        if one in of or other in of
+        if one in of and other in of
     ]  # fmt: skip
 
 
@@ -120,7 +120,8 @@ def over_time(
 ) -> tuple[Point, ...]:
     """A resource of all services, put together at each sample; empty when it was not measured.
 
-    Services are sampled together, so the n-th sample of each is of one instant.
+    Services tell of themselves at about the same instants, a fraction of a second apart at most: those
+    of the first stand for all.
     """
     every = list(run.resources.values())
     if not every or all(value is None for series in every for value in getattr(series, field)):
@@ -128,6 +129,9 @@ def over_time(
     length = min(len(series.t_s) for series in every)
     points = []
     for at in range(length):
+        # What was sampled before the first order is how the arm stood idle.
+        if every[0].t_s[at] < 0:
+            continue
         known = [value for series in every if (value := getattr(series, field)[at]) is not None]
         points.append(Point(every[0].t_s[at], together(known) if known else None))
     return tuple(points)

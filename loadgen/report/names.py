@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from loadgen.report.numerals import plain, plural
+from loadgen.report.numerals import NO_BREAK, plain, plural
 from loadgen.study.plan import NO_WAIT, Wait
 from loadgen.study.record import Cell
 
 # In the order in which they are shown; the index is also the arm's look in every chart.
 ARMS: Final = {
-    "grpc": "gRPC (laço)",
-    "http": "REST (laço)",
-    "grpc-threads": "gRPC (threads)",
-    "http-threads": "REST (threads)",
-    "bare-grpc": "gRPC (cadeia nua)",
-    "bare-http": "REST (cadeia nua)",
+    "grpc": f"gRPC{NO_BREAK}(laço)",
+    "http": f"REST{NO_BREAK}(laço)",
+    "grpc-threads": f"gRPC{NO_BREAK}(threads)",
+    "http-threads": f"REST{NO_BREAK}(threads)",
+    "bare-grpc": f"gRPC{NO_BREAK}(cadeia nua)",
+    "bare-http": f"REST{NO_BREAK}(cadeia nua)",
 }
 # The two questions: the protocol with the I/O model held, the I/O model with the protocol held.
 PROTOCOL_PAIRS: Final = (("grpc", "http"), ("grpc-threads", "http-threads"))

@@ -7,9 +7,10 @@ from loadgen.report import sentences as say
 from loadgen.report.document import Block, Bullets, Callout, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
 from loadgen.report.ladders import found
-from loadgen.report.numerals import count, date, listed, plural
+from loadgen.report.numerals import bound, count, date, listed, plural
+from loadgen.report.waterfalls import RESIDUAL_MAX, every_off
 from loadgen.study.record import RunRecord
-from loadgen.study.statistics import RUNS_MIN, RUNS_PUBLISHED
+from loadgen.study.statistics import LITTLE_MAX, RUNS_MIN, RUNS_PUBLISHED
 
 
 def blocks(gathered: Gathered) -> list[Block]:
@@ -154,6 +155,7 @@ def reservations(gathered: Gathered) -> list[Block]:
             f"Há pontos com menos de {RUNS_PUBLISHED} execuções válidas: seus intervalos são só "
             "indicativos."
         )
+    told += instruments(gathered)
     if len(gathered.commits) > 1 and not gathered.differences:
         told.append(
             f"As execuções são de versões diferentes do código: {listed([f'`{each[:12]}`' for each in gathered.commits])}."
@@ -161,6 +163,33 @@ def reservations(gathered: Gathered) -> list[Block]:
     if any(commit.endswith("-dirty") for commit in gathered.commits):
         told.append("O código medido tinha mudanças além da versão registrada (`-dirty`).")
     return [Paragraph("Ressalvas:"), Bullets(tuple(told))] if told else []
+
+
+def instruments(gathered: Gathered) -> list[str]:
+    """Where the instruments disagree with each other: Little's law, and unaccounted time."""
+    offs = every_off(gathered)
+    bad = sum(1 for off in offs if off >= LITTLE_MAX)
+    residuals = [
+        run.result.attribution.median.residual_share
+        for run in gathered.runs
+        if run.status == "ok"
+        and run.result is not None
+        and run.result.attribution is not None
+        and run.result.attribution.median is not None
+    ]
+    over = sum(1 for share in residuals if share > RESIDUAL_MAX)
+    told = []
+    if bad:
+        told.append(
+            f"A lei de Little não fecha dentro de {bound(LITTLE_MAX)} em {count(bad)} de "
+            f"{count(len(offs))} medidas de saltos: ali os tempos por salto pedem cautela."
+        )
+    if over:
+        told.append(
+            f"Em {count(over)} de {plural(len(residuals), 'execução', 'execuções')} mais de "
+            f"{bound(RESIDUAL_MAX)} do pedido mediano fica sem explicação."
+        )
+    return told
 
 
 def _why_not(gathered: Gathered) -> list[Block]:
@@ -192,7 +221,7 @@ def _facts(gathered: Gathered) -> Table:
     commit = environment.get("commit")
     rows = [
         ("conjunto", f"`{manifest.preset}`, semente {manifest.seed}"),
-        ("durabilidade", f"{manifest.durability}"),
+        ("durabilidade (como registrada)", manifest.durability),
         ("medido em", date(started)),
         ("máquina", (f"{environment.get('processor')}, {environment.get('cpu_count')} processadores, "
                     f"{environment.get('memory_mb')} MB, {environment.get('platform')}, "

@@ -219,14 +219,7 @@ def _cascade(
 
 def littles_law(gathered: Gathered) -> list[Block]:
     """Whether the instruments agree with each other: L = XW at every hop of every run."""
-    held: dict[str, list[float]] = {}
-    for run in gathered.runs:
-        if run.status != "ok":
-            continue
-        for service, flow in run.flows.items():
-            off = little(flow).off
-            if off is not None:
-                held.setdefault(service, []).append(off)
+    held = _offs(gathered)
     if not held:
         return []
     rows = tuple(
@@ -245,9 +238,24 @@ def littles_law(gathered: Gathered) -> list[Block]:
     )
     return [
         Heading(4, "Lei de Little, salto a salto"),
-        Paragraph(little_sentence([off for offs in held.values() for off in offs])),
+        Paragraph(little_sentence(every_off(gathered))),
         Table(columns, rows),
     ]
+
+
+def every_off(gathered: Gathered) -> list[float]:
+    """|L - XW| / L at each hop of each run that may be believed."""
+    return [off for offs in _offs(gathered).values() for off in offs]
+
+
+def _offs(gathered: Gathered) -> dict[str, list[float]]:
+    held: dict[str, list[float]] = {}
+    for run in gathered.runs:
+        for service, flow in run.flows.items() if run.status == "ok" else ():
+            off = little(flow).off
+            if off is not None:
+                held.setdefault(service, []).append(off)
+    return held
 
 
 def little_sentence(offs: list[float]) -> str:

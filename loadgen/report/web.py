@@ -25,6 +25,7 @@ from loadgen.report.document import (
     Paragraph,
     Table,
 )
+from loadgen.report.numerals import MISSING
 
 _HERE: Final = Path(__file__).resolve().parent / "page"
 _VENDOR: Final = Path(__file__).resolve().parents[2] / "assets" / "vendor"
@@ -112,18 +113,23 @@ def _block(block: Block) -> str:  # noqa: PLR0911 - one a kind of block
 
 def _table(table: Table) -> str:
     def cells(tag: str, row: tuple[str, ...]) -> str:
-        kinds = ["" if at < table.words else ' class="figure"' for at in range(len(row))]
         return "".join(
-            f"<{tag}{kind}>{inline(text)}</{tag}>" for kind, text in zip(kinds, row, strict=True)
+            f"<{tag}{'' if at < table.words else _kind(text)}>{inline(text)}</{tag}>"
+            for at, text in enumerate(row)
         )
 
     caption = f"<caption>{inline(table.caption)}</caption>" if table.caption else ""
-    kind = ' class="figures"' if table.words < len(table.columns) else ""
     rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
     return (
-        f'<div class="wide" tabindex="0"><table{kind}>{caption}<thead><tr>{cells("th", table.columns)}'
+        f'<div class="wide" tabindex="0"><table>{caption}<thead><tr>{cells("th", table.columns)}'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _kind(text: str) -> str:
+    """The class of a cell in a column of figures: a figure stays on its line, words may wrap."""
+    is_figure = text[:1].isdigit() or text == MISSING
+    return ' class="figure"' if is_figure else ' class="figure verdict"'
 
 
 def _figure(figure: Figure) -> str:
