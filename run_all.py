@@ -31,7 +31,14 @@ try:
         stock_refused,
     )
     from common.runfile import Run, supervising
-    from common.settings import BASE_PORT, add_lab_options, lab_arguments, port, positive
+    from common.settings import (
+        BASE_PORT,
+        TRABALHADORES,
+        add_lab_options,
+        lab_arguments,
+        port,
+        positive,
+    )
     from common.supervisor import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Plan, Supervisor, Work, say
 except ModuleNotFoundError as missing:
     print(
@@ -48,12 +55,12 @@ class Arm(NamedTuple):
 
 
 _EVERY_ARM: Final = ("msgspec", "aiosqlite", "psutil")
+_GRPC: Final = ("grpc", "grpc_health", "grpc_reflection", "grpc_status", "google.protobuf")
 ARMS: Final = {
-    "grpc": Arm(
-        "grpc_aio",
-        (*_EVERY_ARM, "grpc", "grpc_health", "grpc_reflection", "grpc_status", "google.protobuf"),
-    ),
+    "grpc": Arm("grpc_aio", (*_EVERY_ARM, *_GRPC)),
     "http": Arm("http_aio", (*_EVERY_ARM, "aiohttp")),
+    "grpc-threads": Arm("blocking.grpc_threads", (*_EVERY_ARM, *_GRPC)),
+    "http-threads": Arm("blocking.http_threads", (*_EVERY_ARM, "flask", "requests", "waitress")),
 }
 _LOAD_NEEDS: Final = ("hdrh", "rich", "aiohttp", "grpc")
 
@@ -121,6 +128,8 @@ def _plan(args: argparse.Namespace, addresses: dict[str, str]) -> Plan:
         active_max=args.active_max,
         loop=args.loop,
         stats=args.stats == "on",
+        workers=args.workers if args.mode.endswith("-threads") else None,
+        storage=args.storage,
     )
     return Plan(
         data_dir=args.data_dir, run=run, addresses=addresses, command=command, started=_STARTED
@@ -239,6 +248,11 @@ def _check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error("--history, --settled and --complete belong to --audit")
     if args.complete and not args.history:
         parser.error("--complete needs --history")
+    threads = args.mode is not None and args.mode.endswith("-threads")
+    alone = {"--workers": args.workers != TRABALHADORES, "--storage": args.storage != "shared"}
+    if args.mode is not None and not threads and any(alone.values()):
+        names = " and ".join(name for name, given in alone.items() if given)
+        parser.error(f"{names}: of grpc-threads and http-threads only; {args.mode} has no workers")
     if not args.audit and args.mode is None:
         parser.error(f"--mode is required: one of {', '.join(ARMS)}")
 

@@ -11,27 +11,38 @@ are ahead.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
-from math import inf
 from typing import Final
 
 from common.erros import encerrando, sobrecarga
 from common.servicos.contexto import Contexto
+from common.servicos.portas import Execucao, Promessa
 
 # Share of the newest measurement in the mean time that an order holds its place.
 PESO: Final = 0.05
 
 
+class _Turn:
+    """A place in the queue, and whether its turn has come."""
+
+    __slots__ = ("given", "promise")
+
+    def __init__(self, promise: Promessa[bool]) -> None:
+        self.promise = promise
+        self.given = False
+
+
 class Slots:
     """The port `Vagas`: a bounded first-in first-out queue in front of a bounded set of places."""
 
-    def __init__(self, em_voo_max: int, ativas_max: int) -> None:
+    def __init__(self, em_voo_max: int, ativas_max: int, execucao: Execucao) -> None:
         self._em_voo_max = em_voo_max
         self._ativas_max = min(ativas_max, em_voo_max)
+        self._execucao = execucao
+        self._tranca = execucao.tranca()
         self._ativas = 0
-        self._fila: deque[asyncio.Future[None]] = deque()
+        self._fila: deque[_Turn] = deque()
         self._ocupacao_s = 0.0
         self._fechada = False
 
@@ -51,72 +62,75 @@ class Slots:
 
     def fechar(self) -> None:
         """Give no more places: who waits for one, or comes for one, is refused without effect."""
-        self._fechada = True
-        for vez in self._fila:
-            if not vez.done():
-                vez.set_exception(encerrando())
-        self._fila.clear()
+        with self._tranca:
+            self._fechada = True
+            for turn in self._fila:
+                turn.promise.falhar(encerrando())
+            self._fila.clear()
 
     async def ocupar(self, ctx: Contexto) -> Slot:
         """Wait in order for a place; see portas.Vagas."""
-        if self._fechada:
-            raise encerrando()
-        if not self.livre():
-            inicio = time.monotonic()
-            try:
-                await self._esperar(ctx, inicio)
-            finally:
-                ctx.fila += time.monotonic() - inicio
-        else:
-            self._ativas += 1
+        inicio = time.monotonic()
+        with self._tranca:
+            if self._fechada:
+                raise encerrando()
+            if self.livre():
+                self._ativas += 1
+                return Slot(self)
+            turn = self._queue(ctx, inicio)
+        try:
+            await self._wait(turn, ctx.prazo)
+        finally:
+            ctx.fila += time.monotonic() - inicio
         return Slot(self)
 
-    async def _esperar(self, ctx: Contexto, agora: float) -> None:
+    def _queue(self, ctx: Contexto, agora: float) -> _Turn:
+        """Stand in line. Raises ErroServico when there is no room, or would be no time."""
         if self._ativas + len(self._fila) >= self._em_voo_max:
             raise sobrecarga("há pedidos demais em andamento", self._espera_estimada())
         espera = self._espera_estimada()
         if agora + espera + self._ocupacao_s > ctx.prazo:
             raise sobrecarga("a fila não terminaria este pedido dentro do prazo", espera)
-        loop = asyncio.get_running_loop()
-        vez: asyncio.Future[None] = loop.create_future()
-        self._fila.append(vez)
-        alarme = None
-        if ctx.prazo != inf:
-            alarme = loop.call_later(ctx.prazo - agora, vez.cancel)
+        turn = _Turn(self._execucao.promessa())
+        self._fila.append(turn)
+        return turn
+
+    async def _wait(self, turn: _Turn, ate: float) -> None:
         try:
-            await vez
-        except asyncio.CancelledError:
-            if vez in self._fila:
-                self._fila.remove(vez)
-            elif not vez.cancelled():
-                # The place came at the very moment that the caller left: pass it on.
-                self._passar()
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise sobrecarga("a vez não chegou dentro do prazo", self._espera_estimada()) from None
-        finally:
-            if alarme is not None:
-                alarme.cancel()
+            await turn.promise.esperar(ate)
+        except BaseException:
+            with self._tranca:
+                if turn.given:
+                    # The place came at the very moment that the caller left: pass it on.
+                    self._passar()
+                elif turn in self._fila:
+                    self._fila.remove(turn)
+            raise
+        with self._tranca:
+            if not turn.given:
+                self._fila.remove(turn)
+                raise sobrecarga("a vez não chegou dentro do prazo", self._espera_estimada())
 
     def _espera_estimada(self) -> float:
         return self._ocupacao_s * (len(self._fila) + 1) / self._ativas_max
 
-    def _liberar(self, ocupada_s: float) -> None:
-        if self._ocupacao_s == 0.0:
-            self._ocupacao_s = ocupada_s
-        else:
-            self._ocupacao_s += PESO * (ocupada_s - self._ocupacao_s)
-        self._passar()
+    def liberar(self, ocupada_s: float) -> None:
+        """A place is free again; it was held for `ocupada_s` seconds."""
+        with self._tranca:
+            if self._ocupacao_s == 0.0:
+                self._ocupacao_s = ocupada_s
+            else:
+                self._ocupacao_s += PESO * (ocupada_s - self._ocupacao_s)
+            self._passar()
 
     def _passar(self) -> None:
-        """Hand the place to the next in line that still waits, or take it out of use."""
-        while self._fila:
-            vez = self._fila.popleft()
-            if not vez.done():
-                vez.set_result(None)
-                return
-        self._ativas -= 1
+        """Hand the place to the next in line, or take it out of use."""
+        if self._fila:
+            turn = self._fila.popleft()
+            turn.given = True
+            turn.promise.resolver(True)
+        else:
+            self._ativas -= 1
 
 
 class Slot:
@@ -132,4 +146,4 @@ class Slot:
         """Give it back; giving it back twice is harmless."""
         if self._slots is not None:
             slots, self._slots = self._slots, None
-            slots._liberar(time.monotonic() - self._inicio)  # noqa: SLF001 - its own queue
+            slots.liberar(time.monotonic() - self._inicio)

@@ -1,12 +1,16 @@
-"""The composition root of the event-loop arms: a service with its real ports, opened and closed."""
+"""The composition root: a service with its real ports, opened and closed, in every arm.
+
+How an arm waits is told by its `Ports`; where these block, so does everything here, and the
+coroutines run to their end in one go.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from common.admission import Slots
@@ -18,12 +22,11 @@ from common.circuit_breaker import (
     Guarded,
     Timing,
 )
+from common.connection import Synchronous
 from common.database import GATEWAY, SALAS, database_path
-from common.execution import AsyncClock, AsyncExecution, TaskHandle
 from common.failing_storage import FailingStorage
 from common.failpoints import Failpoints
 from common.load import Load
-from common.loop_lag import LoopLag
 from common.noted_calls import NotedClient
 from common.servicos.catalogo import Catalogo
 from common.servicos.conducao import Condutor
@@ -34,17 +37,65 @@ from common.servicos.gateway import GatewaySimulado
 from common.servicos.logistica import Logistica
 from common.servicos.pagamentos import Pagamentos
 from common.servicos.pedidos import Pedidos
-from common.servicos.portas import Banco
+from common.servicos.portas import Banco, Execucao, Relogio, Tarefa
 from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
 from common.settings import CONEXOES_A_MAIS, Settings, stats_path
-from common.stats import Gauges, Sampler, counted
-from common.storage import Storage, Synchronous
+from common.stats import Gauges, Lag, Sampler, Writer, counted
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
 FOLGA_CONDUCAO_S: Final = 10.0
 # Seconds between looks at what is still under way while a service drains.
 DRENO_OLHAR_S: Final = 0.01
+
+
+class OwnStorage(Banco, Protocol):
+    """A database that this process has opened and must close."""
+
+    @property
+    def writer(self) -> Writer | None:
+        """Its only writer, which counts what it does; None where every call has its own."""
+
+    async def close(self) -> None:
+        """Finish what was handed over, then close it."""
+
+
+class OwnExecution(Execucao, Protocol):
+    """The tasks of this process: how many there are, and their end."""
+
+    def em_curso(self, exceto: Tarefa | None = None) -> int:
+        """How many tasks are under way."""
+
+    async def encerrar(self) -> None:
+        """Stop what is left and wait until it has ended."""
+
+
+class LoopWatch(Protocol):
+    """Looks at how late an event loop is, until it is closed."""
+
+    def read(self) -> Lag:
+        """The lag since the last reading."""
+
+    def close(self) -> None:
+        """Look no longer."""
+
+
+class Ports(Protocol):
+    """How an arm waits: for time, for tasks, for storage. One a service."""
+
+    @property
+    def clock(self) -> Relogio:
+        """Time."""
+
+    @property
+    def execution(self) -> OwnExecution:
+        """Tasks."""
+
+    async def storage(self, path: Path, synchronous: Synchronous, load: Load) -> OwnStorage:
+        """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
+
+    def watch_loop(self) -> LoopWatch | None:
+        """Look at the event loop from now on; None where there is none."""
 
 
 class Dial(Protocol):
@@ -57,30 +108,33 @@ class Dial(Protocol):
 class App:
     """A service, open: the object with the operations, and what lives beside it."""
 
-    def __init__(self, settings: Settings, dial: Dial, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, dial: Dial, ports: Ports, stack: AsyncExitStack) -> None:
         self.settings = settings
-        self.clock = AsyncClock()
-        self.execution = AsyncExecution()
+        self.clock = ports.clock
+        self.execution = ports.execution
         self.load = Load()
+        self._ports = ports
         self.service: Any = None
         self._dial = dial
         self._stack = stack
         self.slots: Slots | None = None
         self._failpoints: Failpoints | None = None
         self._condutor: Condutor | None = None
-        self._recovery: TaskHandle | None = None
+        self._recovery: Tarefa | None = None
         self._gauges = Gauges(self.load.in_flight)
 
     async def open(self) -> None:
         """Open the databases and build the service on them."""
         if self.settings.failpoints is not None:
-            self._failpoints = Failpoints(self.settings.failpoints, self.settings.servico)
+            self._failpoints = Failpoints(
+                self.settings.failpoints, self.settings.servico, self.clock, self.execution
+            )
         failpoints = self._failpoints
         opened = await self._storage()
         self._gauges.writer = opened.writer
         storage: Banco = opened
         if failpoints is not None:
-            storage = FailingStorage(storage, failpoints)
+            storage = FailingStorage(storage, failpoints, self.clock, self.execution)
         await getattr(self, f"_open_{self.settings.servico}")(storage)
         struck = self._condutor or self.service
         if failpoints is not None and isinstance(struck, Condutor | Passos):
@@ -95,9 +149,10 @@ class App:
         servico, gauges = self.settings.servico, self._gauges
         gauges.operations = counted(self.service, servico)
         gauges.places = self.slots
-        lag = LoopLag()
-        self._stack.callback(lag.close)
-        gauges.loop = lag.read
+        watch = self._ports.watch_loop()
+        if watch is not None:
+            self._stack.callback(watch.close)
+            gauges.loop = watch.read
         sampler = Sampler(stats_path(self.settings.data_dir, servico), servico, gauges)
         sampler.start()
         self._stack.callback(sampler.stop)
@@ -121,7 +176,7 @@ class App:
             left = until - self.clock.agora()
             if left <= 0:
                 break
-            await asyncio.sleep(min(left, DRENO_OLHAR_S))
+            await self.clock.dormir(min(left, DRENO_OLHAR_S))
 
     async def release(self) -> None:
         """End what is left of the service's work; whoever waits for it is answered as it stands."""
@@ -129,10 +184,10 @@ class App:
             self.slots.fechar()
         await self.execution.encerrar()
 
-    async def _storage(self, nome: str = "", synchronous: Synchronous = "FULL") -> Storage:
+    async def _storage(self, nome: str = "", synchronous: Synchronous = "FULL") -> OwnStorage:
         nome = nome or SALAS[self.settings.servico].nome
         path = database_path(self.settings.data_dir, nome)
-        storage = await Storage.open(path, synchronous=synchronous, load=self.load)
+        storage = await self._ports.storage(path, synchronous, self.load)
         self._stack.push_async_callback(storage.close)
         return storage
 
@@ -155,7 +210,8 @@ class App:
         # Behind Pagamentos nothing waits for the gateway.
         payment_s = settings.payment_latency_max_s if servico == "pagamentos" else 0.0
         pause_s = PAUSE_EDGE_S if settings.servico == "pedidos" else PAUSE_INNER_S
-        guarded = Guarded(client, servico, Timing(PATIENCE_S + payment_s, pause_s), random.random)
+        timing = Timing(PATIENCE_S + payment_s, pause_s)
+        guarded = Guarded(client, servico, timing, self.execution, random.random)
         self._gauges.closed[servico] = guarded.steps.firme
         return guarded
 
@@ -179,7 +235,7 @@ class App:
                 espera_passagem_s=settings.passage_wait_s,
             ),
         )
-        self.slots = Slots(settings.in_flight_max, settings.active_max)
+        self.slots = Slots(settings.in_flight_max, settings.active_max, self.execution)
         self.service = Pedidos(
             banco=banco,
             relogio=self.clock,
@@ -216,12 +272,12 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, dial: Dial) -> AsyncIterator[App]:
+async def open_app(settings: Settings, dial: Dial, ports: Ports) -> AsyncIterator[App]:
     """A service on its real ports for the life of the block.
 
     Whatever was opened is closed last in, first out. The databases must have been prepared.
     """
     async with AsyncExitStack() as stack:
-        app = App(settings, dial, stack)
+        app = App(settings, dial, ports, stack)
         await app.open()
         yield app

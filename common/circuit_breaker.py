@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from common.contratos import Mensagem, operacoes_de
 from common.erros import Categoria, ErroServico, indisponivel
-from common.execution import AsyncPromise
 from common.servicos.contexto import Contexto
+from common.servicos.portas import Execucao, Promessa
 
 # Failures in a row that open it. A service that errs for a third of its calls comes to five in a
 # row once in some three hundred and sixty calls; one that is down, within the first five.
@@ -39,12 +39,13 @@ class Timing(NamedTuple):
 
 
 class CircuitBreaker:
-    """The breaker of the calls of one kind to one neighbour; not shared between threads."""
+    """The breaker of the calls of one kind to one neighbour."""
 
     def __init__(
         self,
         servico: str,
         timing: Timing,
+        execucao: Execucao,
         draw: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -53,11 +54,13 @@ class CircuitBreaker:
         self._timing = timing
         self._draw = draw
         self._clock = clock
+        self._execucao = execucao
+        self._tranca = execucao.tranca()
         self._failures = 0
         # Monotonic instant of the next trial; None while it is closed.
         self._trial_at: float | None = None
         # Set when it closes; replaced when it opens.
-        self._closed = AsyncPromise[None]()
+        self._closed: Promessa[None] = execucao.promessa()
         # Trials under way; calls under way, since when there are any, and how long earlier ones
         # waited: all since the last answer.
         self._trials = 0
@@ -67,7 +70,8 @@ class CircuitBreaker:
 
     def livre(self) -> bool:
         """True when a call now would be made; see portas.Passagem. Asking changes nothing."""
-        return self._trial_at is None or self._clock() >= self._trial_at
+        trial_at = self._trial_at
+        return trial_at is None or self._clock() >= trial_at
 
     def firme(self) -> bool:
         """True while it is closed; see portas.Passagem."""
@@ -75,23 +79,21 @@ class CircuitBreaker:
 
     async def esperar(self, ate: float) -> bool:
         """Wait for the next trial or for the breaker to close; see portas.Passagem."""
-        while not self.livre():
+        while True:
+            with self._tranca:
+                closed, trial_at = self._closed, self._trial_at
+            if trial_at is None or self._clock() >= trial_at:
+                return True
             if self._clock() >= ate:
                 return False
-            assert self._trial_at is not None
             # Whoever wakes first at the next trial makes it; the others find it put off.
-            await self._closed.esperar(min(ate, self._trial_at))
-        return True
+            await closed.esperar(min(ate, trial_at))
 
     def guard(self, method: Method) -> Method:
         """The method behind this breaker. It raises ErroServico (unavailable) while that is open."""
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
-            trial = ctx.sondagem = self._admit()
-            self._trials += trial
-            if self._waiting == 0:
-                self._waiting_since = self._clock()
-            self._waiting += 1
+            trial = ctx.sondagem = self._enter()
             try:
                 answer = await method(ctx, req)
             except ErroServico as error:
@@ -105,12 +107,26 @@ class CircuitBreaker:
                 self._answered()
                 return answer
             finally:
-                self._trials -= trial
-                self._waiting -= 1
-                if self._waiting == 0:
-                    self._waited_s += self._clock() - self._waiting_since
+                self._leave(trial=trial)
 
         return call
+
+    def _enter(self) -> bool:
+        """Count a call; True for a trial. Raises ErroServico when no call may pass."""
+        with self._tranca:
+            trial = self._admit()
+            self._trials += trial
+            if self._waiting == 0:
+                self._waiting_since = self._clock()
+            self._waiting += 1
+            return trial
+
+    def _leave(self, *, trial: bool) -> None:
+        with self._tranca:
+            self._trials -= trial
+            self._waiting -= 1
+            if self._waiting == 0:
+                self._waited_s += self._clock() - self._waiting_since
 
     def _admit(self) -> bool:
         """True for a trial. Raises ErroServico when no call may pass."""
@@ -132,23 +148,25 @@ class CircuitBreaker:
 
     def _put_off(self, now: float) -> None:
         if self._trial_at is None:
-            self._closed = AsyncPromise()
+            self._closed = self._execucao.promessa()
         # Trials that hang hold what they hold: the more of them, the later the next one.
         pause_s = self._timing.pause_s * (0.5 + self._draw() / 2)
         self._trial_at = now + pause_s * (1 + self._trials)
 
     def _failed(self) -> None:
-        self._failures += 1
-        if self._failures >= FAILURES and self._trial_at is None:
-            self._put_off(self._clock())
+        with self._tranca:
+            self._failures += 1
+            if self._failures >= FAILURES and self._trial_at is None:
+                self._put_off(self._clock())
 
     def _answered(self) -> None:
-        self._failures = 0
-        if self._trial_at is not None:
-            self._trial_at = None
-            self._closed.resolver(None)
-        self._waited_s = 0.0
-        self._waiting_since = self._clock()
+        with self._tranca:
+            self._failures = 0
+            if self._trial_at is not None:
+                self._trial_at = None
+                self._closed.resolver(None)
+            self._waited_s = 0.0
+            self._waiting_since = self._clock()
 
 
 class Guarded:
@@ -158,10 +176,15 @@ class Guarded:
     """
 
     def __init__(
-        self, client: Any, servico: str, timing: Timing, draw: Callable[[], float]
+        self,
+        client: Any,
+        servico: str,
+        timing: Timing,
+        execucao: Execucao,
+        draw: Callable[[], float],
     ) -> None:
-        self.steps = CircuitBreaker(servico, timing, draw)
-        lookups = CircuitBreaker(servico, timing, draw)
+        self.steps = CircuitBreaker(servico, timing, execucao, draw)
+        lookups = CircuitBreaker(servico, timing, execucao, draw)
         for operacao in operacoes_de(servico):
             breaker = lookups if operacao.classe == "consulta" else self.steps
             setattr(self, operacao.nome, breaker.guard(getattr(client, operacao.nome)))

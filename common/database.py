@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from common.connection import Synchronous, connect
 from common.lock import held
 from common.look import PATIENCE_S, is_empty, is_just_begun, looking
 from common.migration import migrate, statements
 from common.servicos import catalogo, estoque, fiscal, gateway, livro, logistica, pagamentos
 from common.shop import check_shop, fingerprint
-from common.storage import Synchronous, connect
 
 _META = "CREATE TABLE meta (chave TEXT PRIMARY KEY, valor TEXT NOT NULL)"
 _PATIENCE_MS: Final = int(PATIENCE_S * 1_000)

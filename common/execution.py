@@ -6,17 +6,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+
+from common.servicos.portas import Tarefa
 
 R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
 
+_SEM_TRANCA: Final = nullcontext()
 
-class AsyncClock:
-    """The machine's clocks; letting time pass yields to the loop."""
+
+class MachineClock:
+    """The machine's clocks, without a way to let time pass."""
 
     def agora(self) -> float:
         """Seconds on the monotonic clock."""
@@ -29,6 +34,10 @@ class AsyncClock:
     def epoca(self) -> float:
         """The wall clock, seconds since 1970."""
         return time.time()
+
+
+class AsyncClock(MachineClock):
+    """The port `Relogio`; letting time pass yields to the loop."""
 
     async def dormir(self, segundos: float) -> None:
         """Let time pass."""
@@ -125,9 +134,14 @@ class AsyncExecution:
         """A fresh promise."""
         return AsyncPromise()
 
-    def em_curso(self, exceto: TaskHandle | None = None) -> int:
+    def tranca(self) -> AbstractContextManager[None]:
+        """One that is always free: see portas.Execucao."""
+        return _SEM_TRANCA
+
+    def em_curso(self, exceto: Tarefa | None = None) -> int:
         """How many tasks are under way."""
-        return len(self._tasks - ({exceto._task} if exceto else set()))  # noqa: SLF001 - our own
+        others = {exceto._task} if isinstance(exceto, TaskHandle) else set()  # noqa: SLF001 - our own
+        return len(self._tasks - others)
 
     async def encerrar(self) -> None:
         """Cancel what is left and wait until it has ended."""

@@ -5,25 +5,32 @@ A full disk and a lock are SQLite's own: its errors, its rollback. An I/O error 
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from common.erros import indisponivel
 from common.failpoints import Failpoints, Rule
 from common.servicos.contexto import Contexto
-from common.servicos.portas import Banco
+from common.servicos.portas import Banco, Execucao, Relogio
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# Seconds between attempts to lock a database that is busy, and in all.
+_AGAIN_S: Final = 0.005
+_PATIENCE_S: Final = 5.0
 
 
 class FailingStorage:
     """The port `Banco` with the failpoint `banco` in it."""
 
-    def __init__(self, banco: Banco, failpoints: Failpoints) -> None:
+    def __init__(
+        self, banco: Banco, failpoints: Failpoints, clock: Relogio, execution: Execucao
+    ) -> None:
         self._banco = banco
+        self._clock = clock
+        self._execution = execution
         self._failpoints = failpoints
         self.leitura = banco.leitura
 
@@ -53,17 +60,26 @@ class FailingStorage:
     async def _lock(self, rule: Rule) -> None:
         """Have a connection of our own keep the write lock for the rule's seconds from now."""
         path = await self._banco.leitura(None, _path)
-        con = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        until = self._clock.agora() + _PATIENCE_S
+        while True:
+            try:
+                con.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.Error as error:
+                # A batch may be under way.
+                if self._clock.agora() >= until:
+                    con.close()
+                    raise indisponivel(f"falha provocada em {rule.point}") from error
+            await self._clock.dormir(_AGAIN_S)
+        self._execution.iniciar(self._release(con, rule.seconds))
+
+    async def _release(self, con: sqlite3.Connection, after_s: float) -> None:
+        """Closing rolls back. A process that ends before lets go too."""
         try:
-            # It may have to wait for a batch that is under way.
-            await asyncio.to_thread(con.execute, "BEGIN IMMEDIATE")
-        except BaseException as error:
+            await self._clock.dormir(after_s)
+        finally:
             con.close()
-            if isinstance(error, sqlite3.Error):
-                raise indisponivel(f"falha provocada em {rule.point}") from error
-            raise
-        # Closing rolls back. A process that ends before lets go too.
-        asyncio.get_running_loop().call_later(rule.seconds, con.close)
 
 
 def _order(args: tuple[Any, ...]) -> int:

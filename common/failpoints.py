@@ -15,14 +15,15 @@ started without a file has no failpoints at all.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from hashlib import blake2b
+from math import inf
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -31,7 +32,7 @@ from msgspec import Struct
 
 from common.contratos import SERVICOS
 from common.erros import ErroServico, indisponivel
-from common.servicos.portas import Ponto
+from common.servicos.portas import Execucao, Ponto, Promessa, Relogio
 
 R = TypeVar("R")
 
@@ -169,7 +170,7 @@ def read_rules(path: Path) -> Rules:
 class Failpoints:
     """The failpoints of one service process; the port `Falhas`."""
 
-    def __init__(self, path: Path, service: str) -> None:
+    def __init__(self, path: Path, service: str, clock: Relogio, execution: Execucao) -> None:
         """Raises FailpointsError when the file is not there or cannot be used."""
         if not path.exists():
             msg = (
@@ -178,12 +179,13 @@ class Failpoints:
             raise FailpointsError(msg)
         self.path = path
         self._service = service
+        self._clock = clock
+        self._execution = execution
+        self._lock = threading.RLock()
         self._stamp: tuple[int, int, int] | None = None
         self._rules: dict[str, list[Rule]] = {}
         self._seed = 0
         self._note_calls = False
-        # Calls that were given up on, until they end.
-        self._left: set[asyncio.Task[Any]] = set()
         self._load(read_rules(path))
         # What earlier lives of this service have hit counts too.
         self._counts = Counter(hit.rule for hit in read_hits(path) if hit.service == service)
@@ -198,7 +200,8 @@ class Failpoints:
     async def chamada(self, pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Call the next hop by way of P1, P2 and P3."""
         await self.em("P1", pedido_id)
-        rule = self._match("P2", pedido_id)
+        with self._lock:
+            rule = self._match("P2", pedido_id)
         if rule is None:
             answer = await chamar()
         else:
@@ -208,8 +211,9 @@ class Failpoints:
 
     def wants_calls(self) -> bool:
         """True while the rules want every call to another service noted."""
-        self._refresh()
-        return self._note_calls
+        with self._lock:
+            self._refresh()
+            return self._note_calls
 
     def note(self, beside: Path, line: Struct) -> None:
         """Add a line to a file beside the rules, in one write: several processes share it."""
@@ -221,35 +225,35 @@ class Failpoints:
 
     def hit(self, ponto: Ponto, pedido_id: int) -> Rule | None:
         """The rule that an order meets at a point, told of in the hits file; not yet acted on."""
-        rule = self._match(ponto, pedido_id)
-        if rule is not None:
-            self._record(rule, pedido_id)
-        return rule
+        with self._lock:
+            rule = self._match(ponto, pedido_id)
+            if rule is not None:
+                self._record(rule, pedido_id)
+            return rule
 
     # --- how ----------------------------------------------------------------------------------
 
     async def _during(self, rule: Rule, pedido_id: int, chamada: Coroutine[Any, Any, R]) -> R:
-        task = asyncio.create_task(chamada)
+        """Have the call made beside us; act once it has worked for the rule's time.
+
+        An error gives up on it: the other side goes on, and nobody hears its answer.
+        """
+        promise: Promessa[R] = self._execution.promessa()
+        task = self._execution.iniciar(_fulfil(promise, chamada))
         try:
-            done, _ = await asyncio.wait((task,), timeout=rule.seconds or DURING_S)
-            if not done:
-                self._record(rule, pedido_id)
-                # An error here gives up on a call that goes on at the other side.
+            await promise.esperar(self._clock.agora() + (rule.seconds or DURING_S))
+            if not promise.pronta():
+                with self._lock:
+                    self._record(rule, pedido_id)
                 await self._act(rule)
-            return await task
+            answer = await promise.esperar(inf)
         except ErroServico:
-            # Given up on by us alone: the other side goes on, and nobody hears its answer.
-            self._left.add(task)
-            task.add_done_callback(self._forget)
             raise
         except BaseException:
-            task.cancel()
+            task.cancelar()
             raise
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._left.discard(task)
-        if not task.cancelled():
-            task.exception()
+        assert answer is not None
+        return answer
 
     def _match(self, ponto: Ponto, pedido_id: int) -> Rule | None:
         self._refresh()
@@ -295,17 +299,18 @@ class Failpoints:
         if rule.action == "pause":
             os.kill(os.getpid(), signal.SIGSTOP)
         if rule.action == "delay":
-            await asyncio.sleep(rule.seconds)
+            await self._clock.dormir(rule.seconds)
         if rule.action == "hold":
-            until = time.monotonic() + HOLD_MAX_S
-            while self._in_force(rule) and time.monotonic() < until:  # noqa: ASYNC110 - a file tells nobody
-                await asyncio.sleep(_LOOK_S)
+            until = self._clock.agora() + HOLD_MAX_S
+            while self._in_force(rule) and self._clock.agora() < until:
+                await self._clock.dormir(_LOOK_S)
         if rule.action == "error":
             raise indisponivel(f"falha provocada em {rule.point}")
 
     def _in_force(self, rule: Rule) -> bool:
-        self._refresh()
-        return any(other.id == rule.id for other in self._rules.get(rule.point, ()))
+        with self._lock:
+            self._refresh()
+            return any(other.id == rule.id for other in self._rules.get(rule.point, ()))
 
     def _refresh(self) -> None:
         try:
@@ -327,3 +332,13 @@ class Failpoints:
         for rule in rules.rules:
             if rule.service == self._service:
                 self._rules.setdefault(rule.point, []).append(rule)
+
+
+async def _fulfil(promise: Promessa[R], call: Coroutine[Any, Any, R]) -> None:
+    try:
+        promise.resolver(await call)
+    except ErroServico as error:
+        promise.falhar(error)
+    finally:
+        # Stopped, or dead of a defect: whoever waits must not wait for ever.
+        promise.falhar(indisponivel("a chamada foi interrompida"))

@@ -20,9 +20,10 @@ from typing import NoReturn, Protocol
 
 import msgspec
 
-from common.app import App, Dial, open_app
+from common.app import App, Dial, Ports, open_app
 from common.database import GATEWAY, SALAS, DatabaseError, examine, exclusive, prepare
 from common.erros import ErroServico
+from common.event_loop import EventLoopPorts
 from common.failpoints import FailpointsError
 from common.lock import InUseError
 from common.ready import EXIT_UNUSABLE, Ready
@@ -51,14 +52,23 @@ class Transport(Protocol):
 
 
 MakeTransport = Callable[[App], Transport]
+Serve = Callable[[Settings], AbstractAsyncContextManager[tuple[App, str]]]
+# Runs a service in this process until it is told to stop.
+Run = Callable[[Settings, Serve], None]
 
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, dial: Dial, make_transport: MakeTransport
+    settings: Settings,
+    dial: Dial,
+    make_transport: MakeTransport,
+    ports: Ports | None = None,
 ) -> AsyncIterator[tuple[App, str]]:
-    """A service that listens for the life of the block; yields it with its address."""
-    async with open_app(settings, dial) as app:
+    """A service that listens for the life of the block; yields it with its address.
+
+    On an event loop, unless `ports` wait otherwise. Raises AddressError when it cannot listen.
+    """
+    async with open_app(settings, dial, ports or EventLoopPorts()) as app:
         transport = make_transport(app)
         try:
             address = await transport.start()
@@ -70,7 +80,7 @@ async def serving(
             yield app, address
         finally:
             await transport.say_not_ready()
-            await asyncio.sleep(AVISO_S)
+            await app.clock.dormir(AVISO_S)
             app.refuse_new()
             await transport.stop_accepting()
             await app.drain(DRENO_S)
@@ -90,10 +100,13 @@ def prepare_databases(settings: Settings) -> None:
         prepare(settings.data_dir, GATEWAY, None)
 
 
-def main(
-    settings: Settings,
-    serve: Callable[[Settings], AbstractAsyncContextManager[tuple[App, str]]],
-) -> NoReturn:
+def run_on_loop(settings: Settings, serve: Serve) -> None:
+    """Serve on an event loop until told to stop."""
+    with _runner(settings) as runner:
+        runner.run(_serve_until_told(settings, serve))
+
+
+def main(settings: Settings, serve: Serve, run: Run = run_on_loop) -> NoReturn:
     """Run one service until it is told to stop; ends the process."""
     logging.basicConfig(
         level=logging.WARNING,
@@ -104,8 +117,7 @@ def main(
         try:
             stack.enter_context(exclusive(settings.data_dir, settings.servico))
             prepare_databases(settings)
-            with _runner(settings) as runner:
-                runner.run(_serve_until_told(settings, serve))
+            run(settings, serve)
         except (
             AddressError,
             DatabaseError,
@@ -130,27 +142,30 @@ def _runner(settings: Settings) -> asyncio.Runner:
     return asyncio.Runner()
 
 
-async def _serve_until_told(
-    settings: Settings,
-    serve: Callable[[Settings], AbstractAsyncContextManager[tuple[App, str]]],
-) -> None:
+async def _serve_until_told(settings: Settings, serve: Serve) -> None:
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
-
-    def tell() -> None:
-        if told.is_set():
-            os._exit(1)
-        told.set()
-
     for sign in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(sign, tell)
+        loop.add_signal_handler(sign, leave_at_once_or, told)
     if settings.exit_with_parent:
-        _watch_parent(lambda: loop.call_soon_threadsafe(told.set))
+        watch_parent(lambda: loop.call_soon_threadsafe(told.set))
     async with serve(settings) as (_, address):
-        calm_collector()
-        ready = Ready(settings.servico, address, os.getpid())
-        print(msgspec.json.encode(ready).decode(), flush=True)
+        announce(settings, address)
         await told.wait()
+
+
+def leave_at_once_or(told: asyncio.Event | threading.Event) -> None:
+    """What a signal does: the first one tells, a second one leaves without draining."""
+    if told.is_set():
+        os._exit(1)
+    told.set()
+
+
+def announce(settings: Settings, address: str) -> None:
+    """Tell the supervisor that the service answers."""
+    calm_collector()
+    ready = Ready(settings.servico, address, os.getpid())
+    print(msgspec.json.encode(ready).decode(), flush=True)
 
 
 def calm_collector() -> None:
@@ -164,7 +179,7 @@ def calm_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def _watch_parent(gone: Callable[[], object]) -> None:
+def watch_parent(gone: Callable[[], object]) -> None:
     """Call `gone` when standard input ends: the supervisor holds its other end and has died."""
 
     def watch() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from math import inf
 from typing import Final
 
 import psutil
-from msgspec import Struct
 
 # Seconds between readings of the machine's processor time; a reading costs some 50 microseconds.
 LEITURA_S: Final = 0.25
@@ -26,28 +27,48 @@ class Pressure:
     def __init__(self) -> None:
         self._next = time.monotonic() + LEITURA_S
         self._value = 0.0
+        self._lock = threading.Lock()
         # The first reading has nothing to compare with.
         psutil.cpu_percent(interval=None)
 
     def read(self) -> float:
         """The pressure of the last interval."""
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + LEITURA_S
-            busy = psutil.cpu_percent(interval=None) / 100
-            self._value = min(1.0, max(0.0, (busy - SEM_PRESSAO) / (PRESSAO_PLENA - SEM_PRESSAO)))
-        return self._value
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._next:
+                self._next = now + LEITURA_S
+                busy = psutil.cpu_percent(interval=None) / 100
+                above = (busy - SEM_PRESSAO) / (PRESSAO_PLENA - SEM_PRESSAO)
+                self._value = min(1.0, max(0.0, above))
+            return self._value
 
 
-class InFlight(Struct):
+class InFlight:
     """Calls that a service is working on: all of them, and the steps among them.
 
     `fechado` once it works on no new ones.
     """
 
-    total: int = 0
-    passos: int = 0
-    fechado: bool = False
+    def __init__(self) -> None:
+        self.total = 0
+        self.passos = 0
+        self.fechado = False
+        self._lock = threading.Lock()
+
+    def enter(self, *, step: bool, steps_max: float = inf) -> bool:
+        """Count a call, and a step; False, with nothing counted, when there are too many steps."""
+        with self._lock:
+            if step and self.passos >= steps_max:
+                return False
+            self.total += 1
+            self.passos += step
+            return True
+
+    def leave(self, *, step: bool) -> None:
+        """The call has been answered."""
+        with self._lock:
+            self.total -= 1
+            self.passos -= step
 
 
 class Load:

@@ -17,7 +17,7 @@ from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esg
 from common.load import InFlight
 from common.servicos.contexto import Contexto
 from common.settings import DEADLINE_PADRAO_S, PASSOS_EM_VOO_MAX, RESERVA_SALTO_S
-from common.timing import COMPLETO
+from common.timing import COMPLETO, Meter
 
 Endpoint = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
 
@@ -57,11 +57,8 @@ def _endpoint(operacao: Operacao, method: Endpoint, in_flight: InFlight) -> Endp
             raise prazo_esgotado("o prazo terminou antes do início")
         if in_flight.fechado:
             raise encerrando()
-        if bounded:
-            if in_flight.passos >= PASSOS_EM_VOO_MAX:
-                raise sobrecarga("há chamadas demais em andamento neste serviço", 1.0)
-            in_flight.passos += 1
-        in_flight.total += 1
+        if not in_flight.enter(step=bounded, steps_max=PASSOS_EM_VOO_MAX):
+            raise sobrecarga("há chamadas demais em andamento neste serviço", 1.0)
         try:
             return await method(ctx, req)
         except ErroServico:
@@ -70,30 +67,34 @@ def _endpoint(operacao: Operacao, method: Endpoint, in_flight: InFlight) -> Endp
             _LOG.exception("defeito em %s", operacao.nome)
             raise ErroServico(Categoria.INTERNO, "erro interno") from error
         finally:
-            in_flight.total -= 1
-            if bounded:
-                in_flight.passos -= 1
+            in_flight.leave(step=bounded)
 
     return call
 
 
 def deadline(
-    absolute_ms: str | None, timeout_ms: str | None, remaining_s: float | None = None
+    absolute_ms: str | None,
+    timeout_ms: str | None,
+    remaining_s: float | None = None,
+    *,
+    since_s: float = 0.0,
 ) -> float:
     """The instant (monotonic) by which a hop must have answered, its own reserve kept back.
 
     `absolute_ms` is the wall clock's instant that the hop above set, `timeout_ms` what a client
     asked for, `remaining_s` what the transport itself knows. The earliest counts; with none of
-    them the default does. Raises ErroServico (invalid) for a value that is not a number.
+    them the default does. A call that waited `since_s` seconds in a server's own queue has had
+    them of its timeout. Raises ErroServico (invalid) for a value that is not a number.
     """
-    remaining = DEADLINE_PADRAO_S if remaining_s is None else remaining_s
+    remaining = DEADLINE_PADRAO_S - since_s if remaining_s is None else remaining_s
     if absolute_ms is None and timeout_ms is None:
         return time.monotonic() + remaining - RESERVA_SALTO_S
     if timeout_ms is not None:
         requested = _number(CABECALHO_LIMITE, timeout_ms)
         if not 1 <= requested <= LIMITE_MAX_MS:
             raise invalido(CABECALHO_LIMITE, f"deve estar entre 1 e {LIMITE_MAX_MS} milissegundos")
-        remaining = requested / 1e3 if remaining_s is None else min(remaining, requested / 1e3)
+        requested_s = requested / 1e3 - since_s
+        remaining = requested_s if remaining_s is None else min(remaining, requested_s)
     if absolute_ms is not None:
         until = _number(CABECALHO_PRAZO, absolute_ms) / 1e3 - time.time()
         from_default = remaining_s is None and timeout_ms is None
@@ -118,6 +119,30 @@ def outgoing(ctx: Contexto) -> tuple[float | None, str | None]:
     if remaining <= 0:
         raise prazo_esgotado("o prazo não deixa tempo para a próxima chamada")
     return remaining, str(int((time.time() + remaining) * 1e3))
+
+
+def heed(
+    ctx: Contexto,
+    mark: Callable[[str], str | None],
+    *,
+    keyed: bool,
+    arrived: float,
+    remaining_s: float | None = None,
+) -> None:
+    """Take over what came beside a message: `marks` of the caller's, read by name with `mark`.
+
+    `arrived` is the monotonic instant at which the call came to this process, `remaining_s` what
+    the transport itself knows of its deadline. Raises ErroServico (invalid).
+    """
+    since_s = time.monotonic() - arrived
+    ctx.prazo = deadline(
+        mark(CABECALHO_PRAZO), mark(CABECALHO_LIMITE), remaining_s, since_s=since_s
+    )
+    ctx.primeira = mark(CABECALHO_TENTATIVA) == "1"
+    if mark(CABECALHO_AMOSTRA) == COMPLETO:
+        ctx.completo, ctx.medidor = True, Meter(arrived)
+    if keyed:
+        ctx.chave = mark(CABECALHO_CHAVE)
 
 
 def marks(ctx: Contexto, until: str | None) -> list[tuple[str, str]]:

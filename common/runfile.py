@@ -43,6 +43,9 @@ class Run(Struct, frozen=True, kw_only=True):
     active_max: int
     loop: str
     stats: bool = False
+    # Of the arms on threads: threads that serve, in each service, and how commits are made.
+    workers: int | None = None
+    storage: str = "shared"
     services: dict[str, ServiceRun] = {}
 
 

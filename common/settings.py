@@ -31,9 +31,14 @@ AVISO_S: Final = 0.2
 # Seconds. What is under way at a stop may take this long to finish.
 DRENO_S: Final = 2.0
 
-BASE_PORT: Final = {"grpc": 50050, "http": 8000}
+# Threads of a service in the arms on threads, as the course's own server has.
+TRABALHADORES: Final = 10
+
+# The arms on threads have the ports of their protocol: nothing else tells a client which one it is.
+BASE_PORT: Final = {"grpc": 50050, "http": 8000, "grpc-threads": 50050, "http-threads": 8000}
 
 Loop = Literal["uvloop", "asyncio"]
+StorageMode = Literal["shared", "plain"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -46,6 +51,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int = 0
     addresses: dict[str, str] = field(default_factory=dict)
     loop: Loop = "uvloop"
+    workers: int = TRABALHADORES
+    storage: StorageMode = "shared"
     seed: int = 42
     payment_latency_min_s: float = 0.5
     payment_latency_max_s: float = 1.5
@@ -201,7 +208,26 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         default="off",
         help="append what goes on inside each service to DATA_DIR/stats (default off)",
     )
-    add("--loop", choices=("uvloop", "asyncio"), default="uvloop", help="event loop")
+    add(
+        "--loop",
+        choices=("uvloop", "asyncio"),
+        default="uvloop",
+        help="event loop; arms on threads have none",
+    )
+    add(
+        "--workers",
+        type=positive,
+        default=TRABALHADORES,
+        metavar="N",
+        help=f"arms on threads: threads that serve, in each service (default {TRABALHADORES})",
+    )
+    add(
+        "--storage",
+        choices=("shared", "plain"),
+        default="shared",
+        help="arms on threads: commits shared by what waits, or a connection and a commit a call"
+        " (default shared)",
+    )
 
 
 def lab_arguments(args: argparse.Namespace) -> list[str]:
@@ -220,6 +246,8 @@ def lab_arguments(args: argparse.Namespace) -> list[str]:
         f"--circuit-breaker={args.circuit_breaker}",
         f"--stats={args.stats}",
         f"--loop={args.loop}",
+        f"--workers={args.workers}",
+        f"--storage={args.storage}",
     ]
     if args.stock is not None:
         arguments.append(f"--stock={args.stock}")
@@ -281,6 +309,8 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         port=own,
         addresses=addresses,
         loop=args.loop,
+        workers=args.workers,
+        storage=args.storage,
         seed=args.seed,
         payment_latency_min_s=low,
         payment_latency_max_s=high,

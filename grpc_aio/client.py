@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 import grpc.aio
 
@@ -13,22 +13,9 @@ from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import ErroServico, indisponivel, prazo_esgotado
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
 from common.servicos.contexto import Contexto
+from grpc_aio.options import CANAL
 from grpc_aio.status import erro_de
 from grpc_aio.wire import CODECS, caminho
-
-OPCOES: Final[tuple[tuple[str, Any], ...]] = (
-    # Milliseconds. A restarted service is found again in a fifth of a second, not in eight.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    # Also the time that one attempt to connect may take: a busy peer needs more than an idle one.
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 200),
-    # Pedidos is the one place that retries.
-    ("grpc.enable_retries", 0),
-    # Two clients of one process do not share a connection behind our back.
-    ("grpc.use_local_subchannel_pool", 1),
-    # A long list of products is not an attack; requests are bounded by the server.
-    ("grpc.max_receive_message_length", -1),
-)
 
 Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
 
@@ -41,7 +28,7 @@ class GrpcClient:
     """
 
     def __init__(self, servico: str, address: str) -> None:
-        self._channel: Any = grpc.aio.insecure_channel(address, options=OPCOES)
+        self._channel: Any = grpc.aio.insecure_channel(address, options=CANAL)
         for operacao in operacoes_de(servico):
             setattr(self, operacao.nome, self._bind(operacao))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -19,39 +18,19 @@ from grpc_reflection.v1alpha import reflection
 
 from common.app import App
 from common.contratos import Operacao
-from common.erros import Categoria, ErroServico, encerrando, invalido
+from common.erros import ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import (
-    CABECALHO_AMOSTRA,
-    CABECALHO_CHAVE,
-    CABECALHO_LIMITE,
-    CABECALHO_PRAZO,
-    CABECALHO_TEMPOS,
-    CABECALHO_TENTATIVA,
     Endpoint,
-    deadline,
     endpoints,
+    heed,
 )
 from common.servicos.contexto import Contexto
-from common.settings import CORPO_MAX, Settings
-from common.timing import COMPLETO, Meter
+from common.settings import Settings
 from grpc_aio.client import dial
-from grpc_aio.status import codigo, detalhes
+from grpc_aio.options import SERVIDOR, free_or_taken
+from grpc_aio.status import codigo, trailing
 from grpc_aio.wire import CODECS, nome_do_servico
-
-# The core drops calls, without a word, once a thousand wait to be picked up; the bound is ours to
-# keep, at the edge, where it comes with a clear refusal.
-_PENDENTES_MAX: Final = 100_000
-
-OPCOES: Final[tuple[tuple[str, Any], ...]] = (
-    # An old process and its replacement must never answer on the same port.
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", CORPO_MAX),
-    ("grpc.server.max_pending_requests", _PENDENTES_MAX),
-    ("grpc.server.max_pending_requests_hard_limit", _PENDENTES_MAX),
-    # Seconds. Longer than any deadline: an order may wait its turn.
-    ("grpc.server_max_unrequested_time_in_server", 3_600),
-)
 
 Handler = Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]
 
@@ -67,21 +46,13 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
         ctx = Contexto()
         try:
             metadata = dict(context.invocation_metadata() or ())
-            ctx.prazo = deadline(
-                metadata.get(CABECALHO_PRAZO),
-                metadata.get(CABECALHO_LIMITE),
-                context.time_remaining(),
-            )
-            ctx.primeira = metadata.get(CABECALHO_TENTATIVA) == "1"
-            if metadata.get(CABECALHO_AMOSTRA) == COMPLETO:
-                ctx.completo, ctx.medidor = True, Meter(start)
-            if keyed:
-                ctx.chave = metadata.get(CABECALHO_CHAVE)
+            remaining_s = context.time_remaining()
+            heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
             answer = await ctx.medir(endpoint(ctx, read(parse(data))))
         except (ErroServico, DecodeError, asyncio.CancelledError) as error:
             await _abort(context, servico, ctx, start, _failure(context, error))
         out = serialize(answer)
-        context.set_trailing_metadata(_trailing(servico, ctx, start))
+        context.set_trailing_metadata(trailing(servico, ctx, start))
         return out
 
     return handle
@@ -101,13 +72,6 @@ def _failure(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) 
     return encerrando()
 
 
-def _trailing(servico: str, ctx: Contexto, start: float) -> tuple[tuple[str, str], ...]:
-    record = (CABECALHO_TEMPOS, ctx.registro(servico, time.monotonic() - start))
-    if ctx.chave is None:
-        return (record,)
-    return (record, (CABECALHO_CHAVE, ctx.chave))
-
-
 async def _abort(
     context: grpc.aio.ServicerContext[Any, Any],
     servico: str,
@@ -115,10 +79,8 @@ async def _abort(
     start: float,
     erro: ErroServico,
 ) -> None:
-    if erro.categoria is Categoria.INVALIDO:
-        ctx.chave = None  # a broken key may not travel back as metadata
-    trailing: Any = (*_trailing(servico, ctx, start), *detalhes(erro))
-    await context.abort(codigo(erro.categoria), erro.detalhe, trailing)
+    metadata: Any = trailing(servico, ctx, start, erro)
+    await context.abort(codigo(erro.categoria), erro.detalhe, metadata)
 
 
 class GrpcTransport:
@@ -127,7 +89,7 @@ class GrpcTransport:
     def __init__(self, app: App) -> None:
         settings = app.settings
         self._address = (settings.host, settings.port)
-        self._server = grpc.aio.server(options=OPCOES)
+        self._server = grpc.aio.server(options=SERVIDOR)
         self._health = HealthServicer()
         nome = nome_do_servico(settings.servico)
         methods = {
@@ -149,11 +111,7 @@ class GrpcTransport:
     async def start(self) -> str:
         """Listen and serve. Raises OSError when the port is taken."""
         host, port = self._address
-        # Asked first with a socket of our own: gRPC's core would log lines of its own, and the
-        # exception that it raises does not tell why.
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, port), family=family):
-            pass
+        free_or_taken(host, port)
         try:
             bound = self._server.add_insecure_port(f"{host}:{port}")
         except RuntimeError as error:

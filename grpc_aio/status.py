@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Final
 
 import grpc
-import grpc.aio
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from common.erros import CODIGO_GRPC, Categoria, ErroServico, Violacao, conexao_recusada
+from common.pipeline import CABECALHO_CHAVE, CABECALHO_TEMPOS
+from common.servicos.contexto import Contexto
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,13 +66,28 @@ def detalhes(erro: ErroServico) -> tuple[tuple[str, bytes], ...]:
     return ((DETALHES, status.SerializeToString()),)
 
 
-def erro_de(error: grpc.aio.AioRpcError) -> ErroServico:
-    """What a failed call means to the domain."""
+def trailing(
+    servico: str, ctx: Contexto, start: float, erro: ErroServico | None = None
+) -> tuple[tuple[str, str | bytes], ...]:
+    """What travels back beside an answer: the timing record, the key, and an error's details."""
+    if erro is not None and erro.categoria is Categoria.INVALIDO:
+        ctx.chave = None  # a broken key may not travel back as metadata
+    sent: list[tuple[str, str | bytes]] = [
+        (CABECALHO_TEMPOS, ctx.registro(servico, time.monotonic() - start))
+    ]
+    if ctx.chave is not None:
+        sent.append((CABECALHO_CHAVE, ctx.chave))
+    if erro is not None:
+        sent += detalhes(erro)
+    return tuple(sent)
+
+
+def erro_de(error: Any) -> ErroServico:
+    """What a failed call, a grpc.RpcError of either API, means to the domain."""
     categoria = _CATEGORIA.get(error.code(), Categoria.INDISPONIVEL)
     violacoes: tuple[Violacao, ...] = ()
     repetir_apos_s = None
-    trailing: Any = error.trailing_metadata()
-    bruto = trailing.get(DETALHES) if trailing else None
+    bruto = dict(error.trailing_metadata() or ()).get(DETALHES)
     if isinstance(bruto, bytes):
         violacoes, repetir_apos_s = _ler(bruto)
     detalhe = error.details() or error.code().name

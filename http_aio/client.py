@@ -16,7 +16,7 @@ from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
 from common.servicos.contexto import Contexto
 from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS
-from http_aio.status import erro_de
+from http_aio.answers import erro_de
 from http_aio.wire import CODECS
 
 _LOG = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import msgspec
 from common.contratos import CHAVE_IDEMPOTENCIA_MAX, Mensagem, Operacao, operacoes_de
 from common.erros import STATUS_HTTP, TITULO, Categoria
 from common.pipeline import LIMITE_MAX_MS
-from http_aio.status import PROBLEMA, Problema
+from http_aio.answers import PROBLEMA, Problema
 from http_aio.wire import CODECS
 
 VERSAO: Final = "1.0.0"

@@ -12,30 +12,23 @@ from typing import Any, Final, NoReturn
 from aiohttp import HttpVersion11, hdrs, web
 
 from common.app import App
-from common.contratos import Operacao, PedidoResponse
+from common.contratos import Operacao
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import (
-    CABECALHO_AMOSTRA,
-    CABECALHO_CHAVE,
-    CABECALHO_LIMITE,
-    CABECALHO_PRAZO,
-    CABECALHO_TEMPOS,
-    CABECALHO_TENTATIVA,
     Endpoint,
-    deadline,
     endpoints,
+    heed,
 )
 from common.servicos.contexto import Contexto
-from common.servicos.livro import TERMINAIS
 from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
-from common.timing import COMPLETO, Meter
+from http_aio.answers import JSON, marks_back
+from http_aio.answers import answer as answered
 from http_aio.client import dial
 from http_aio.openapi import documento
-from http_aio.status import PROTOCOL_LOG, resposta
+from http_aio.status import PROTOCOL_LOG, resposta, send
 from http_aio.wire import CODECS, Codec
 
-JSON: Final = "application/json"
 # Seconds. Longer than a client keeps an idle connection.
 CONEXAO_OCIOSA_S: Final = 75.0
 
@@ -56,27 +49,15 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
         ctx = Contexto()
         headers = request.headers
         try:
-            ctx.prazo = deadline(headers.get(CABECALHO_PRAZO), headers.get(CABECALHO_LIMITE))
-            ctx.primeira = headers.get(CABECALHO_TENTATIVA) == "1"
-            if headers.get(CABECALHO_AMOSTRA) == COMPLETO:
-                ctx.completo, ctx.medidor = True, Meter(start)
-            if keyed:
-                ctx.chave = headers.get(CABECALHO_CHAVE)
+            heed(ctx, headers.get, keyed=keyed, arrived=start)
             body = await ctx.medir(_body(request, codec, ctx.prazo))
             query = _query(request) if has_query and request.query_string else {}
             answer = await ctx.medir(endpoint(ctx, codec.read(request.match_info, query, body)))
         except (ErroServico, web.HTTPRequestEntityTooLarge, asyncio.CancelledError) as error:
             erro = _failure(error)
-            if erro.categoria is Categoria.INVALIDO:
-                ctx.chave = None  # a broken key may not travel back as a header
-            return resposta(erro, _headers(servico, ctx, start))
+            return resposta(erro, marks_back(servico, ctx, start, erro))
         content = codec.write(answer)
-        out = _headers(servico, ctx, start)
-        status = 200
-        if isinstance(answer, PedidoResponse) and operacao.metodo_http == "POST":
-            status = _status(operacao, answer)
-            out["Location"] = f"/pedidos/{answer.pedido_id}"
-        return web.Response(status=status, body=content, content_type=JSON, headers=out)
+        return send(answered(operacao, answer, content, marks_back(servico, ctx, start)))
 
     return handle
 
@@ -91,22 +72,6 @@ def _failure(error: BaseException) -> ErroServico:
     if task is not None and task.cancelling():
         raise error
     return encerrando()
-
-
-def _status(operacao: Operacao, answer: PedidoResponse) -> int:
-    """202 while the work goes on; at its end 201 for an order, 200 for a cancelling."""
-    if answer.status not in TERMINAIS:
-        return 202
-    return 201 if operacao.classe == "pedido" else 200
-
-
-def _headers(servico: str, ctx: Contexto, start: float) -> dict[str, str]:
-    headers = {CABECALHO_TEMPOS: ctx.registro(servico, time.monotonic() - start)}
-    chave = ctx.chave
-    if chave is not None and chave.isascii() and chave.isprintable():
-        # Refused before the service looked at it, a key may hold what no header may.
-        headers[CABECALHO_CHAVE] = chave
-    return headers
 
 
 async def _body(request: web.Request, codec: Codec, prazo: float) -> bytes:

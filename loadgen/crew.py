@@ -166,4 +166,5 @@ def _total(lives: Iterable[Live]) -> Live:
         sum(live.completed for live in each),
         sum(live.failed for live in each),
         [value for live in each for value in live.recent_ms],
+        sum(live.unsent for live in each),
     )

@@ -22,11 +22,12 @@ from rich.console import Console
 from common.settings import latency_range, natural, positive, seconds
 from loadgen.arms import ARMS
 from loadgen.chains import Chain, ChainError, bare_chain, real_arm
-from loadgen.cli import EXIT_INVALID, EXIT_OK, EXIT_UNUSABLE, run_interruptibly, warmup
+from loadgen.cli import run_interruptibly
 from loadgen.crew import Crew, CrewError
 from loadgen.disk import appends_ms, memory_disk
 from loadgen.environment import environment
 from loadgen.floor_report import PARES_MIN, Floor, Pair, Run, show, summarise
+from loadgen.options import EXIT_INVALID, EXIT_OK, EXIT_UNUSABLE, warmup
 from loadgen.plan import Plan
 from loadgen.result import make_result
 from loadgen.usage import Meter

@@ -78,13 +78,14 @@ class Plan(Struct, frozen=True, kw_only=True):
 class Share(Struct, frozen=True, kw_only=True):
     """The part of a plan that one process runs: callers and orders `index`, `index + of`, ...
 
-    Of `under_way_max` it has its part too.
+    Of `under_way_max` it has its part too, but at most the `connections` that the machine grants.
     """
 
     plan: Plan
     index: int = 0
     of: int = 1
     history: str | None = None
+    connections: int | None = None
 
     def callers(self) -> range:
         """The numbers of this process's callers; no two processes share one."""
@@ -105,4 +106,7 @@ class Share(Struct, frozen=True, kw_only=True):
 
     def under_way_max(self) -> int:
         """Orders that this process may have under way at once."""
-        return len(range(self.index, self.plan.under_way_max, self.of))
+        plan = self.plan
+        most = plan.concurrency if plan.schedule is None else plan.under_way_max
+        part = len(range(self.index, most, self.of))
+        return part if self.connections is None else min(part, self.connections)

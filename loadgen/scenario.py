@@ -64,7 +64,7 @@ class Checkout:
         sent_ns = time.monotonic_ns()
         ctx = Contexto(sent_ns / 1e9 + self._timeout_s, key)
         ctx.completo = self._sampled()
-        self._recorder.sent(sent_ns)
+        self._recorder.sent(sent_ns, intended_ns)
         self._note("invoke", "criar_pedido", caller, key, at_ns=sent_ns, basket=basket)
         outcome = Outcome("erro", INTERROMPIDO, "the run was interrupted")
         replied_ns = None

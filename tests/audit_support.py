@@ -107,7 +107,7 @@ class Loja:
             banco=bancos["pedidos"],
             relogio=relogio,
             execucao=execucao,
-            vagas=Slots(1_000, 1_000),
+            vagas=Slots(1_000, 1_000, execucao),
             catalogo=Catalogo(bancos["catalogo"], relogio, execucao, estoque),
             condutor=self.condutor,
             nova_chave=lambda: "nunca usada",

@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from common.contratos import OPERACOES
 from common.erros import CODIGO_GRPC, STATUS_HTTP, Categoria
-from grpc_aio.client import OPCOES
+from grpc_aio.options import CANAL
 from grpc_aio.wire import CODECS, caminho, protobuf_type
 
 OPERATIONS = {operacao.nome: operacao for operacao in OPERACOES}
@@ -145,7 +145,7 @@ class GrpcEdge(Edge):
         """A connection to a service."""
         if servico not in self._channels:
             address = self.addresses[servico]
-            self._channels[servico] = grpc.aio.insecure_channel(address, options=OPCOES)
+            self._channels[servico] = grpc.aio.insecure_channel(address, options=CANAL)
         return self._channels[servico]
 
     async def call(

@@ -16,10 +16,13 @@ from typing import Any, Final
 import msgspec
 
 from common.contratos import SERVICOS
+from loadgen.histograms import encoded, lag_histogram, latency_histogram
 from loadgen.hops import Sample
+from loadgen.objectives import parse_objective
 from loadgen.plan import Plan, Population
-from loadgen.recorder import CELL_NS, Recording, encoded, lag_histogram, latency_histogram
+from loadgen.recorder import CELL_NS, Recording
 from loadgen.result import make_result
+from loadgen.schedule import steady
 from loadgen.study import record as r
 from loadgen.study.plan import (
     BARE_ARMS,
@@ -120,7 +123,7 @@ class Made:
         rate *= self.draw.lognormvariate(0, 0.03)
         result = make_result(
             load_plan(cell, repetition), self.recording(cell, rate, middle_ms),
-            {"arm": {"mode": cell.arm}},
+            {"arm": {"mode": cell.arm}}, list(map(parse_objective, cell.objectives)),
         )  # fmt: skip
         spent = {
             service: r.Spent(CPU_MS[cell.arm] * self.draw.uniform(0.9, 1.1), 55.0 + index)
@@ -164,18 +167,20 @@ class Made:
             histogram.record_value(bounded, self.orders_a_run // draws)
             lag.record_value(self.draw.randint(1, 3_000))
         cells = int((cell.warmup_s + cell.seconds) * 1e9 / CELL_NS)
-        due = [int(rate * i / 10) for i in range(cells + 1)]
-        sent = [after - before for before, after in pairwise(due)]
+        # The open loop offers what it was asked for; a closed one sends what was answered.
+        sent = _evenly(cell.rate_per_s or rate, cells)
+        answered = _evenly(min(rate, cell.rate_per_s or rate), cells)
         down = [fault for fault in cell.faults if fault.kind == "down"]
         ended = [
             0 if any(f.at_s <= i / 10 < f.at_s + f.for_s for f in down) else number
-            for i, number in enumerate(sent)
+            for i, number in enumerate(answered)
         ]
         measured = sum(sent[int(cell.warmup_s * 10) :]) or 1
         return Recording(
             start_ns=0, last_send_ns=cells * CELL_NS, end_ns=cells * CELL_NS,
             outcomes={"enviado": {"": measured}}, warmup={"enviado": {"": sum(sent) - measured}},
-            samples=self.samples(middle_ms), sampled=SAMPLED, in_time=measured, latency=encoded(histogram), lag=encoded(lag), sent=sent,
+            samples=self.samples(middle_ms), sampled=SAMPLED, in_time=measured, latency=encoded(histogram), service=encoded(histogram), lag=encoded(lag), sent=sent,
+            offered=[] if cell.rate_per_s is None else sent, late=encoded(lag),
             completed=ended, failed=[0] * cells, cpu_s=[1.0], rss_max_bytes=[80 * 2**20],
             hops={
                 name: {"n": 100.0, "dur": 100 * middle_ms * (1 - 0.15 * hop), "banco": 150.0,
@@ -228,6 +233,12 @@ class Made:
         return r.Flow(rate * time_s * self.draw.uniform(0.97, 1.03), rate, time_s)
 
 
+def _evenly(rate: float, cells: int) -> list[int]:
+    """So many a second, a tenth of a second at a time."""
+    due = [int(rate * i / 10) for i in range(cells + 1)]
+    return [after - before for before, after in pairwise(due)]
+
+
 def cell_of(experiment: str, arm: str, wait: Wait, **changes: Any) -> r.Cell:
     """A cell of one arm, closed loop unless told otherwise."""
     threads = arm.endswith("-threads")
@@ -246,10 +257,13 @@ def cell_of(experiment: str, arm: str, wait: Wait, **changes: Any) -> r.Cell:
 
 def load_plan(cell: r.Cell, repetition: int) -> Plan:
     """What the generator was asked for in a cell."""
+    length_s = cell.warmup_s + cell.seconds
+    schedule = None if cell.rate_per_s is None else steady(cell.rate_per_s, length_s)
     return Plan(
         mode=cell.arm.removeprefix("bare-"), address="127.0.0.1:1",
         population=Population((1, 2), (1, 2)), run_id="made",
-        concurrency=cell.concurrency or 1_000, duration_s=cell.warmup_s + cell.seconds,
+        concurrency=cell.concurrency or 0, schedule=schedule,
+        duration_s=None if schedule else cell.warmup_s + cell.seconds,
         warmup_s=cell.warmup_s, timeout_s=cell.timeout_s, seed=42 + repetition,
     )  # fmt: skip
 

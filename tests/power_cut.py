@@ -5,7 +5,7 @@ shared memory and locks are SQLite's own) and as the disk would hold it. A write
 only at the file's next flush, a new or removed name only when its directory is flushed. A `Cut` is
 one instant of all files together; `Cut.restore` writes what could be found after it.
 
-The code under test is unchanged: `mounted` gives `common.storage` a `sqlite3.connect` that opens
+The code under test is unchanged: `mounted` gives `common.connection` a `sqlite3.connect` that opens
 through apsw, which brings an SQLite of its own, on this disk.
 """
 
@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 import apsw
 import pytest
 
-from common import storage
+from common import connection
 
 # Bytes that a disk writes whole or not at all: of old disks and of new ones.
 SECTORS: Final = (512, 4_096)
@@ -347,5 +347,7 @@ def mounted(disk: Disk) -> Iterator[Disk]:
         return Connection(database, disk)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "sqlite3", SimpleNamespace(**vars(sqlite3) | {"connect": connect}))
+        patch.setattr(
+            connection, "sqlite3", SimpleNamespace(**vars(sqlite3) | {"connect": connect})
+        )
         yield disk

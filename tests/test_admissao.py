@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from common import pipeline
 from common.admission import Slots
 from common.erros import Categoria, ErroServico
+from common.execution import AsyncExecution
 from common.servicos.contexto import Contexto
 from common.servicos.retentativa import TENTATIVAS_MAX
 from tests.cluster import CANCEL, FORWARD, Cluster, step
@@ -147,7 +148,7 @@ async def test_um_servico_interno_recusa_o_excesso_mas_cancela(
 
 async def test_quem_desiste_da_fila_nao_segura_lugar() -> None:
     """A caller that leaves the queue, even as its turn comes, holds nothing."""
-    slots = Slots(10, 1)
+    slots = Slots(10, 1, AsyncExecution())
     first = await slots.ocupar(Contexto(inf))
     leaving = asyncio.create_task(slots.ocupar(Contexto(inf)))
     staying = asyncio.create_task(slots.ocupar(Contexto(inf)))
@@ -164,7 +165,7 @@ async def test_quem_desiste_da_fila_nao_segura_lugar() -> None:
 
 async def test_a_vez_que_nao_vem_no_prazo_e_sobrecarga() -> None:
     """Waiting ends with the deadline, as a refusal without effect."""
-    slots = Slots(10, 1)
+    slots = Slots(10, 1, AsyncExecution())
     place = await slots.ocupar(Contexto(inf))
     with pytest.raises(ErroServico) as caught:
         await slots.ocupar(Contexto(time.monotonic() + 0.02))
@@ -179,7 +180,7 @@ class _Crowd:
 
     def __init__(self, em_voo: int, ativas: int) -> None:
         self.em_voo, self.limit = em_voo, min(ativas, em_voo)
-        self.slots = Slots(em_voo, ativas)
+        self.slots = Slots(em_voo, ativas, AsyncExecution())
         self.active: list[asyncio.Task] = []
         self.queue: list[asyncio.Task] = []
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from common import contratos as c
 from common.circuit_breaker import FAILURES, PAUSE_EDGE_S, CircuitBreaker, Timing
 from common.erros import Categoria, ErroServico, conflito, indisponivel, prazo_esgotado, sobrecarga
+from common.execution import AsyncExecution
 from common.servicos.contexto import Contexto
 from tests.cluster import FORWARD, Cluster
 from tests.conftest import OpenCluster
@@ -31,7 +32,9 @@ class _Neighbour:
         self.error: ErroServico | None = None
         self.calls = 0
         self.trials = 0
-        self.breaker = CircuitBreaker("estoque", timing, lambda: draw, lambda: self.now)
+        self.breaker = CircuitBreaker(
+            "estoque", timing, AsyncExecution(), lambda: draw, lambda: self.now
+        )
         self._guarded = self.breaker.guard(self._call)
 
     async def _call(self, ctx: Contexto, req: Any) -> Any:
@@ -146,7 +149,7 @@ async def test_time_in_which_nobody_waited_is_no_silence() -> None:
 
 async def test_who_waits_is_woken_when_it_closes_and_leaves_at_its_instant() -> None:
     clock = time.monotonic
-    breaker = CircuitBreaker("estoque", Timing(5.0, 30.0), lambda: 1.0)
+    breaker = CircuitBreaker("estoque", Timing(5.0, 30.0), AsyncExecution(), lambda: 1.0)
     outcomes: list[ErroServico | None] = [indisponivel("fora")] * FAILURES + [None]
 
     async def call(ctx: Contexto, req: Any) -> Any:

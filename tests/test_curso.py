@@ -15,7 +15,7 @@ import pytest
 
 from common.preflight import DATABASES
 from common.settings import Settings, parse_service
-from grpc_aio.server import OPCOES
+from grpc_aio.options import SERVIDOR
 from tests.cluster import Cluster, open_cluster
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -76,7 +76,7 @@ def test_servico_escuta_so_na_propria_maquina(package: str, mode: str, tmp_path:
 
 async def test_a_porta_de_um_servidor_grpc_nao_se_partilha() -> None:
     """A second server on the port of a first is refused, not given half of its calls."""
-    first, second = grpc.aio.server(options=OPCOES), grpc.aio.server(options=OPCOES)
+    first, second = grpc.aio.server(options=SERVIDOR), grpc.aio.server(options=SERVIDOR)
     port = first.add_insecure_port("127.0.0.1:0")
     await first.start()
     with pytest.raises(RuntimeError, match="Failed to bind"):

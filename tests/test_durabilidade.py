@@ -16,12 +16,13 @@ from typing import Final
 import msgspec
 import pytest
 
+from common import connection
 from common import contratos as c
-from common import storage
 from common.app import App
 from common.audit import audit
+from common.connection import Synchronous
 from common.database import SALAS, Sala, database_path, prepare
-from common.storage import Storage, Synchronous
+from common.storage import Storage
 from loadgen.chaos.customer import Customer
 from loadgen.history import Line
 from tests import tracing
@@ -91,14 +92,14 @@ async def _live(
     disk = Disk(directory / "first", honest=honest)
     disk.root.mkdir()
     sala = SALA._replace(synchronous=synchronous)
-    monkeypatch.setattr(storage, "PAGINAS_POR_CHECKPOINT", SHORT_LOG)
+    monkeypatch.setattr(connection, "PAGINAS_POR_CHECKPOINT", SHORT_LOG)
     with mounted(watched(disk)):
         await (await filled(prepare(disk.root, sala, None))).close()
         killed = await filled(prepare(disk.root, sala, None))
     heir = disk.after_kill(directory / "second")
     disk.watch = lambda: None
     await killed.close()
-    monkeypatch.setattr(storage, "PAGINAS_POR_CHECKPOINT", 2 * SHORT_LOG)
+    monkeypatch.setattr(connection, "PAGINAS_POR_CHECKPOINT", 2 * SHORT_LOG)
     with mounted(watched(heir)):
         # Not prepared first: as when an auditor reads, and the log is kept as it was left.
         await (await filled(database_path(heir.root, sala.nome))).close()
@@ -296,7 +297,7 @@ async def test_a_power_cut_in_the_middle_of_the_orders_loses_none_that_was_ackno
     arm: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six services at FULL lose their power at one instant; what clients were told still holds."""
-    monkeypatch.setattr(storage, "PAGINAS_POR_CHECKPOINT", 2 * SHORT_LOG)
+    monkeypatch.setattr(connection, "PAGINAS_POR_CHECKPOINT", 2 * SHORT_LOG)
     everything, cuts = await _cuts(arm, shop, tmp_path / "running")
     for number, cut in enumerate(cuts):
         for name, torn in (("dropped", None), ("torn", Random(number))):
@@ -317,7 +318,7 @@ async def test_at_normal_a_power_cut_loses_acknowledged_orders_and_the_books_dis
 ) -> None:
     """Each file is whole, as it was at its own last checkpoint; together they are no shop."""
     # Long enough for none but the service that is stopped to reach a checkpoint.
-    monkeypatch.setattr(storage, "PAGINAS_POR_CHECKPOINT", 40 * SHORT_LOG)
+    monkeypatch.setattr(connection, "PAGINAS_POR_CHECKPOINT", 40 * SHORT_LOG)
     monkeypatch.setattr(App._storage, "__defaults__", ("", "NORMAL"))
     told, cuts = await _cuts("http", shop, tmp_path / "running", "logistica")
     for number, torn in enumerate((None, Random(1), Random(2))):
@@ -342,8 +343,8 @@ TRACED_ORDERS: Final = 6
 # Runs an arm's module as it is, but for a log so short that its reservation does not fill the trace.
 AS_IT_IS: Final = """
 import runpy
-from common import storage
-storage.PAGINAS_POR_CHECKPOINT = {pages}
+from common import connection
+connection.PAGINAS_POR_CHECKPOINT = {pages}
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 # The same with its storage at another setting than the one promised.

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import storage
+from common import connection, storage
 from common.contratos import SERVICOS
 from common.erros import Categoria, ErroServico
+from common.execution import AsyncClock, AsyncExecution
 from common.failing_storage import FailingStorage
 from common.failpoints import (
     AT_STORAGE,
@@ -35,6 +36,8 @@ from common.failpoints import (
 from common.servicos.portas import Ponto
 
 pytestmark = pytest.mark.asyncio
+
+_PORTS = (AsyncClock(), AsyncExecution())
 
 
 def _error(**more: Any) -> Rule:
@@ -55,18 +58,18 @@ async def test_a_rule_strikes_at_its_point_its_order_and_as_often_as_it_says(
 ) -> None:
     path = tmp_path / "rules.json"
     write_rules(path, Rules((_error(order_id=7, times=2),)))
-    failpoints = Failpoints(path, "fiscal")
+    failpoints = Failpoints(path, "fiscal", *_PORTS)
     assert not await _struck(failpoints, "P1", 7)
     assert not await _struck(failpoints, "P0", 8)
     assert [await _struck(failpoints, "P0", 7) for _ in range(4)] == [True, True, False, False]
     assert [(hit.rule, hit.point, hit.order_id) for hit in read_hits(path)] == [("r", "P0", 7)] * 2
-    assert not await _struck(Failpoints(path, "estoque"), "P0", 7)
+    assert not await _struck(Failpoints(path, "estoque", *_PORTS), "P0", 7)
 
 
 async def test_a_rule_lets_as_many_pass_as_it_says(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     write_rules(path, Rules((_error(order_id=7, skip=2, times=1),)))
-    failpoints = Failpoints(path, "fiscal")
+    failpoints = Failpoints(path, "fiscal", *_PORTS)
     # Those that it would not strike anyway do not count.
     orders = (7, 8, 8, 7, 8, 7, 7)
     struck = [await _struck(failpoints, "P0", order) for order in orders]
@@ -77,7 +80,7 @@ async def test_a_hold_lasts_until_its_rule_is_withdrawn(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     hold, other = _error(action="hold"), _error(id="other", point="P1")
     write_rules(path, Rules((hold,)))
-    failpoints = Failpoints(path, "fiscal")
+    failpoints = Failpoints(path, "fiscal", *_PORTS)
     held = asyncio.create_task(failpoints.em("P0", 1))
     while not read_hits(path):
         await asyncio.sleep(0)
@@ -93,14 +96,14 @@ async def test_a_hold_lasts_until_its_rule_is_withdrawn(tmp_path: Path) -> None:
 async def test_hits_count_over_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     write_rules(path, Rules((_error(times=1),)))
-    assert await _struck(Failpoints(path, "fiscal"), "P0", 1)
-    assert not await _struck(Failpoints(path, "fiscal"), "P0", 1)
+    assert await _struck(Failpoints(path, "fiscal", *_PORTS), "P0", 1)
+    assert not await _struck(Failpoints(path, "fiscal", *_PORTS), "P0", 1)
 
 
 async def test_new_rules_are_in_force_at_the_next_point(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     write_rules(path, Rules())
-    failpoints = Failpoints(path, "fiscal")
+    failpoints = Failpoints(path, "fiscal", *_PORTS)
     assert not await _struck(failpoints, "P0", 1)
     write_rules(path, Rules((_error(),)))
     assert await _struck(failpoints, "P0", 1)
@@ -113,12 +116,12 @@ async def test_a_broken_file_leaves_the_rules_before_it_in_force(
 ) -> None:
     path = tmp_path / "rules.json"
     write_rules(path, Rules((_error(),)))
-    failpoints = Failpoints(path, "fiscal")
+    failpoints = Failpoints(path, "fiscal", *_PORTS)
     path.write_text("{")
     assert await _struck(failpoints, "P0", 1)
     assert str(path) in caplog.text
     with pytest.raises(FailpointsError, match="no usable failpoints"):
-        Failpoints(path, "fiscal")
+        Failpoints(path, "fiscal", *_PORTS)
 
 
 async def test_the_share_that_is_struck_follows_from_the_seed(tmp_path: Path) -> None:
@@ -127,7 +130,7 @@ async def test_the_share_that_is_struck_follows_from_the_seed(tmp_path: Path) ->
     async def drawn(seed: int) -> list[bool]:
         hits_path(path).unlink(missing_ok=True)
         write_rules(path, Rules((_error(probability=0.3),), seed))
-        failpoints = Failpoints(path, "fiscal")
+        failpoints = Failpoints(path, "fiscal", *_PORTS)
         return [await _struck(failpoints, "P0", order) for order in range(400)]
 
     first = await drawn(1)
@@ -148,15 +151,16 @@ async def test_the_next_call_is_struck_before_while_and_after(tmp_path: Path) ->
 
     for point, seen in (("P1", []), ("P2", ["began"]), ("P3", ["began", "ended"])):
         write_rules(path, Rules((_error(point=point, seconds=0.01),)))
-        failpoints = Failpoints(path, "fiscal")
+        failpoints = Failpoints(path, "fiscal", *_PORTS)
         calls.clear()
         with pytest.raises(ErroServico):
             await failpoints.chamada(1, next_hop)
         assert calls == seen
-        await asyncio.gather(*failpoints._left)
+        while _PORTS[1].em_curso():
+            await asyncio.sleep(0.01)
         assert calls == (["began", "ended"] if seen else []), "the other side goes on"
     write_rules(path, Rules())
-    assert await Failpoints(path, "fiscal").chamada(1, next_hop) == "answer"
+    assert await Failpoints(path, "fiscal", *_PORTS).chamada(1, next_hop) == "answer"
 
 
 async def test_a_next_hop_that_was_done_before_is_no_hit(tmp_path: Path) -> None:
@@ -166,7 +170,7 @@ async def test_a_next_hop_that_was_done_before_is_no_hit(tmp_path: Path) -> None
     async def next_hop() -> int:
         return 1
 
-    assert await Failpoints(path, "fiscal").chamada(1, next_hop) == 1
+    assert await Failpoints(path, "fiscal", *_PORTS).chamada(1, next_hop) == 1
     assert read_hits(path) == []
 
 
@@ -223,7 +227,7 @@ async def test_a_rule_that_can_never_strike_is_refused(
     """At start with one sentence; later with the same one, and the rules before it stay."""
     path = tmp_path / "rules.json"
     write_rules(path, Rules((_error(),)))
-    failpoints = Failpoints(path, "fiscal")
+    failpoints = Failpoints(path, "fiscal", *_PORTS)
     raw = {"id": "never", "service": "fiscal", "point": "P0", "action": "error"} | rule
     path.write_bytes(msgspec.json.encode({"rules": [raw]}))
     assert await _struck(failpoints, "P0", 1)
@@ -231,7 +235,7 @@ async def test_a_rule_that_can_never_strike_is_refused(
     # By every service: whom it is for is not known where it is for nobody.
     for service in SERVICOS:
         with pytest.raises(FailpointsError, match="no usable failpoints: rule 'never'") as refused:
-            Failpoints(path, service)
+            Failpoints(path, service, *_PORTS)
         assert words in str(refused.value)
         assert "\n" not in str(refused.value)
 
@@ -239,7 +243,7 @@ async def test_a_rule_that_can_never_strike_is_refused(
 async def test_a_file_that_is_not_there_is_refused_at_start(tmp_path: Path) -> None:
     path = tmp_path / "none.json"
     with pytest.raises(FailpointsError, match="does not exist"):
-        Failpoints(path, "fiscal")
+        Failpoints(path, "fiscal", *_PORTS)
     # One that is removed later is no rules.
     assert read_rules(path) == Rules()
     assert read_hits(tmp_path / "none.json") == []
@@ -249,12 +253,12 @@ async def test_a_file_that_is_not_there_is_refused_at_start(tmp_path: Path) -> N
 async def _failing(tmp_path: Path, *rules: Rule) -> AsyncIterator[FailingStorage]:
     path, database = tmp_path / "rules.json", tmp_path / "fiscal.db"
     database.touch()
-    with closing(storage.connect(database)) as con:
+    with closing(connection.connect(database)) as con:
         con.execute("CREATE TABLE feitos (pedido_id INTEGER)")
     write_rules(path, Rules(rules))
     opened = await storage.Storage.open(database)
     try:
-        yield FailingStorage(opened, Failpoints(path, "fiscal"))
+        yield FailingStorage(opened, Failpoints(path, "fiscal", *_PORTS), *_PORTS)
     finally:
         await opened.close()
 
@@ -297,7 +301,7 @@ async def test_a_lock_that_goes_in_time_makes_a_unit_wait(tmp_path: Path) -> Non
 async def test_a_lock_that_stays_is_sqlites_own_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 50)
     async with _failing(tmp_path, _at_storage("locked", seconds=0.3)) as banco:
         with pytest.raises(ErroServico) as failed:
             await banco.unidade(None, _note, 7)

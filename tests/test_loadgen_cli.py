@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from common.runfile import Run, ServiceRun, supervising, write_run
-from loadgen import cli, limits
+from loadgen import cli, limits, options
 from loadgen.arms import dial
 from loadgen.environment import environment
 from loadgen.live import Progress
@@ -114,8 +114,8 @@ def test_ajuda_explica_os_codigos_de_saida(capsys: pytest.CaptureFixture[str]) -
 
 def test_faixa_de_itens_vai_ate_o_limite_do_pedido() -> None:
     """As many lines as an order may have are accepted, and a single number is a range of one."""
-    assert cli.item_range("1:50") == (1, 50)
-    assert cli.item_range("3") == (3, 3)
+    assert options.item_range("1:50") == (1, 50)
+    assert options.item_range("3") == (3, 3)
 
 
 def test_limites_da_maquina_sao_ditos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

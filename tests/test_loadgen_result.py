@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from loadgen import cli, selfcheck
+from loadgen.histograms import decoded, encoded, lag_histogram, latency_histogram
 from loadgen.hops import Hops, means, parse
 from loadgen.merging import merge
 from loadgen.outcomes import Kind, Outcome
-from loadgen.recorder import Recorder, Recording, decoded, encoded, lag_histogram, latency_histogram
-from loadgen.result import AMOSTRAS_P999, latency, make_result, to_json
+from loadgen.percentiles import AMOSTRAS_P999, latency
+from loadgen.recorder import Recorder, Recording
+from loadgen.result import make_result, to_json
 from loadgen.table import show
 from tests.loadgen_support import plan
 

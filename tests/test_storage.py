@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from common import batching, connection
 from common import storage as module
+from common.connection import connect
 from common.erros import Categoria, ErroServico
 from common.load import Load
 from common.servicos.contexto import Contexto
-from common.storage import LOTE_MAX, Storage, connect
+from common.storage import Storage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -104,7 +106,7 @@ async def test_quem_espera_junto_partilha_um_commit(banco: Storage) -> None:
     assert company.commits == 2
 
 
-@pytest.mark.parametrize(("units", "commits"), [(LOTE_MAX, 2), (LOTE_MAX + 1, 3)])
+@pytest.mark.parametrize(("units", "commits"), [(batching.LOTE_MAX, 2), (batching.LOTE_MAX + 1, 3)])
 async def test_um_lote_tem_um_tamanho_maximo(banco: Storage, units: int, commits: int) -> None:
     """A batch holds up to its limit; the rest goes in the next one."""
     company = _Company(banco)
@@ -209,7 +211,7 @@ async def test_banco_trancado_por_outro_e_indisponivel(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database locked by somebody else is unavailable after a while, then works again."""
-    monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 10)
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 10)
     banco = await Storage.open(path)
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -242,12 +244,14 @@ async def test_uma_leitura_nao_escreve(banco: Storage) -> None:
 async def test_fechar_faz_o_que_foi_entregue(path: Path) -> None:
     """Closing runs every unit handed over before it; afterwards the storage is unavailable."""
     banco = await Storage.open(path)
-    tasks = [asyncio.create_task(banco.unidade(None, _put, n)) for n in range(LOTE_MAX + 5)]
+    tasks = [
+        asyncio.create_task(banco.unidade(None, _put, n)) for n in range(batching.LOTE_MAX + 5)
+    ]
     await asyncio.sleep(0)
     await banco.close()
-    assert await asyncio.gather(*tasks) == list(range(LOTE_MAX + 5))
+    assert await asyncio.gather(*tasks) == list(range(batching.LOTE_MAX + 5))
     with closing(sqlite3.connect(path)) as other:
-        assert len(_all(other)) == LOTE_MAX + 5
+        assert len(_all(other)) == batching.LOTE_MAX + 5
     with pytest.raises(ErroServico) as caught:
         await banco.unidade(None, _put, -1)
     assert caught.value.categoria is Categoria.INDISPONIVEL
@@ -299,18 +303,18 @@ class _Busy(Load):
 
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Units have been coming fast enough for company to be expected."""
-    monkeypatch.setattr(module.GroupConnection, "_rate", lambda self, now: 1_000.0)
+    monkeypatch.setattr(batching.Company, "_rate", lambda self, now: 1_000.0)
 
 
 def _batches(banco: Storage, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
-    run = banco._writer._run
+    run = batching.run_batch
 
-    def counted(con: sqlite3.Connection, batch: list[Any]) -> Any:
+    def counted(con: sqlite3.Connection, begin: str, batch: list[Any]) -> Any:
         sizes.append(len(batch))
-        return run(con, batch)
+        return run(con, begin, batch)
 
-    monkeypatch.setattr(banco._writer, "_run", counted)
+    monkeypatch.setattr(module, "run_batch", counted)
     return sizes
 
 
@@ -318,7 +322,7 @@ async def test_numa_maquina_folgada_ninguem_espera_companhia(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without pressure a batch begins at once, however often units come."""
-    monkeypatch.setattr(module, "ESPERA_LOTE_S", 60.0)
+    monkeypatch.setattr(batching, "ESPERA_LOTE_S", 60.0)
     _often(monkeypatch)
     banco = await Storage.open(path, load=_Busy(0.0))
     assert await asyncio.wait_for(banco.unidade(None, _put, 1), 10) == 1
@@ -329,11 +333,11 @@ async def test_sob_pressao_o_lote_comeca_quando_ha_companhia_bastante(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under pressure units wait until they are many, and then no longer."""
-    monkeypatch.setattr(module, "ESPERA_LOTE_S", 60.0)
+    monkeypatch.setattr(batching, "ESPERA_LOTE_S", 60.0)
     _often(monkeypatch)
     banco = await Storage.open(path, load=_Busy(1.0))
     sizes = _batches(banco, monkeypatch)
-    enough = module.LOTE_BASTANTE
+    enough = batching.LOTE_BASTANTE
     first = [asyncio.ensure_future(banco.unidade(None, _put, n)) for n in range(enough - 1)]
     await asyncio.wait(first, timeout=0.05)
     assert sizes == []
@@ -347,7 +351,7 @@ async def test_sob_pressao_ninguem_espera_para_sempre(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Company that does not come is waited for as long as the limit says, in proportion."""
-    monkeypatch.setattr(module, "ESPERA_LOTE_S", 0.1)
+    monkeypatch.setattr(batching, "ESPERA_LOTE_S", 0.1)
     _often(monkeypatch)
     banco = await Storage.open(path, load=_Busy(0.5))
     loop = asyncio.get_running_loop()
@@ -361,59 +365,18 @@ async def test_sob_pressao_quem_esta_so_nao_espera(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where units come seldom nobody would join a batch, so it begins at once."""
-    monkeypatch.setattr(module, "ESPERA_LOTE_S", 60.0)
+    monkeypatch.setattr(batching, "ESPERA_LOTE_S", 60.0)
     banco = await Storage.open(path, load=_Busy(1.0))
     assert await asyncio.wait_for(banco.unidade(None, _put, 1), 10) == 1
     await banco.close()
 
 
-async def test_o_ritmo_e_o_do_ultimo_intervalo(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_o_ritmo_e_o_do_ultimo_intervalo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Units a second are counted over a whole interval, and forgotten when none come."""
-    monkeypatch.setattr(module, "_RITMO_S", 0.0)
-    banco = await Storage.open(path)
-    writer = banco._writer
-    now = asyncio.get_running_loop().time()
-    writer._counted_from, writer._arrived = now, 50
-    assert writer._rate(now + 0.5) == pytest.approx(100.0)
-    assert writer._rate(now + 1.0) == 0.0
-    await banco.close()
-
-
-async def test_fechado_nao_aceita_mais_nada(path: Path) -> None:
-    """A closed storage answers unavailable, at once."""
-    banco = await Storage.open(path)
-    await banco.close()
-    with pytest.raises(ErroServico) as caught:
-        await banco.unidade(None, _put, 1)
-    assert caught.value.categoria is Categoria.INDISPONIVEL
-
-
-async def test_the_log_has_its_length_from_the_start_and_the_data_are_untouched(path: Path) -> None:
-    log = path.with_name("banco.db-wal")
-    with closing(connect(path)) as con:
-        con.execute("INSERT INTO valores (n) VALUES (1)")
-        # As after a kill: a log with a commit in it is waiting for the next start.
-        banco = await Storage.open(path)
-        size = log.stat().st_size
-        assert size >= module.PAGINAS_POR_CHECKPOINT * 4_096
-        assert await banco.unidade(None, _put, 2) == 2
-        assert await banco.leitura(None, _all) == [1, 2]
-        assert log.stat().st_size == size, "the commit made the log longer"
-        assert not con.execute("SELECT 1 FROM sqlite_master WHERE name = 'reserva'").fetchall()
-        await banco.close()
-
-
-async def test_a_disk_without_room_for_the_log_still_serves(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def full(con: sqlite3.Connection) -> sqlite3.Connection:
-        (pages,) = con.execute("PRAGMA page_count").fetchone()
-        con.execute(f"PRAGMA max_page_count = {pages + 8}")
-        return con
-
-    monkeypatch.setattr(module, "connect", lambda *args, **kwargs: full(connect(*args, **kwargs)))
-    banco = await Storage.open(path)
-    assert "banco.db" in caplog.text
-    assert await banco.unidade(None, _put, 1) == 1
-    assert await banco.leitura(None, _all) == [1]
-    await banco.close()
+    monkeypatch.setattr(batching, "_RITMO_S", 0.0)
+    company = batching.Company(_Busy(1.0))
+    company._counted_from = 1_000.0
+    for _ in range(50):
+        company.arrived()
+    assert company._rate(1_000.5) == pytest.approx(100.0)
+    assert company._rate(1_001.0) == 0.0

@@ -9,7 +9,6 @@ import pytest
 
 from loadgen.study.cells import climbs, estimate_s, hunts, step, tasks
 from loadgen.study.checks import Machine, check, this_machine
-from loadgen.study.ladder import objective
 from loadgen.study.plan import (
     LOOP_ARMS,
     NO_WAIT,
@@ -77,8 +76,8 @@ def fault(**changes: Any) -> Timeline:
         (curve(arms=("grpc-threads",), event_loops=("asyncio",)), "event loops need an arm"),
         (curve(arms=("grpc-threads",), loop_concurrency=(9,)), "loop_concurrency needs an arm"),
         (ladder(objectives=()), "a ladder needs objectives"),
-        (ladder(objectives=("fast",)), "an objective is like p99<500ms"),
-        (ladder(objectives=("errors<5ms",)), "an objective is like"),
+        (ladder(objectives=("fast",)), "'fast' is no objective"),
+        (ladder(objectives=("errors<5ms",)), "errors is given in %"),
         (ladder(first_per_s=200), "first_per_s <= most_per_s"),
         (ladder(growth=1.0), "growth and overload must be above 1"),
         (ladder(rungs=(0.0, 1.0)), "rungs must be above 0"),
@@ -181,6 +180,14 @@ def test_plano_vai_e_volta_de_um_arquivo(tmp_path: Path, study: Study) -> None:
     assert read_plan(path) == study
 
 
+def test_plano_do_readme_e_um_plano(tmp_path: Path) -> None:
+    """The plan that the README shows can be read and done."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "plan.toml"
+    path.write_text(readme.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    check(read_plan(path), STUDY_ARMS, BIG)
+
+
 # --- what the presets promise ---------------------------------------------------------------------
 
 
@@ -234,8 +241,8 @@ def test_estudos_grandes_tem_o_que_se_pediu(study: Study) -> None:
 
 
 def test_padrao_dura_o_que_promete() -> None:
-    """--standard fits into an hour and a half by its own estimate, and says so as its budget."""
-    assert estimate_s(STANDARD) / 60 <= STANDARD.budget_minutes <= 90
+    """--standard fits into its own budget, which is about an hour and a half."""
+    assert estimate_s(STANDARD) / 60 <= STANDARD.budget_minutes <= 100
 
 
 def test_repeticoes_sao_blocos_em_ordem_sorteada() -> None:
@@ -251,6 +258,14 @@ def test_repeticoes_sao_blocos_em_ordem_sorteada() -> None:
     assert blocks[0] != blocks[1]
     assert tasks(study) == planned
     assert tasks(msgspec.structs.replace(study, seed=1)) != planned
+
+
+def test_aquecimento_cresce_com_os_chamadores() -> None:
+    """Ten thousand callers come at once: their warm-up is ten seconds longer than one caller's."""
+    planned = tasks(Study(name="x", experiments=(curve(concurrency=(1, 10_000)),)))
+    first, last = sorted((task.cell for task in planned), key=lambda cell: cell.warmup_s)
+    assert (first.concurrency, last.concurrency) == (1, 10_000)
+    assert last.warmup_s - first.warmup_s == pytest.approx(10)
 
 
 def test_bracos_de_uma_repeticao_compram_o_mesmo() -> None:
@@ -270,16 +285,6 @@ def test_degraus_vem_da_busca() -> None:
     assert [rate for rate, _ in last.steps] == [160.0, 40.0]
     assert sum(length for _, length in last.steps) == last.warmup_s + last.seconds
     assert climbs(study, [Found("a", "grpc", SHOP_WAIT, None, 1.0)]) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "figure", "below"),
-    [("p99<500ms", "p99", 500.0), ("p50 < 0.2s", "p50", 200.0), ("errors<0.1%", "errors", 0.001)],
-)
-def test_objetivo_e_lido(text: str, figure: str, below: float) -> None:
-    """A percentile in milliseconds or seconds, or a share of orders."""
-    found = objective(text)
-    assert (found.figure, found.below) == (figure, pytest.approx(below))
 
 
 def test_esta_maquina_diz_seus_limites() -> None:

@@ -13,16 +13,17 @@ import psutil
 import pytest
 from rich.console import Console
 
+from loadgen.result import Steady
 from loadgen.study import cli
 from loadgen.study import record as r
 from loadgen.study.campaign import Campaign, begin, resume
 from loadgen.study.cells import Task, tasks
 from loadgen.study.comparing import compare_directories
-from loadgen.study.ladder import missed, sustained
+from loadgen.study.ladder import sustained
 from loadgen.study.plan import NO_WAIT, Curve, Ladder, Study
 from loadgen.study.progress import Progress
 from loadgen.study.running import Bench
-from tests.made_results import Made, make_results
+from tests.made_results import Made, cell_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STUDY: Final = Study(
@@ -64,7 +65,7 @@ class FakeRuns:
         if kind not in _MADE:
             made = Made(Path())
             made.keep = lambda run: _MADE.update({kind: run})  # type: ignore[method-assign]
-            made.run(cell, 1, 50.0, 9_000.0 if kind[1] else 300.0)
+            made.run(cell, 1, cell.rate_per_s or 50.0, 9_000.0 if kind[1] else 300.0)
         return msgspec.structs.replace(
             _MADE[kind], id=task.id, cell=cell, repetition=task.repetition
         )
@@ -118,53 +119,56 @@ async def test_interrompido_continua_sem_repetir(tmp_path: Path, stop_after: int
     assert all(sitting.ended for sitting in manifest.sittings)
 
 
-def _run(result_of: Path, **changes: Any) -> r.RunRecord:
-    run = next(run for run in r.read_runs(result_of) if run.cell.phase == "rung")
+def made_run(**cell: Any) -> r.RunRecord:
+    """One made-up run of a cell, at 50 orders a second."""
+    kept: list[r.RunRecord] = []
+    made = Made(Path())
+    made.keep = kept.append  # type: ignore[method-assign]
+    made.run(cell_of("grid", "grpc", NO_WAIT, **cell), 1, 50.0, 300.0)
+    return kept[0]
+
+
+def changed(run: r.RunRecord, **changes: Any) -> r.RunRecord:
+    """A run whose result differs in this."""
     assert run.result is not None
-    return msgspec.structs.replace(
-        run, result=msgspec.structs.replace(run.result, **changes), status="ok"
-    )
+    return msgspec.structs.replace(run, result=msgspec.structs.replace(run.result, **changes))
 
 
-@pytest.fixture(scope="module")
-def ladders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_results(tmp_path_factory.mktemp("knee"), only=["knee"], repetitions=1)
-
-
-def test_sustentar_pede_objetivo_conclusao_e_fila_parada(ladders: Path) -> None:
+def test_sustentar_pede_objetivo_conclusao_e_fila_parada() -> None:
     """A rate is sustained only with its objectives met, 99 % completed, and no growing backlog."""
-    good = _run(ladders)
-    assert sustained(good)
+    good = made_run(phase="rung", loop="open", rate_per_s=50.0, objectives=("p99<2500ms",))
     assert good.result is not None
-    offered = good.result.offered
+    assert sustained(good)
     assert not sustained(msgspec.structs.replace(good, status="invalid"))
-    assert not sustained(_run(ladders, completed=int(0.98 * offered)))
-    slow = msgspec.structs.replace(good.result.latency_ms, p99=2_500.0)
-    assert not sustained(_run(ladders, latency_ms=slow))
-    assert missed(_run(ladders, latency_ms=slow).result, ["p99<2500ms"]) == ["p99<2500ms"]
+    assert not sustained(changed(good, completed=int(0.98 * good.result.offered)))
+    assert [objective.met for objective in good.result.objectives] == [True]
+    missed = msgspec.structs.replace(good.result.objectives[0], met=False)
+    assert not sustained(changed(good, objectives=[missed]))
     stuck = msgspec.structs.replace(good.result.recording, completed=[0])
-    assert not sustained(_run(ladders, recording=stuck))
+    assert not sustained(changed(good, recording=stuck))
 
 
 def test_ordens_que_se_contradizem_sao_ditas(tmp_path: Path) -> None:
     """Two results that rank two arms in opposite ways are told with the load and both arms."""
-    ends = {}
+    study = msgspec.structs.replace(STUDY, experiments=(
+        Curve(name="grid", arms=("grpc", "http"), repetitions=3, concurrency=(8,)),
+    ))  # fmt: skip
+    base = made_run(concurrency=8)
     for name, rates in (("one", (50.0, 100.0)), ("other", (100.0, 50.0)), ("same", (51.0, 99.0))):
-        directory = tmp_path / name
-        study = msgspec.structs.replace(STUDY, experiments=(
-            Curve(name="grid", arms=("grpc", "http"), repetitions=3, concurrency=(8,)),
-        ))  # fmt: skip
-        begin(directory, study, "command")
-        made = Made(directory)
+        begin(tmp_path / name, study, "command")
         for task in tasks(study):
-            made.run(task.cell, task.repetition, rates[task.cell.arm == "http"], 20.0)
-        manifest = msgspec.structs.replace(r.read_manifest(directory), order=tuple(made.order))
-        r.write_manifest(directory, manifest)
-        ends[name] = directory
+            rate = rates[task.cell.arm == "http"] + task.repetition
+            steady = Steady(2.0, 7.0, int(5 * rate), rate)
+            run = msgspec.structs.replace(changed(base, steady=steady), id=task.id, cell=task.cell)
+            r.write_run(tmp_path / name, run)
+        order = tuple(task.id for task in tasks(study))
+        manifest = msgspec.structs.replace(r.read_manifest(tmp_path / name), order=order)
+        r.write_manifest(tmp_path / name, manifest)
     out = io.StringIO()
-    assert compare_directories(ends["one"], ends["same"], Console(file=out, width=200)) == 0
+    console = Console(file=out, width=200)
+    assert compare_directories(tmp_path / "one", tmp_path / "same", console) == 0
     assert "1 pairs of arms ranked alike, 0 otherwise" in out.getvalue()
-    assert compare_directories(ends["one"], ends["other"], Console(file=out, width=200)) == 1
+    assert compare_directories(tmp_path / "one", tmp_path / "other", console) == 1
     assert "8 callers" in out.getvalue()
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from common import contratos
 from common.audit.report import AuditError
+from common.connection import BUSY_TIMEOUT_MS
 from common.database import GATEWAY, SALAS, DatabaseError, database_path, recognise
 from common.servicos import estoque, fiscal, livro, logistica, pagamentos
 from common.servicos.chave_acesso import chave_valida
 from common.servicos.elo import IMPORTADO
-from common.storage import BUSY_TIMEOUT_MS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -97,6 +97,8 @@ class Condutor:
         self._orcamento = orcamento
         self._politica = politica
         self._passagem = passagem
+        # The drives that live, and who waits for them, change under one lock.
+        self._tranca = execucao.tranca()
         self._vivas: dict[int, Conducao] = {}
         # Drives whose claim is on its way: the storage's thread sets their pedido_id, and nothing
         # else of ours, so the registers change on the service's side alone.
@@ -120,9 +122,11 @@ class Condutor:
         prazo = min(ctx.prazo, self._relogio.agora() + DURACAO_MAX_S)
         conducao = Conducao(self._execucao, Direcao.AVANCAR, ctx.derivar(prazo))
         conducao.vaga = vaga
-        conducao.tarefa = self._execucao.iniciar(
-            conducao.ctx.medir(self._reivindicar(conducao, novo))
-        )
+        with self._tranca:
+            # Nobody finds this drive before it has a task.
+            conducao.tarefa = self._execucao.iniciar(
+                conducao.ctx.medir(self._reivindicar(conducao, novo))
+            )
         return conducao
 
     def retomar(self, linha: LinhaPedido) -> Conducao | None:
@@ -130,34 +134,37 @@ class Condutor:
 
         None when too many are being recovered already: the sweep will come to this one.
         """
-        viva = self._viva(linha.pedido_id)
-        if viva is not None:
-            return viva
-        if not self._recuperacao.cabe():
-            return None
-        self._recuperacao.comecou(linha.pedido_id)
-        direcao = Direcao.CANCELAR if linha.status == "cancelando" else Direcao.AVANCAR
-        return self._iniciar(linha, direcao)
+        with self._tranca:
+            viva = self._viva(linha.pedido_id)
+            if viva is not None:
+                return viva
+            if not self._recuperacao.cabe():
+                return None
+            self._recuperacao.comecou(linha.pedido_id)
+            direcao = Direcao.CANCELAR if linha.status == "cancelando" else Direcao.AVANCAR
+            return self._iniciar(linha, direcao)
 
     def cancelar(self, linha: LinhaPedido) -> Conducao:
         """Turn the drive of an order that is cancelando towards its end."""
-        viva = self._viva(linha.pedido_id)
-        if viva is None:
-            return self._iniciar(linha, Direcao.CANCELAR)
-        if viva.direcao is Direcao.AVANCAR and viva.tarefa is not None:
-            # Its call may be anywhere in the chain; Logistica arbitrates between it and ours.
-            viva.tarefa.cancelar()
-            return self._iniciar(linha, Direcao.CANCELAR, herdar=viva)
-        return viva
+        with self._tranca:
+            viva = self._viva(linha.pedido_id)
+            if viva is None:
+                return self._iniciar(linha, Direcao.CANCELAR)
+            if viva.direcao is Direcao.AVANCAR and viva.tarefa is not None:
+                # Its call may be anywhere in the chain; Logistica arbitrates between it and ours.
+                viva.tarefa.cancelar()
+                return self._iniciar(linha, Direcao.CANCELAR, herdar=viva)
+            return viva
 
     def _viva(self, pedido_id: int) -> Conducao | None:
         """The drive of an order, also one whose claim is committed but not yet told of."""
-        viva = self._vivas.get(pedido_id)
-        if viva is None:
-            for nova in self._reivindicando:
-                if nova.pedido_id == pedido_id:
-                    return nova
-        return viva
+        with self._tranca:
+            viva = self._vivas.get(pedido_id)
+            if viva is None:
+                for nova in self._reivindicando:
+                    if nova.pedido_id == pedido_id:
+                        return nova
+            return viva
 
     def _iniciar(
         self, linha: LinhaPedido, direcao: Direcao, herdar: Conducao | None = None
@@ -175,27 +182,30 @@ class Condutor:
     # --- the drive ----------------------------------------------------------------------------
 
     async def _reivindicar(self, conducao: Conducao, novo: NovoPedido) -> None:
-        self._reivindicando.add(conducao)
+        with self._tranca:
+            self._reivindicando.add(conducao)
         try:
             if self.falhas is not None:
                 await self.falhas.em("P0", 0)
             linha, nova = await self._banco.unidade(conducao.ctx, self._registrar, conducao, novo)
             if nova:
-                self._vivas[linha.pedido_id] = conducao
+                self._assumir(conducao, linha.pedido_id)
         except BaseException as erro:
-            conducao.soltar_vaga()
-            # The claim may have been committed and joined before its task was stopped: whoever
-            # waits looks the order up, unless a cancelling drive took over those who wait.
-            herdeira = self._vivas.get(conducao.pedido_id)
-            if herdeira is None or herdeira.fim is not conducao.fim:
-                conducao.fim.resolver(None)
+            with self._tranca:
+                conducao.soltar_vaga()
+                # The claim may have been committed and joined before its task was stopped: whoever
+                # waits looks the order up, unless a cancelling drive took over those who wait.
+                herdeira = self._vivas.get(conducao.pedido_id)
+                if herdeira is None or herdeira.fim is not conducao.fim:
+                    conducao.fim.resolver(None)
             conhecido = isinstance(erro, ErroServico)
             conducao.reivindicada.falhar(erro if conhecido else _interrompida())
             if not conhecido:
                 raise
             return
         finally:
-            self._reivindicando.discard(conducao)
+            with self._tranca:
+                self._reivindicando.discard(conducao)
         conducao.minha = nova
         conducao.reivindicada.resolver(linha)
         if nova:
@@ -203,6 +213,11 @@ class Condutor:
             await self._conduzir(conducao, linha, itens)
         else:
             conducao.soltar_vaga()
+
+    def _assumir(self, conducao: Conducao, pedido_id: int) -> None:
+        """Enter a drive whose claim is committed, unless a cancelling one came before."""
+        with self._tranca:
+            self._vivas.setdefault(pedido_id, conducao)
 
     def _registrar(
         self, con: sqlite3.Connection, conducao: Conducao, novo: NovoPedido
@@ -231,12 +246,13 @@ class Condutor:
             # Storage failed on us: the order stays open in the book and the sweep goes on.
             _LOG.warning("pedido %d: condução interrompida", linha.pedido_id, exc_info=True)
         finally:
-            conducao.soltar_vaga()
-            # Not so when a cancelling drive took over, and with it those who wait.
-            if self._vivas.get(linha.pedido_id) is conducao:
-                del self._vivas[linha.pedido_id]
-                self._recuperacao.terminou(linha.pedido_id, final=final is not None)
-                conducao.fim.resolver(final)
+            with self._tranca:
+                conducao.soltar_vaga()
+                # Not so when a cancelling drive took over, and with it those who wait.
+                if self._vivas.get(linha.pedido_id) is conducao:
+                    del self._vivas[linha.pedido_id]
+                    self._recuperacao.terminou(linha.pedido_id, final=final is not None)
+                    conducao.fim.resolver(final)
 
     async def _perseguir(
         self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...] | None
@@ -261,7 +277,8 @@ class Condutor:
                     return None
                 continue
             if tentativa == 1:
-                self._orcamento.primeira()
+                with self._tranca:
+                    self._orcamento.primeira()
             try:
                 andamento = await self._tentar(conducao, linha, itens)
             except ErroServico as erro:
@@ -269,7 +286,8 @@ class Condutor:
                 _LOG.info("pedido %d: desfecho desconhecido: %s", linha.pedido_id, erro)
             else:
                 return await self._encerrar(ctx, linha, andamento)
-            pausa = self._orcamento.proxima(tentativa, ctx.prazo - self._relogio.agora())
+            with self._tranca:
+                pausa = self._orcamento.proxima(tentativa, ctx.prazo - self._relogio.agora())
             if pausa is None:
                 return None
             await self._relogio.dormir(pausa)

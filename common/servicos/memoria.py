@@ -35,6 +35,7 @@ class Memoria(Generic[T]):
         self._valor: T | None = None
         self._instante = -inf
         self._em_curso: Promessa[T] | None = None
+        self._tranca = execucao.tranca()
 
     def idade(self) -> float:
         """Seconds since the fetch of the value at hand began; infinite when there is none."""
@@ -64,10 +65,11 @@ class Memoria(Generic[T]):
 
     def renovar(self) -> Promessa[T]:
         """Start a fetch, or join the one under way."""
-        if self._em_curso is None:
-            self._em_curso = self._execucao.promessa()
-            self._execucao.iniciar(self._realizar(self._em_curso))
-        return self._em_curso
+        with self._tranca:
+            if self._em_curso is None:
+                self._em_curso = self._execucao.promessa()
+                self._execucao.iniciar(self._realizar(self._em_curso))
+            return self._em_curso
 
     async def _realizar(self, promessa: Promessa[T]) -> None:
         inicio = self._relogio.agora()
@@ -76,9 +78,11 @@ class Memoria(Generic[T]):
         except ErroServico as erro:
             promessa.falhar(erro)
         else:
-            self._valor, self._instante = valor, inicio
+            with self._tranca:
+                self._valor, self._instante = valor, inicio
             promessa.resolver(valor)
         finally:
-            self._em_curso = None
+            with self._tranca:
+                self._em_curso = None
             # A fetch that was cancelled, or died of a defect, must still release its waiters.
             promessa.falhar(indisponivel("a consulta a outro serviço foi interrompida"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 from common import contratos as c
@@ -111,13 +112,20 @@ class Promessa(Protocol[R]):
 
 
 class Execucao(Protocol):
-    """Spawn and wait: what differs between an event loop and threads."""
+    """Spawn, wait and exclude: what differs between an event loop and threads."""
 
     def iniciar(self, corrotina: Coroutine[Any, Any, None]) -> Tarefa:
         """Run a coroutine as a task owned by the service; it outlives the request."""
 
     def promessa(self) -> Promessa[Any]:
         """A fresh promise."""
+
+    def tranca(self) -> AbstractContextManager[Any]:
+        """A fresh lock, which its holder may take again; nothing is awaited while it is held.
+
+        Whatever a service keeps in memory for more than one call changes under one. An event loop
+        comes between two awaits only, so there it holds nobody up.
+        """
 
 
 class Passagem(Protocol):

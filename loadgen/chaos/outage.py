@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import Final, Literal
 
+from common.connection import connect
 from common.database import database_path
 from common.noted_calls import Call, read_calls
-from common.storage import connect
 from loadgen.chaos.cells import CHAIN
 from loadgen.chaos.crowd import Phase, arrivals
 from loadgen.chaos.result import RECOVERED, SETTLE_S, WINDOW_S

@@ -149,6 +149,7 @@ def _points(study: Study, curve: Curve, arm: str, wait: Wait) -> Iterator[Cell]:
         yield _cell(
             study, curve, arm, wait, phase="point", loop="closed", concurrency=callers,
             workers=workers, storage=storage, event_loop=loop, items=items, twin=twin,
+            warmup_s=round(base_s + callers / TAKEN_IN_PER_S, 1),
         )  # fmt: skip
 
 
@@ -165,9 +166,8 @@ def _open(
     threads = arm in THREAD_ARMS
     if isinstance(experiment, Ladder):
         more["objectives"] = experiment.objectives
-    # To a thousandth: a rate is typed again by whoever repeats the run.
     return _cell(
-        study, experiment, arm, wait, phase=phase, loop="open", rate_per_s=round(rate, 3),
+        study, experiment, arm, wait, phase=phase, loop="open", rate_per_s=_asked(rate),
         workers=experiment.workers if threads else None,
         event_loop=None if threads else "uvloop", **more,
     )  # fmt: skip
@@ -176,13 +176,18 @@ def _open(
 def _recovery(study: Study, ladder: Ladder, found: Found) -> Cell:
     """Beyond the knee, then at half of it: the warm-up is part of the first."""
     assert found.rate_per_s is not None
-    beyond, half = found.rate_per_s * ladder.overload, found.rate_per_s / 2
-    warmup_s = _warmup_s(study, ladder)
+    beyond, half = _asked(found.rate_per_s * ladder.overload), _asked(found.rate_per_s / 2)
+    first = (beyond, _warmup_s(study, ladder) + ladder.overload_s)
     return _open(
         study, ladder, found.arm, found.payment_wait_s, phase="recovery", rate=beyond,
-        steps=((round(beyond, 3), warmup_s + ladder.overload_s), (round(half, 3), ladder.recovery_s)),
+        steps=(first, (half, ladder.recovery_s)),
         seconds=ladder.overload_s + ladder.recovery_s,
     )  # fmt: skip
+
+
+def _asked(rate: float) -> float:
+    """A rate to three digits that count: it is typed again by whoever repeats the run."""
+    return float(f"{rate:.3g}")
 
 
 def _cell(study: Study, experiment: Experiment, arm: str, wait: Wait, **more: Any) -> Cell:

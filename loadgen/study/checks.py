@@ -17,8 +17,8 @@ from common.contratos import ITENS_POR_PEDIDO_MAX, SERVICOS
 from common.failpoints import POINTS
 from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS, EM_VOO_MAX
 from loadgen.limits import OUTROS_ARQUIVOS
+from loadgen.objectives import ObjectiveError, parse_objective
 from loadgen.study.cells import estimate_s, tasks
-from loadgen.study.ladder import objective
 from loadgen.study.plan import (
     BARE_ARMS,
     LOOP_ARMS,
@@ -150,8 +150,11 @@ def _check_curve(curve: Curve) -> None:
 def _check_ladder(ladder: Ladder) -> None:
     if not ladder.objectives:
         raise PlanError("a ladder needs objectives, such as p99<2500ms")
-    for text in ladder.objectives:
-        objective(text)
+    try:
+        for text in ladder.objectives:
+            parse_objective(text)
+    except ObjectiveError as error:
+        raise PlanError(str(error)) from None
     _distinct("rungs", ladder.rungs)
     if not 0 < ladder.first_per_s <= ladder.most_per_s:
         raise PlanError("rates are 0 < first_per_s <= most_per_s")

@@ -19,7 +19,6 @@ from rich.console import Console
 
 from common.lock import InUseError, held
 from common.settings import natural
-from loadgen.arms import ARMS
 from loadgen.study.campaign import Campaign, begin, resume
 from loadgen.study.cells import estimate_s, hunts, seconds_of, tasks
 from loadgen.study.checks import check, this_machine
@@ -29,6 +28,7 @@ from loadgen.study.presets import PRESETS
 from loadgen.study.progress import Progress
 from loadgen.study.record import MANIFEST, Manifest, ResultsError, read_manifest
 from loadgen.study.summary import show
+from run_all import ARMS
 
 EXIT_OK: Final = 0
 EXIT_NOT_ALL: Final = 1
@@ -141,7 +141,7 @@ def _verdict(statuses: Counter[str], directory: Path) -> int:
 
 
 def _check(study: Study) -> None:
-    check(study, ARMS, this_machine())
+    check(study, tuple(ARMS), this_machine())
 
 
 def _chosen(args: argparse.Namespace) -> Study:

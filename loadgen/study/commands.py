@@ -81,8 +81,7 @@ def commands(cell: Cell, seed: int) -> tuple[str, ...]:
     ]
     load = [
         "python", "-m", "loadgen", f"--data-dir={DADOS}", *_load(cell),
-        f"--duration={cell.warmup_s + cell.seconds:g}", f"--warmup={cell.warmup_s:g}",
-        f"--timeout={cell.timeout_s:g}", f"--seed={seed}",
+        f"--warmup={cell.warmup_s:g}", f"--timeout={cell.timeout_s:g}", f"--seed={seed}",
         "--items={}:{}".format(*cell.items),
     ]  # fmt: skip
     audit = ["python", "run_all.py", "--audit", f"--data-dir={DADOS}", "--settled"]
@@ -90,4 +89,12 @@ def commands(cell: Cell, seed: int) -> tuple[str, ...]:
 
 
 def _load(cell: Cell) -> list[str]:
-    return [f"--concurrency={cell.concurrency}"]
+    """The loop, its length and its objectives as options of the generator."""
+    length = f"--duration={cell.warmup_s + cell.seconds:g}"
+    objectives = [f"--objective={text}" for text in cell.objectives]
+    if cell.concurrency is not None:
+        return [f"--concurrency={cell.concurrency}", length, *objectives]
+    if cell.steps:
+        levels = ",".join(f"{rate:g}:{seconds:g}" for rate, seconds in cell.steps)
+        return [f"--step={levels}", *objectives]
+    return [f"--rate={cell.rate_per_s:g}", length, *objectives]

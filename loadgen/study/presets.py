@@ -34,7 +34,7 @@ FAULTS: Final = (
 QUICK: Final = Study(
     name="quick",
     experiments=(
-        Curve(name="arms", arms=STUDY_ARMS, repetitions=3, concurrency=(64,)),
+        Curve(name="arms", arms=STUDY_ARMS, repetitions=3, concurrency=(256,)),
     ),
     warmup_s=2.5,
     budget_minutes=5,
@@ -73,7 +73,7 @@ STANDARD: Final = Study(
         Timeline(name="faults", arms=STUDY_ARMS, repetitions=3, rate_per_s=40, faults=FAULTS,
                  seconds=20.0),
     ),
-    budget_minutes=90,
+    budget_minutes=100,
     limits=(
         "three runs where a wait-free grid, a factor, a ladder or a timeline is run: no interval",
     ),

@@ -22,6 +22,7 @@ from loadgen.chains import DADOS, LOJA, Chain, ChainError, bare_chain, real_arm
 from loadgen.chaos.arm import ArmError
 from loadgen.chaos.result import SETTLE_S
 from loadgen.crew import Crew, CrewError
+from loadgen.objectives import parse_objective
 from loadgen.result import Result, make_result
 from loadgen.service_stats import StatsError, read_stats
 from loadgen.study.cells import Task
@@ -129,7 +130,8 @@ async def _measure(task: Task, directory: Path) -> _Measured:
                 each.cancel()
             broken = await asyncio.gather(*tasks, return_exceptions=True)
         told = {} if data_dir is None else read_stats(data_dir)
-        result = make_result(plan, recording, {})
+        objectives = list(map(parse_objective, cell.objectives))
+        result = make_result(plan, recording, {}, objectives)
         orders = result.sent + result.warmup.total()
         spent = {
             name: Spent(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -33,20 +34,25 @@ def show(directory: Path, console: Console) -> None:
 
 
 def _table(experiment: str, cells: dict[str, list[RunRecord]]) -> Table:
-    table = Table(title=f"{experiment}: geometric means of runs, with 95 % intervals")
-    table.add_column("cell")
+    table = Table(
+        title=f"{experiment}: geometric means of runs, rates with their 95 % interval",
+        box=SIMPLE,
+        pad_edge=False,
+    )
+    table.add_column("cell", overflow="fold")
     for title in ("valid", "orders/s", "p50 ms", "p99 ms", "CPU ms/order", "bytes/order"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap="/order" not in title)
     for name, runs in sorted(cells.items()):
         valid = [run for run in runs if run.status == "ok"]
+        rates = figures(valid, lambda run: run.throughput_per_s)
         table.add_row(
             name.removeprefix(f"{experiment}-"),
             f"{len(valid)}/{len(runs)}",
-            _words(valid, lambda run: run.throughput_per_s),
-            _words(valid, lambda run: run.result.latency_ms.p50 if run.result else None),
-            _words(valid, lambda run: run.result.latency_ms.p99 if run.result else None),
-            _words(valid, lambda run: run.cpu_ms_per_order),
-            _words(valid, lambda run: run.bytes_per_order),
+            told(interval(rates)) if rates else "-",
+            _mean(valid, lambda run: run.result.latency_ms.p50 if run.result else None),
+            _mean(valid, lambda run: run.result.latency_ms.p99 if run.result else None),
+            _mean(valid, lambda run: run.cpu_ms_per_order),
+            _mean(valid, lambda run: run.bytes_per_order),
         )
     return table
 
@@ -56,17 +62,23 @@ def figures(runs: Iterable[RunRecord], figure: Figure) -> list[float]:
     return [value for run in runs if (value := figure(run)) is not None and value > 0]
 
 
-def _words(runs: Sequence[RunRecord], figure: Figure) -> str:
+def _mean(runs: Sequence[RunRecord], figure: Figure) -> str:
     known = figures(runs, figure)
-    return told(interval(known)) if known else "-"
+    return _digits(interval(known).mean) if known else "-"
 
 
 def told(found: Interval) -> str:
-    """An interval in a few characters; without bounds where there are too few runs."""
-    digits = 0 if found.mean >= 100 else 1 if found.mean >= 10 else 2
-    if found.low is None or found.high is None:
-        return f"{found.mean:,.{digits}f}"
-    return f"{found.mean:,.{digits}f} ({found.low:,.{digits}f}-{found.high:,.{digits}f})"
+    """An interval in a few characters; without bounds where there are too few runs.
+
+    It is as wide in ratio to either side: the upper side is told in per cent.
+    """
+    words = _digits(found.mean)
+    return words if found.high is None else f"{words} ±{found.high / found.mean - 1:.0%}"
+
+
+def _digits(value: float) -> str:
+    """Three digits that count, or more before the point."""
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
 def _searched(found: Found) -> str:

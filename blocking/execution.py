@@ -1,0 +1,251 @@
+"""The ports of the control arm: time, tasks, promises and locks on threads.
+
+A task is asked to stop at its next wait, as on an event loop. What a thread cannot be woken from, a
+call to another service under way, runs to its end first.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from math import inf
+from typing import Any, Final, Generic, TypeVar
+
+from common.execution import MachineClock
+from common.servicos.portas import Tarefa
+from common.timing import running
+
+R = TypeVar("R")
+
+_LOG = logging.getLogger(__name__)
+
+# Seconds that a thread without a task waits for the next one before it ends.
+OCIOSA_S: Final = 10.0
+# Seconds that tasks have to end once they are stopped. One that is in a call to another service
+# fails when its client is closed, right after.
+PARADA_S: Final = 0.5
+
+_mine = threading.local()
+
+
+class TaskStoppedError(BaseException):
+    """Raised in a task that was asked to stop, at its next wait; no error of the service's."""
+
+
+def run_to_end(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Run a coroutine whose every port blocks: it ends the first time it is driven."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        value: R = end.value
+        return value
+    coroutine.close()
+    msg = "a port of the blocking arm suspended instead of blocking"
+    raise RuntimeError(msg)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Around everything that holds this thread: a measured call waits meanwhile."""
+    meter = running()
+    if meter is None:
+        yield
+        return
+    meter.pause()
+    try:
+        yield
+    finally:
+        meter.resume()
+
+
+def wait(event: threading.Event, ate: float = inf) -> None:
+    """Block until the event is set, at most until the monotonic instant `ate`.
+
+    Raises TaskStoppedError in a task that is asked to stop before or meanwhile.
+    """
+    left = None if ate == inf else max(0.0, ate - time.monotonic())
+    task: ThreadTask | None = getattr(_mine, "task", None)
+    with blocked():
+        if task is None:
+            event.wait(left)
+        else:
+            task.wait(event, left)
+
+
+class ThreadClock(MachineClock):
+    """The port `Relogio`; letting time pass holds the thread."""
+
+    async def dormir(self, segundos: float) -> None:
+        """Let time pass."""
+        if getattr(_mine, "task", None) is None:
+            with blocked():
+                time.sleep(segundos)  # noqa: ASYNC251 - blocking is what this arm is for
+        else:
+            wait(threading.Event(), time.monotonic() + segundos)
+
+
+class ThreadPromise(Generic[R]):
+    """A value that somebody will set once; any number may wait, each with its own patience."""
+
+    __slots__ = ("_erro", "_lock", "_pronta", "_valor", "_vigias")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pronta = False
+        self._valor: R | None = None
+        self._erro: BaseException | None = None
+        self._vigias: list[threading.Event] = []
+
+    def pronta(self) -> bool:
+        """True once set."""
+        return self._pronta
+
+    def resolver(self, valor: R) -> None:
+        """Set the value and wake whoever waits."""
+        self._set(valor, None)
+
+    def falhar(self, erro: BaseException) -> None:
+        """Set an error that whoever waits will see raised."""
+        self._set(None, erro)
+
+    async def esperar(self, ate: float) -> R | None:
+        """Wait for the value, at most until the monotonic instant `ate`; None when it is late."""
+        vigia = threading.Event()
+        with self._lock:
+            waiting = not self._pronta
+            if waiting:
+                self._vigias.append(vigia)
+        if waiting:
+            try:
+                wait(vigia, ate)
+            finally:
+                with self._lock:
+                    if not self._pronta:
+                        self._vigias.remove(vigia)
+        if self._erro is not None:
+            raise self._erro
+        return self._valor
+
+    def _set(self, valor: R | None, erro: BaseException | None) -> None:
+        with self._lock:
+            if self._pronta:
+                return
+            self._valor, self._erro = valor, erro
+            self._pronta = True
+            vigias, self._vigias = self._vigias, []
+        for vigia in vigias:
+            vigia.set()
+
+
+class ThreadTask:
+    """A piece of work that the service owns, in a thread of its own."""
+
+    def __init__(self, corrotina: Coroutine[Any, Any, None]) -> None:
+        self._corrotina = corrotina
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._waiting: threading.Event | None = None
+
+    def cancelar(self) -> None:
+        """Ask it to stop at its next wait."""
+        with self._lock:
+            self._stopped = True
+            if self._waiting is not None:
+                self._waiting.set()
+
+    def wait(self, event: threading.Event, left_s: float | None) -> None:
+        """Block on an event. Raises TaskStoppedError when asked to stop."""
+        with self._lock:
+            if self._stopped:
+                raise TaskStoppedError
+            self._waiting = event
+        event.wait(left_s)
+        with self._lock:
+            self._waiting = None
+            if self._stopped:
+                raise TaskStoppedError
+
+    def run(self) -> None:
+        """Run to the end; a defect is logged, never lost."""
+        _mine.task = self
+        try:
+            run_to_end(self._corrotina)
+        except TaskStoppedError:
+            pass
+        except BaseException:
+            _LOG.exception("uma tarefa do serviço terminou com defeito")
+        finally:
+            _mine.task = None
+
+
+class ThreadExecution:
+    """Owns every task that outlives a request; threads without one are used again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended = threading.Condition(self._lock)
+        self._tasks: set[ThreadTask] = set()
+        self._idle = 0
+        self._handed: queue.SimpleQueue[ThreadTask] = queue.SimpleQueue()
+
+    def iniciar(self, corrotina: Coroutine[Any, Any, None]) -> ThreadTask:
+        """Run a coroutine as an owned task."""
+        task = ThreadTask(corrotina)
+        with self._lock:
+            self._tasks.add(task)
+            reused = self._idle > 0
+            if reused:
+                self._idle -= 1
+                self._handed.put(task)
+        if not reused:
+            threading.Thread(target=self._work, args=(task,), daemon=True, name="task").start()
+        return task
+
+    def promessa(self) -> ThreadPromise[Any]:
+        """A fresh promise."""
+        return ThreadPromise()
+
+    def tranca(self) -> Any:
+        """A fresh lock; see portas.Execucao."""
+        return threading.RLock()
+
+    def em_curso(self, exceto: Tarefa | None = None) -> int:
+        """How many tasks are under way."""
+        with self._lock:
+            return len(self._tasks) - (exceto in self._tasks)
+
+    async def encerrar(self) -> None:
+        """Stop what is left and wait until it has ended, or cannot be woken."""
+        with self._lock:
+            tasks = list(self._tasks)
+        for task in tasks:
+            task.cancelar()
+        with self._lock:
+            self._ended.wait_for(lambda: not self._tasks.intersection(tasks), PARADA_S)
+
+    def _work(self, task: ThreadTask | None) -> None:
+        while task is not None:
+            task.run()
+            with self._lock:
+                self._tasks.discard(task)
+                self._idle += 1
+                self._ended.notify_all()
+            task = self._next()
+
+    def _next(self) -> ThreadTask | None:
+        """The next task that is handed to this thread; None when it is not needed any more."""
+        try:
+            return self._handed.get(timeout=OCIOSA_S)
+        except queue.Empty:
+            pass
+        with self._lock:
+            try:
+                # Handed over in the very moment that the wait ended.
+                return self._handed.get_nowait()
+            except queue.Empty:
+                self._idle -= 1
+                return None

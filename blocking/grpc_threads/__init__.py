@@ -1,0 +1,1 @@
+"""gRPC on threads: a pool of workers serves, and every worker waits for its own call."""

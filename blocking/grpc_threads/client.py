@@ -1,0 +1,73 @@
+"""A client of one service whose calls hold their thread: one method an operation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+import grpc
+
+from blocking.execution import blocked
+from common.contratos import Mensagem, Operacao, operacoes_de
+from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
+from common.servicos.contexto import Contexto
+from grpc_aio.options import CANAL
+from grpc_aio.status import erro_de
+from grpc_aio.wire import CODECS, caminho
+
+
+class Method(Protocol):
+    """One operation."""
+
+    def __call__(self, ctx: Contexto, req: Any) -> Coroutine[Any, Any, Mensagem]:
+        """Ask for it and wait for the answer."""
+
+
+class GrpcClient:
+    """Reaches one service; its methods are the operations of that service.
+
+    Every failure is an ErroServico; whatever the transport could not tell is INDISPONIVEL, that
+    is: unknown.
+    """
+
+    def __init__(self, servico: str, address: str) -> None:
+        self._channel: Any = grpc.insecure_channel(address, options=CANAL)
+        for operacao in operacoes_de(servico):
+            setattr(self, operacao.nome, self._bind(operacao))
+
+    async def close(self) -> None:
+        """Close the connection; calls under way fail as unavailable."""
+        self._channel.close()
+
+    def _bind(self, operacao: Operacao) -> Method:
+        serialize = CODECS[operacao.requisicao].serialize
+        parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
+        send = self._channel.unary_unary(caminho(operacao))
+
+        async def call(ctx: Contexto, req: Any) -> Mensagem:
+            remaining, until = outgoing(ctx)
+            start, antes = time.monotonic(), ctx.entrar("proximo")
+            try:
+                with blocked():
+                    data, rpc = send.with_call(
+                        serialize(req), timeout=remaining, metadata=marks(ctx, until)
+                    )
+            except grpc.RpcError as error:
+                raise erro_de(error) from None
+            finally:
+                ctx.proximo += time.monotonic() - start
+                ctx.sair(antes)
+            ctx.abaixo = str(dict(rpc.trailing_metadata() or ()).get(CABECALHO_TEMPOS, ""))
+            return read(parse(data))
+
+        return call
+
+
+def dial(servico: str, address: str, *, connections: int = 1) -> GrpcClient:
+    """A client of the service at `address` (host:port), connecting at its first call.
+
+    One HTTP/2 connection carries every call, so `connections` changes nothing.
+    """
+    del connections
+    return GrpcClient(servico, address)

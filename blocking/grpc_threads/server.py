@@ -1,0 +1,155 @@
+"""The gRPC server of one service on a pool of threads, bound from the table of operations."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health, health_pb2
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+
+from blocking.execution import run_to_end
+from blocking.grpc_threads.client import dial
+from blocking.ports import ThreadPorts
+from common.app import App
+from common.contratos import Operacao
+from common.erros import ErroServico, invalido
+from common.lifecycle import serving as serve_until_closed
+from common.pipeline import Endpoint, endpoints, heed
+from common.servicos.contexto import Contexto
+from common.settings import CONEXOES_A_MAIS, Settings
+from grpc_aio.options import SERVIDOR, free_or_taken
+from grpc_aio.status import codigo, trailing
+from grpc_aio.wire import CODECS, nome_do_servico
+
+Handler = Callable[[bytes, grpc.ServicerContext], bytes]
+
+
+class Workers(ThreadPoolExecutor):
+    """The pool; a worker knows when the call that it serves came."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, thread_name_prefix="worker")
+        self._mine = threading.local()
+
+    def arrived(self) -> float:
+        """The monotonic instant at which this worker's call was handed to the pool."""
+        instant: float = self._mine.arrived
+        return instant
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Hand over a call."""
+        return super().submit(self._serve, time.monotonic(), function, args, kwargs)
+
+    def _serve(
+        self,
+        arrived: float,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        self._mine.arrived = arrived
+        return function(*args, **kwargs)
+
+
+def _handler(servico: str, operacao: Operacao, endpoint: Endpoint, workers: Workers) -> Handler:
+    """One operation as a gRPC method: bytes in, bytes or a status out."""
+    parse, read = CODECS[operacao.requisicao].parse, CODECS[operacao.requisicao].read
+    serialize = CODECS[operacao.resposta].serialize
+    keyed = operacao.classe == "pedido"
+
+    def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
+        start = workers.arrived()
+        ctx = Contexto()
+        try:
+            metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+            remaining_s = context.time_remaining()
+            heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
+            answer = run_to_end(ctx.medir(endpoint(ctx, read(parse(data)))))
+        except ErroServico as erro:
+            _abort(context, servico, ctx, start, erro)
+        except DecodeError:
+            broken = invalido("corpo", "não é uma mensagem protobuf deste método")
+            _abort(context, servico, ctx, start, broken)
+        out = serialize(answer)
+        context.set_trailing_metadata(trailing(servico, ctx, start))
+        return out
+
+    return handle
+
+
+def _abort(
+    context: grpc.ServicerContext, servico: str, ctx: Contexto, start: float, erro: ErroServico
+) -> NoReturn:
+    context.set_trailing_metadata(trailing(servico, ctx, start, erro))
+    context.abort(codigo(erro.categoria), erro.detalhe)
+
+
+class GrpcTransport:
+    """The server of one service: its operations, health and reflection."""
+
+    def __init__(self, app: App) -> None:
+        settings = app.settings
+        self._address = (settings.host, settings.port)
+        self._workers = Workers(settings.workers)
+        self._server = grpc.server(
+            self._workers,
+            options=SERVIDOR,
+            # Beyond it the core refuses: workers that all wait have nobody left to say so.
+            maximum_concurrent_rpcs=settings.in_flight_max + CONEXOES_A_MAIS,
+        )
+        self._health = health.HealthServicer()
+        nome = nome_do_servico(settings.servico)
+        methods = {
+            operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
+                _handler(settings.servico, operacao, endpoint, self._workers)
+            )
+            for operacao, endpoint in endpoints(
+                app.service, settings.servico, app.load.in_flight
+            ).values()
+        }
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(nome, methods),)
+        )
+        add_HealthServicer_to_server(self._health, self._server)
+        names = (nome, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        self._names = ("", nome)
+
+    async def start(self) -> str:
+        """Listen and serve. Raises OSError when the port is taken."""
+        host, port = self._address
+        free_or_taken(host, port)
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            msg = "the port is taken or not ours to use"
+            raise OSError(msg) from error
+        self._server.start()
+        for name in self._names:
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return f"{host}:{bound}"
+
+    async def say_not_ready(self) -> None:
+        """Say NOT_SERVING."""
+        self._health.enter_graceful_shutdown()
+
+    async def stop_accepting(self) -> None:
+        """Nothing: a gRPC server that stops drops in silence what it has not picked up yet."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Wait for calls under way, at most `grace_s` seconds, then end them."""
+        self._server.stop(grace_s).wait(grace_s + 0.5)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+
+def serving(settings: Settings) -> AbstractAsyncContextManager[tuple[App, str]]:
+    """A service of this arm that listens for the life of the block; yields it and its address."""
+    return serve_until_closed(settings, dial, GrpcTransport, ThreadPorts(settings))

@@ -1,0 +1,1 @@
+"""REST on threads: Flask on waitress serves, requests calls, and every worker waits."""

@@ -1,0 +1,243 @@
+"""The REST server of one service: Flask on waitress's pool of threads, bound from the table."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, Final
+
+import flask
+from waitress.server import create_server
+from waitress.task import ThreadedTaskDispatcher
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from blocking.execution import run_to_end
+from blocking.http_threads.client import dial
+from blocking.ports import ThreadPorts
+from common.app import App
+from common.contratos import Operacao
+from common.erros import Categoria, ErroServico, encerrando, invalido
+from common.lifecycle import serving as serve_until_closed
+from common.pipeline import Endpoint, endpoints, heed
+from common.servicos.contexto import Contexto
+from common.settings import BACKLOG, CONEXOES_A_MAIS, CORPO_MAX, Settings
+from http_aio.answers import JSON, Answer, answer, marks_back, problem
+from http_aio.openapi import documento
+from http_aio.wire import CODECS, Codec
+
+# Seconds. Longer than any client of ours keeps an idle connection.
+CONEXAO_OCIOSA_S: Final = 75
+# Bytes. A body that is too long is refused by us, in the project's own form, not by waitress.
+CORPO_LIDO_MAX: Final = 16 * CORPO_MAX
+
+# Answered for as long as the process lives.
+_SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
+
+# waitress tells of every call that waits for a worker; here that is what is measured.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+View = Callable[..., flask.Response]
+
+
+class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """waitress's pool; a worker knows when the call that it serves came."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__()
+        self._mine = threading.local()
+        self.set_thread_count(workers)
+
+    def arrived(self) -> float:
+        """The monotonic instant at which this worker's call was handed to the pool."""
+        instant: float = self._mine.arrived
+        return instant
+
+    def add_task(self, task: Any) -> None:
+        """Hand over a call."""
+        super().add_task(_Timed(task, self._mine))
+
+
+class _Timed:
+    """A task of waitress's and the instant at which it was handed over."""
+
+    def __init__(self, task: Any, mine: threading.local) -> None:
+        self._task = task
+        self._mine = mine
+        self._arrived = time.monotonic()
+        self.cancel = task.cancel
+
+    def service(self) -> None:
+        self._mine.arrived = self._arrived
+        self._task.service()
+
+
+def _view(servico: str, operacao: Operacao, endpoint: Endpoint, workers: Workers) -> View:
+    """One operation as a Flask view: a request in, JSON or problem+json out."""
+    codec = CODECS[operacao.nome]
+    keyed = operacao.classe == "pedido"
+    has_query = operacao.metodo_http == "GET"
+
+    def view(**path: str) -> flask.Response:
+        start = workers.arrived()
+        ctx = Contexto()
+        request = flask.request
+        try:
+            heed(ctx, request.headers.get, keyed=keyed, arrived=start)
+            body = _body(request, codec)
+            query = _query(request) if has_query and request.query_string else {}
+            message = run_to_end(ctx.medir(endpoint(ctx, codec.read(path, query, body))))
+        except ErroServico as erro:
+            return _send(problem(erro, marks_back(servico, ctx, start, erro)))
+        content = codec.write(message)
+        return _send(answer(operacao, message, content, marks_back(servico, ctx, start)))
+
+    return view
+
+
+def _send(sent: Answer) -> flask.Response:
+    response = flask.Response(sent.body, sent.status, content_type=sent.content_type)
+    response.headers.update(sent.headers)
+    return response
+
+
+def _body(request: flask.Request, codec: Codec) -> bytes:
+    if not request.content_length and not codec.corpo_obrigatorio:
+        return b""
+    if not request.content_length:
+        raise invalido("corpo", "falta o corpo da requisição")
+    if codec.no_corpo and (
+        request.mimetype != JSON or request.headers.get("Content-Encoding") is not None
+    ):
+        raise ErroServico(Categoria.MIDIA, f"o corpo deve ser {JSON}, sem compressão")
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise ErroServico(Categoria.TAMANHO, f"o corpo passa de {CORPO_MAX} bytes") from None
+    # GET, and commands whose every field is in the path, have no use for a body.
+    return body if codec.no_corpo else b""
+
+
+def _query(request: flask.Request) -> dict[str, str]:
+    query: dict[str, str] = {}
+    for nome, valor in request.args.items(multi=True):
+        if nome in query:
+            raise invalido(nome or "consulta", "aparece mais de uma vez na consulta")
+        query[nome] = valor
+    return query
+
+
+class HttpTransport:
+    """The server of one service: its operations, health and its own description."""
+
+    def __init__(self, app: App) -> None:
+        settings = app.settings
+        self._settings = settings
+        self._ready = self._accepting = False
+        self._document = documento(settings.servico)
+        self._workers = Workers(settings.workers)
+        web = flask.Flask(__name__, static_folder=None)
+        web.config["MAX_CONTENT_LENGTH"] = CORPO_MAX
+        web.url_map.strict_slashes = True
+        web.url_map.merge_slashes = False
+        web.before_request(self._gate)
+        web.register_error_handler(HTTPException, self._refused)
+        for operacao, endpoint in endpoints(
+            app.service, settings.servico, app.load.in_flight
+        ).values():
+            rule = operacao.caminho.replace("{", "<").replace("}", ">")
+            view = _view(settings.servico, operacao, endpoint, self._workers)
+            self._add(web, rule, operacao.nome, view, operacao.metodo_http)
+        self._add(web, "/healthz", "healthz", self._healthz, "GET")
+        self._add(web, "/readyz", "readyz", self._readyz, "GET")
+        self._add(web, "/openapi.json", "openapi", self._openapi, "GET")
+        self._web = web
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+
+    @staticmethod
+    def _add(web: flask.Flask, rule: str, name: str, view: View, method: str) -> None:
+        web.add_url_rule(rule, name, view, methods=[method], provide_automatic_options=False)
+
+    async def start(self) -> str:
+        """Listen and serve. Raises OSError when the port is taken."""
+        settings = self._settings
+        self._server = create_server(
+            self._web,
+            _dispatcher=self._workers,
+            host=settings.host,
+            port=settings.port,
+            backlog=BACKLOG,
+            # A connection a caller: those beyond would wait where nobody sees them.
+            connection_limit=settings.in_flight_max + CONEXOES_A_MAIS,
+            channel_timeout=CONEXAO_OCIOSA_S,
+            max_request_body_size=CORPO_LIDO_MAX,
+            # select() knows no file beyond the first thousand.
+            asyncore_use_poll=True,
+            clear_untrusted_proxy_headers=False,
+            ident=None,
+        )
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="waitress")
+        self._thread.start()
+        self._ready = self._accepting = True
+        return f"{self._server.effective_host}:{self._server.effective_port}"
+
+    def _serve(self) -> None:
+        # Closing it takes its sockets from under it.
+        with suppress(OSError):
+            self._server.run()
+
+    async def say_not_ready(self) -> None:
+        """Have /readyz say so."""
+        self._ready = False
+
+    async def stop_accepting(self) -> None:
+        """Refuse new calls; those under way go on."""
+        self._accepting = False
+
+    async def stop(self, grace_s: float) -> None:
+        """Let calls under way end, at most `grace_s` seconds, then end them."""
+        self._workers.shutdown(cancel_pending=True, timeout=grace_s)
+        self._server.close()
+
+    def _gate(self) -> flask.Response | None:
+        """No new call while stopping."""
+        if self._accepting or flask.request.path in _SAUDE:
+            return None
+        # Connections kept alive outlive the listener.
+        return _send(problem(encerrando(), {"Connection": "close"}))
+
+    @staticmethod
+    def _refused(error: HTTPException) -> flask.Response:
+        """What Flask itself refuses, in the project's own form."""
+        headers: Mapping[str, str] = {}
+        if isinstance(error, NotFound):
+            erro = ErroServico(Categoria.NAO_ENCONTRADO, "não há nada neste caminho")
+        elif isinstance(error, MethodNotAllowed):
+            allowed = ",".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
+            headers = {"Allow": allowed}
+            erro = ErroServico(Categoria.METODO, f"este caminho admite {allowed}")
+        elif error.code is not None and error.code < 500:
+            erro = invalido("requisição", error.name)
+        else:
+            erro = ErroServico(Categoria.INTERNO, "erro interno")
+        return _send(problem(erro, headers))
+
+    def _healthz(self) -> flask.Response:
+        return flask.Response(b'{"status":"ok"}', content_type=JSON)
+
+    def _readyz(self) -> flask.Response:
+        if not self._ready:
+            erro = ErroServico(Categoria.INDISPONIVEL, "o serviço não está pronto")
+            return _send(problem(erro))
+        return flask.Response(b'{"status":"ready"}', content_type=JSON)
+
+    def _openapi(self) -> flask.Response:
+        return flask.Response(self._document, content_type=JSON)
+
+
+def serving(settings: Settings) -> AbstractAsyncContextManager[tuple[App, str]]:
+    """A service of this arm that listens for the life of the block; yields it and its address."""
+    return serve_until_closed(settings, dial, HttpTransport, ThreadPorts(settings))

@@ -1,0 +1,49 @@
+"""How the control arm waits: every port holds its thread."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+from blocking.execution import ThreadClock, ThreadExecution, run_to_end
+from blocking.storage import PlainStorage, SharedStorage
+from common.app import OwnStorage
+from common.connection import Synchronous
+from common.lifecycle import Serve, announce, leave_at_once_or, watch_parent
+from common.load import Load
+from common.settings import Settings
+
+
+class ThreadPorts:
+    """The ports of one service on threads; see common.app.Ports."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.clock = ThreadClock()
+        self.execution = ThreadExecution()
+        self._plain = settings.storage == "plain"
+
+    async def storage(self, path: Path, synchronous: Synchronous, load: Load) -> OwnStorage:
+        """Open an existing database, in the way that the settings choose."""
+        if self._plain:
+            return PlainStorage(path, synchronous=synchronous)
+        return SharedStorage(path, synchronous=synchronous, load=load)
+
+    def watch_loop(self) -> None:
+        """There is no event loop."""
+
+
+def run_on_threads(settings: Settings, serve: Serve) -> None:
+    """Serve on threads until told to stop."""
+    told = threading.Event()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, lambda _sign, _frame: leave_at_once_or(told))
+    if settings.exit_with_parent:
+        watch_parent(told.set)
+    run_to_end(_serve_until(told, settings, serve))
+
+
+async def _serve_until(told: threading.Event, settings: Settings, serve: Serve) -> None:
+    async with serve(settings) as (_, address):
+        announce(settings, address)
+        told.wait()
