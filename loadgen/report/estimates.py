@@ -86,7 +86,7 @@ def memory_mb(run: RunRecord) -> float | None:
 
 
 def error_share(run: RunRecord) -> float | None:
-    """The share of orders sent that came to no terminal answer."""
-    if run.result is None or not run.result.sent:
+    """The share of orders offered that came to no terminal answer, unsent ones among them."""
+    if run.result is None or not run.result.offered:
         return None
-    return 1 - run.result.completed / run.result.sent
+    return 1 - run.result.completed / run.result.offered

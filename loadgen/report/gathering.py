@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from loadgen.recorder import decoded
-from loadgen.result import AMOSTRAS_P999
+from loadgen.histograms import decoded
+from loadgen.percentiles import AMOSTRAS_P999
 from loadgen.study.plan import Curve, Experiment, Ladder, Timeline
 from loadgen.study.record import (
     Cell,
@@ -218,7 +218,9 @@ def _add(group: Group, run: RunRecord) -> None:
             group.latency = histogram
         else:
             group.latency.add(histogram)
-    recording = msgspec.structs.replace(run.result.recording, latency="", lag="", samples=[])
+    recording = msgspec.structs.replace(
+        run.result.recording, latency="", service="", late="", lag="", seconds=[], samples=[]
+    )
     result = msgspec.structs.replace(run.result, recording=recording)
     group.runs.append(msgspec.structs.replace(run, result=result))
 
