@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from common.contratos import OPERACOES, SERVICOS
+from common.contratos import OPERACOES, SERVICOS, operacoes_de
+from common.diagrams import TABLES
 from common.erros import CODIGO_GRPC, STATUS_HTTP, TITULO
-from loadgen.report import diagrams, names
+from common.servicos.transicoes import AUSENTE
+from loadgen.report import complexity, diagrams, names
 from loadgen.report.document import Block, Bullets, Folded, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
 from loadgen.report.numerals import count
@@ -168,9 +170,35 @@ def implementation() -> list[Block]:
             "**Recuperação**: no início e de tempos em tempos, Pedidos retoma cada pedido sem fim.",
             "**Auditoria**: depois de cada carga, todas as regras são conferidas nos bancos.",
         )),
+        Heading(3, "Cada serviço"),
+        Paragraph(
+            "Cada serviço é um cômodo do domínio: os seus estados, o seu esquema, o seu SQL e os seus "
+            "passos. O protocolo de um passo (confirmar, chamar o seguinte, desfazer na volta) é escrito "
+            "uma vez, e por isso os cômodos são curtos."
+        ),
+        _rooms(),
         Heading(3, "Dificuldades encontradas e como foram resolvidas"),
         Table(("o que aconteceu", "o que foi feito"), DIFFICULTIES, words=2),
     ]  # fmt: skip
+
+
+def _rooms() -> Table:
+    """A row for each service: what it does, and how much of it there is."""
+    rows = []
+    for service in SERVICOS:
+        table = TABLES.get(service, {})
+        states = {state for state, _ in table} | set(table.values())
+        rows.append(
+            (
+                names.service(service),
+                ROLES[service],
+                count(len(operacoes_de(service))),
+                count(len(states - {AUSENTE})),
+                count(complexity.room(service)),
+            )
+        )
+    columns = ("serviço", "o que faz", "operações", "estados", "linhas do seu módulo")
+    return Table(columns, tuple(rows), words=2)
 
 
 assert set(ROLES) == set(SERVICOS)

@@ -71,6 +71,14 @@ def contract(root: Path = ROOT) -> Contract:
     )
 
 
+def room(service: str, root: Path = ROOT) -> int:
+    """Lines of code of one service's own module in the domain."""
+    import lizard
+
+    lines: int = lizard.analyze_file(str(root / DOMAIN / f"{service}.py")).nloc
+    return lines
+
+
 @cache
 def measured(root: Path, name: str, without: str | None = None) -> Code:
     """The figures of a folder of Python modules, `without` one of its own folders."""
