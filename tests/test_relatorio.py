@@ -231,7 +231,20 @@ def test_resultado_parcial_diz_o_que_falta(quick: Path) -> None:
     assert "9 de 11 execuções são válidas; 1 é inválida; 1 falhou; 1 ainda não foi feita" in text
     assert "the arm did not start" in text
     assert "loop lag" in text
-    assert "poucas para um intervalo" in text or "sem intervalo" in text
+    assert "(n = 2, sem intervalo)" in text
+
+
+def test_um_braco_so_nao_compara_com_ninguem(tmp_path: Path) -> None:
+    """With a single arm there is no table without rows, and the arms that lack are named."""
+    alone = Study(
+        name="one", experiments=(Curve(name="g", arms=("grpc",), repetitions=3, concurrency=(64,)),)
+    )
+    directory = make_results(tmp_path / "one", plan=alone, orders_a_run=40)
+    _, text = report(directory)
+    assert not re.search(r"^\| [-: |]+\|\n(?!\|)", text, re.MULTILINE)
+    assert (
+        "**Braços que faltam neste conjunto**: REST (laço), gRPC (threads) e REST (threads)" in text
+    )
 
 
 def test_sujo_nao_tem_vazao(quick: Path) -> None:

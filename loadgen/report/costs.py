@@ -61,12 +61,13 @@ def _costs(gathered: Gathered, key: str, by_wait: list[tuple[str, list[Group]]])
             continue
         groups = [group for _, each in by_wait for group in each]
         chart = Bars(f"{name}-{key}", _capital(label), Axis(label), tuple(every))
-        blocks += [
-            Figure(chart, f"{_capital(measure.name)}, por braço e espera.", behind(gathered, groups)),
-            Table(("onde", *say.VERSUS), tuple(
-                (row, *cells) for row, each in by_wait for cells in pair_rows(each, measure, metric)
-            ), words=2),
-        ]  # fmt: skip
+        caption = f"{_capital(measure.name)}, por braço e espera."
+        blocks.append(Figure(chart, caption, behind(gathered, groups)))
+        rows = tuple(
+            (row, *cells) for row, each in by_wait for cells in pair_rows(each, measure, metric)
+        )
+        if rows:
+            blocks.append(Table(("onde", *say.VERSUS), rows, words=2))
     return blocks
 
 

@@ -95,7 +95,8 @@ def _factor(gathered: Gathered, curve: Curve, factor: Factor) -> list[Block]:
             Figure(chart, f"Valores medidos; {interval_words(groups)}.", behind(gathered, groups))
         )
         rows = tuple(_rows(groups, factor, measure, metric))
-        blocks.append(Table(("braço", *say.VERSUS), rows, words=2))
+        if rows:
+            blocks.append(Table(("braço", *say.VERSUS), rows, words=2))
     return blocks
 
 

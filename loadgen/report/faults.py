@@ -14,7 +14,7 @@ from loadgen.report.commands import behind
 from loadgen.report.document import Block, Bullets, Callout, Figure, Heading, Paragraph, Table
 from loadgen.report.estimates import over
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.ladders import AT_ONCE_S
+from loadgen.report.ladders import AT_ONCE_S, versus_table
 from loadgen.report.loads import by_arm
 from loadgen.report.numerals import number, plain, plural
 from loadgen.study.knee import back_after_s
@@ -207,7 +207,7 @@ def _told(every: list[Struck]) -> list[Block]:
         blocks += [
             Table(columns, rows, fault_name(fault)),
             Bullets(tuple(recovery_sentence(each) for each in of_fault.values())),
-            Table(say.VERSUS, compared, "Recuperação (s), aos pares"),
+            *versus_table(compared, "Recuperação (s), aos pares"),
         ]  # fmt: skip
     return blocks
 

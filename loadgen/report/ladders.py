@@ -166,8 +166,13 @@ def _recovery(ladder: Ladder, groups: list[Group]) -> list[Block]:
             "que ficam:"
         ),
         Bullets(tuple(told)),
-        Table(say.VERSUS, compared, "Recuperação da sobrecarga (s), aos pares"),
+        *versus_table(compared, "Recuperação da sobrecarga (s), aos pares"),
     ]
+
+
+def versus_table(rows: tuple[tuple[str, ...], ...], caption: str) -> list[Block]:
+    """A table of comparisons; none where no two arms were measured."""
+    return [Table(say.VERSUS, rows, caption)] if rows else []
 
 
 def recovery_sentence(arm: str, times: list[float | None], found: Interval | None) -> str:

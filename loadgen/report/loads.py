@@ -12,9 +12,9 @@ from loadgen.report.commands import behind
 from loadgen.report.document import Block, Callout, Figure, Folded, Heading, Paragraph, Table
 from loadgen.report.estimates import Metric, estimate
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.numerals import count
+from loadgen.report.numerals import count, plural
 from loadgen.study.plan import Curve, Wait
-from loadgen.study.statistics import Interval
+from loadgen.study.statistics import RUNS_MIN, Interval
 
 # What a curve may vary beside arm, wait and load, as its plan names it.
 FACTORS = ("workers", "storages", "event_loops", "items")
@@ -150,10 +150,12 @@ def by_arm(groups: Iterable[Group]) -> list[tuple[str, list[Group]]]:
 def interval_words(groups: Iterable[Group]) -> str:
     """How many runs stand behind each point, and what the bar around it is."""
     numbers = sorted({len(group.believed) for group in groups if group.believed})
-    runs = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} a {numbers[-1]}"
-    if numbers[-1] < 3:
-        return f"{runs} execuções por ponto, poucas para um intervalo"
-    return f"barras são intervalos de 95 % sobre {runs} execuções (t de Student em logaritmos)"
+    runs = plural(numbers[-1], "execução", "execuções")
+    if len(numbers) > 1:
+        runs = f"{numbers[0]} a {runs}"
+    if numbers[-1] < RUNS_MIN:
+        return f"{runs} por ponto, sem intervalo"
+    return f"barras são intervalos de 95 % sobre {runs} (t de Student em logaritmos)"
 
 
 def at(groups: Iterable[Group], arm: str, load: int) -> Group | None:
