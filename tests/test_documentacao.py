@@ -20,6 +20,7 @@ import loadgen.attribution
 import loadgen.chaos.cli
 import loadgen.cli
 import loadgen.floor
+import loadgen.report.cli
 import loadgen.study.cli
 import run_all
 from common import contratos, diagrams
@@ -49,6 +50,7 @@ COMMANDS: Final[dict[str, Callable[[], object]]] = {
     "python -m loadgen.attribution": lambda: loadgen.attribution.main(["--help"]),
     "python -m loadgen.study": lambda: loadgen.study.cli.main(["--help"]),
     "python -m loadgen.floor": lambda: loadgen.floor.main(["--help"]),
+    "python -m loadgen.report": lambda: loadgen.report.cli.main(["--help"]),
     "python -m loadgen.chaos": lambda: loadgen.chaos.cli.main(["--help"]),
     "python -m loadgen": lambda: loadgen.cli.main(["--help"]),
     "python -m grpc_aio": lambda: parse_service("grpc_aio", "grpc", ["--help"]),
