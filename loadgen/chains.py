@@ -1,6 +1,6 @@
-"""Starts and stops what the floor compares: a bare chain of five hops, or the real arm.
+"""Starts and stops what is measured: a bare chain of five hops, the real arm, a trivial server.
 
-Both are context managers that yield where to send orders and which processes do the work. Every
+All are context managers that yield where to send orders and which processes do the work. Every
 process is started by exec and ends with the block, however it is left.
 """
 
@@ -76,6 +76,23 @@ async def bare_chain(mode: str, payment_wait: tuple[float, float]) -> AsyncItera
         yield Chain(address, {name: pids[name] for name in CHAIN}, LOJA_PADRAO)
 
 
+@asynccontextmanager
+async def trivial_server(
+    protocol: str, *, stall_at_s: float = 0.0, stall_s: float = 0.0
+) -> AsyncIterator[Chain]:
+    """One process that answers every order at once, and may stand still once."""
+    stall = [f"--stall={stall_s}", f"--stall-at={stall_at_s}"] if stall_s else []
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadgen.trivial", protocol, *stall,
+        stdin=PIPE, stdout=PIPE, cwd=ROOT, start_new_session=True,
+    )  # fmt: skip
+    try:
+        address = await _address_of(process, protocol)
+        yield Chain(address, {"server": process.pid}, LOJA_PADRAO)
+    finally:
+        await _end_bare(process)
+
+
 async def _address_of(process: Process, name: str) -> str:
     assert process.stdout is not None
     with contextlib.suppress(TimeoutError, ValueError):
@@ -83,7 +100,7 @@ async def _address_of(process: Process, name: str) -> str:
             line = await process.stdout.readline()
         address: str = json.loads(line)["address"]
         return address
-    raise ChainError(f"the bare hop {name} did not start")
+    raise ChainError(f"the bare server {name} did not start")
 
 
 async def _end_bare(process: Process) -> None:

@@ -13,7 +13,7 @@ from hdrh.histogram import HdrHistogram
 from msgspec import Struct, field
 
 from loadgen.histograms import PRECISION_SECOND, Tally, encoded, latency_max_us
-from loadgen.hops import Hops, Sample, Samples
+from loadgen.hops import Hops, Parts, Sample, Samples
 from loadgen.outcomes import Outcome
 
 # Nanoseconds of one cell of the time series: the only thing that grows with the length of a run,
@@ -109,7 +109,6 @@ class Recorder:
         self._in_time = 0
         self._unsent_measured = 0
         self._last_send_ns = self._end_ns = start_ns
-        self._hops = Hops()
         self._samples = Samples(seed)
 
     def open_loop(self) -> None:
@@ -177,7 +176,6 @@ class Recorder:
             self._in_time += end_ns - intended_ns <= self._timeout_ns
             if timing:
                 replied_ns = end_ns if replied_ns is None else replied_ns
-                self._hops.note(timing)
                 self._samples.note(Sample(intended_ns, sent_ns, replied_ns, end_ns, timing))
 
     def _turn_second(self, now_ns: int) -> None:
@@ -187,6 +185,13 @@ class Recorder:
         passed = (now_ns - self._start_ns) // SECOND_NS
         self._seconds.extend([""] * (passed - len(self._seconds)))
         self._second_ends_ns = self._start_ns + (passed + 1) * SECOND_NS
+
+    def _hops(self) -> Parts:
+        """Sums over the samples that were kept: reading each record as it comes would cost more."""
+        hops = Hops()
+        for sample in self._samples.kept:
+            hops.note(sample.timing)
+        return hops.sums()
 
     def live(self) -> Live:
         """Totals so far, and the latencies since the last look, for display."""
@@ -223,7 +228,7 @@ class Recorder:
             unsent_measured=self._unsent_measured,
             late=self._late.encoded() if self._late else "",
             examples=dict(self._examples),
-            hops=self._hops.sums(),
+            hops=self._hops(),
             samples=list(self._samples.kept),
             sampled=self._samples.seen,
         )

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from common.lifecycle import calm_collector
 from loadgen.arms import PedidosPort, dial
 from loadgen.callers import ClosedLoop
 from loadgen.history import INTERVALO_ESCRITA_S, History
@@ -157,6 +158,8 @@ async def _work() -> None:
         share, problems = msgspec.structs.replace(share, connections=connections), []
     client = dial(plan.mode, "pedidos", plan.address, connections=connections)
     prepared = baskets(plan)
+    # As the services do: a full collection walks over all baskets and stops the loop meanwhile.
+    calm_collector()
     try:
         say(Report(ready=True))
         line = await reader.readline()
