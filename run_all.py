@@ -127,6 +127,7 @@ def _plan(args: argparse.Namespace, addresses: dict[str, str]) -> Plan:
         in_flight_max=args.in_flight_max,
         active_max=args.active_max,
         loop=args.loop,
+        stats=args.stats == "on",
         workers=args.workers if args.mode.endswith("-threads") else None,
         storage=args.storage,
     )

@@ -1,7 +1,7 @@
 """The ports of the control arm: time, tasks, promises and locks on threads.
 
-A task is asked to stop at its next wait, as on an event loop. What a thread cannot be woken from, a
-call to another service under way, runs to its end first.
+A task is asked to stop at its next wait, as on an event loop, and the wait that it is in ends: also
+one for another service, where the call can be interrupted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from math import inf
 from typing import Any, Final, Generic, TypeVar
@@ -25,8 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 # Seconds that a thread without a task waits for the next one before it ends.
 OCIOSA_S: Final = 10.0
-# Seconds that tasks have to end once they are stopped. One that is in a call to another service
-# fails when its client is closed, right after.
+# Seconds that tasks have to end once they are stopped, for what cannot be interrupted.
 PARADA_S: Final = 0.5
 
 _mine = threading.local()
@@ -62,18 +61,36 @@ def blocked() -> Iterator[None]:
         meter.resume()
 
 
+def in_task() -> bool:
+    """True in a thread that runs a task, which may be asked to stop."""
+    return getattr(_mine, "task", None) is not None
+
+
+@contextmanager
+def interruptible(interrupt: Callable[[], object]) -> Iterator[None]:
+    """Around a call that holds this thread: `interrupt` makes it fail when the task is to stop.
+
+    Raises TaskStoppedError then, whatever the call raised.
+    """
+    task: ThreadTask | None = getattr(_mine, "task", None)
+    with blocked():
+        if task is None:
+            yield
+        else:
+            with task.waiting(interrupt):
+                yield
+
+
 def wait(event: threading.Event, ate: float = inf) -> None:
     """Block until the event is set, at most until the monotonic instant `ate`.
 
     Raises TaskStoppedError in a task that is asked to stop before or meanwhile.
     """
-    left = None if ate == inf else max(0.0, ate - time.monotonic())
-    task: ThreadTask | None = getattr(_mine, "task", None)
-    with blocked():
-        if task is None:
-            event.wait(left)
-        else:
-            task.wait(event, left)
+    left = None
+    if ate != inf:
+        left = min(max(0.0, ate - time.monotonic()), threading.TIMEOUT_MAX)
+    with interruptible(event.set):
+        event.wait(left)
 
 
 class ThreadClock(MachineClock):
@@ -81,11 +98,11 @@ class ThreadClock(MachineClock):
 
     async def dormir(self, segundos: float) -> None:
         """Let time pass."""
-        if getattr(_mine, "task", None) is None:
+        if in_task():
+            wait(threading.Event(), time.monotonic() + segundos)
+        else:
             with blocked():
                 time.sleep(segundos)  # noqa: ASYNC251 - blocking is what this arm is for
-        else:
-            wait(threading.Event(), time.monotonic() + segundos)
 
 
 class ThreadPromise(Generic[R]):
@@ -148,26 +165,36 @@ class ThreadTask:
         self._corrotina = corrotina
         self._lock = threading.Lock()
         self._stopped = False
-        self._waiting: threading.Event | None = None
+        self._interrupt: Callable[[], object] | None = None
 
     def cancelar(self) -> None:
-        """Ask it to stop at its next wait."""
+        """Ask it to stop at its next wait, and end the one that it is in."""
         with self._lock:
             self._stopped = True
-            if self._waiting is not None:
-                self._waiting.set()
+            if self._interrupt is not None:
+                self._interrupt()
 
-    def wait(self, event: threading.Event, left_s: float | None) -> None:
-        """Block on an event. Raises TaskStoppedError when asked to stop."""
+    @contextmanager
+    def waiting(self, interrupt: Callable[[], object]) -> Iterator[None]:
+        """Around a wait that `interrupt` ends. Raises TaskStoppedError when asked to stop."""
         with self._lock:
             if self._stopped:
                 raise TaskStoppedError
-            self._waiting = event
-        event.wait(left_s)
+            self._interrupt = interrupt
+        try:
+            yield
+        except Exception:
+            if not self._done_waiting():
+                raise
+            raise TaskStoppedError from None
+        if self._done_waiting():
+            raise TaskStoppedError
+
+    def _done_waiting(self) -> bool:
+        """The wait is over; True when the task is to stop."""
         with self._lock:
-            self._waiting = None
-            if self._stopped:
-                raise TaskStoppedError
+            self._interrupt = None
+            return self._stopped
 
     def run(self) -> None:
         """Run to the end; a defect is logged, never lost."""

@@ -29,6 +29,9 @@ class ThreadPorts:
             return PlainStorage(path, synchronous=synchronous)
         return SharedStorage(path, synchronous=synchronous, load=load)
 
+    def loop_lag(self) -> None:
+        """There is no loop: who waits for a thread shows in the timing record alone."""
+
 
 def run_on_threads(settings: Settings, serve: Serve) -> None:
     """Serve on threads until told to stop."""

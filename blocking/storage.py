@@ -174,6 +174,11 @@ class SharedStorage(_Blocking):
         except sqlite3.Error as error:
             raise indisponivel(f"{path.name}: {error}") from error
 
+    @property
+    def writer(self) -> SharedConnection:
+        """The connection that writes, and what it has counted."""
+        return self._writer
+
     def _write(self, function: Callable[..., R], *args: Any) -> tuple[R, Commit]:
         return self._writer.unit_of_work(function, *args)
 
@@ -204,6 +209,10 @@ class PlainStorage(_Blocking):
             self._keeper = connect_writer(path, synchronous=synchronous)
         except sqlite3.Error as error:
             raise indisponivel(f"{path.name}: {error}") from error
+
+    @property
+    def writer(self) -> None:
+        """Nothing is counted: each call has a connection of its own."""
 
     async def close(self) -> None:
         """Let the call under way end, take nothing more."""

@@ -108,15 +108,22 @@ class Slots:
             raise
         with self._tranca:
             if not turn.given:
+                if self._fechada:
+                    # It closed at the very moment that the wait ended.
+                    raise encerrando()
                 self._fila.remove(turn)
                 raise sobrecarga("a vez não chegou dentro do prazo", self._espera_estimada())
 
     def _espera_estimada(self) -> float:
         return self._ocupacao_s * (len(self._fila) + 1) / self._ativas_max
 
-    def liberar(self, ocupada_s: float) -> None:
-        """A place is free again; it was held for `ocupada_s` seconds."""
+    def liberar(self, slot: Slot) -> None:
+        """A place is free again; only the first time that it is given back counts."""
         with self._tranca:
+            if not slot.ocupada:
+                return
+            slot.ocupada = False
+            ocupada_s = time.monotonic() - slot.inicio
             if self._ocupacao_s == 0.0:
                 self._ocupacao_s = ocupada_s
             else:
@@ -136,14 +143,14 @@ class Slots:
 class Slot:
     """A place among the orders that are driven."""
 
-    __slots__ = ("_inicio", "_slots")
+    __slots__ = ("_slots", "inicio", "ocupada")
 
     def __init__(self, slots: Slots) -> None:
-        self._slots: Slots | None = slots
-        self._inicio = time.monotonic()
+        self._slots = slots
+        # Since when it has been held (monotonic), and whether it still is.
+        self.inicio = time.monotonic()
+        self.ocupada = True
 
     def liberar(self) -> None:
         """Give it back; giving it back twice is harmless."""
-        if self._slots is not None:
-            slots, self._slots = self._slots, None
-            slots.liberar(time.monotonic() - self._inicio)
+        self._slots.liberar(self)

@@ -40,7 +40,8 @@ from common.servicos.pedidos import Pedidos
 from common.servicos.portas import Banco, Execucao, Relogio, Tarefa
 from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
-from common.settings import CONEXOES_A_MAIS, Settings
+from common.settings import CONEXOES_A_MAIS, Settings, stats_path
+from common.stats import Gauges, LagProbe, Sampler, Writer, counted
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
 FOLGA_CONDUCAO_S: Final = 10.0
@@ -50,6 +51,10 @@ DRENO_OLHAR_S: Final = 0.01
 
 class OwnStorage(Banco, Protocol):
     """A database that this process has opened and must close."""
+
+    @property
+    def writer(self) -> Writer | None:
+        """What its writer has counted; None where it counts nothing."""
 
     async def close(self) -> None:
         """Finish what was handed over, then close it."""
@@ -79,6 +84,9 @@ class Ports(Protocol):
     async def storage(self, path: Path, synchronous: Synchronous, load: Load) -> OwnStorage:
         """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
 
+    def loop_lag(self) -> LagProbe | None:
+        """Begin to watch the event loop; None where there is none."""
+
 
 class Dial(Protocol):
     """An arm's way to reach another service: an object with that service's operations."""
@@ -103,6 +111,7 @@ class App:
         self._failpoints: Failpoints | None = None
         self._condutor: Condutor | None = None
         self._recovery: Tarefa | None = None
+        self._gauges = Gauges(self.load.in_flight)
 
     async def open(self) -> None:
         """Open the databases and build the service on them."""
@@ -111,15 +120,32 @@ class App:
                 self.settings.failpoints, self.settings.servico, self.clock, self.execution
             )
         failpoints = self._failpoints
-        storage: Banco = await self._storage()
+        opened = await self._storage()
+        self._gauges.writer = opened.writer
+        storage: Banco = opened
         if failpoints is not None:
             storage = FailingStorage(storage, failpoints, self.clock, self.execution)
         await getattr(self, f"_open_{self.settings.servico}")(storage)
         struck = self._condutor or self.service
         if failpoints is not None and isinstance(struck, Condutor | Passos):
             struck.falhas = failpoints
+        if self.settings.stats:
+            self._tell_stats()
         # Closed before the clients and the storage that its tasks use.
         self._stack.push_async_callback(self.execution.encerrar)
+
+    def _tell_stats(self) -> None:
+        """Have the service tell of its inside while it lives."""
+        servico, gauges = self.settings.servico, self._gauges
+        gauges.operations = counted(self.service, servico)
+        gauges.places = self.slots
+        lag = self._ports.loop_lag()
+        if lag is not None:
+            self._stack.callback(lag.close)
+            gauges.loop = lag.read
+        sampler = Sampler(stats_path(self.settings.data_dir, servico), servico, gauges)
+        sampler.start()
+        self._stack.callback(sampler.stop)
 
     def start_background(self) -> None:
         """Begin what the service does on its own account: Pedidos recovers open orders."""
@@ -175,7 +201,9 @@ class App:
         payment_s = settings.payment_latency_max_s if servico == "pagamentos" else 0.0
         pause_s = PAUSE_EDGE_S if settings.servico == "pedidos" else PAUSE_INNER_S
         timing = Timing(PATIENCE_S + payment_s, pause_s)
-        return Guarded(client, servico, timing, self.execution, random.random)
+        guarded = Guarded(client, servico, timing, self.execution, random.random)
+        self._gauges.closed[servico] = guarded.steps.firme
+        return guarded
 
     async def _open_pedidos(self, banco: Banco) -> None:
         settings = self.settings

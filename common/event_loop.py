@@ -7,6 +7,7 @@ from pathlib import Path
 from common.connection import Synchronous
 from common.execution import AsyncClock, AsyncExecution
 from common.load import Load
+from common.loop_lag import LoopLag
 from common.storage import Storage
 
 
@@ -20,3 +21,7 @@ class EventLoopPorts:
     async def storage(self, path: Path, synchronous: Synchronous, load: Load) -> Storage:
         """Open an existing database on aiosqlite."""
         return await Storage.open(path, synchronous=synchronous, load=load)
+
+    def loop_lag(self) -> LoopLag:
+        """Begin to watch the running loop."""
+        return LoopLag()

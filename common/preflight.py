@@ -18,6 +18,7 @@ from common.contratos import SERVICOS
 from common.lock import InUseError, held
 from common.look import is_empty, looking
 from common.runfile import RUN_FILE
+from common.settings import stats_path
 
 HOST: Final = "127.0.0.1"
 # One file a service, and that of the simulated gateway.
@@ -116,6 +117,8 @@ def remove_data(data_dir: Path) -> None:
         try:
             for nome in (RUN_FILE, HISTORY, RESULT):
                 (data_dir / nome).unlink(missing_ok=True)
+            for servico in SERVICOS:
+                stats_path(data_dir, servico).unlink(missing_ok=True)
             for nome in DATABASES:
                 for suffix in _BESIDE:
                     (data_dir / f"{nome}.db{suffix}").unlink(missing_ok=True)

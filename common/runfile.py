@@ -42,6 +42,7 @@ class Run(Struct, frozen=True, kw_only=True):
     in_flight_max: int
     active_max: int
     loop: str
+    stats: bool = False
     # Of the arms on threads: threads that serve, in each service, and how commits are made.
     workers: int | None = None
     storage: str = "shared"

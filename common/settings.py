@@ -66,7 +66,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     passage_wait_s: float = 3.0
     circuit_breaker: bool = True
     failpoints: Path | None = None
+    stats: bool = False
     exit_with_parent: bool = False
+
+
+def stats_path(data_dir: Path, servico: str) -> Path:
+    """Where a service tells of its inside when it is asked to."""
+    return data_dir / "stats" / f"{servico}.jsonl"
 
 
 def latency_range(text: str) -> tuple[float, float]:
@@ -197,6 +203,12 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         help="fail on purpose as this file of rules says (for tests; default: never)",
     )
     add(
+        "--stats",
+        choices=("on", "off"),
+        default="off",
+        help="append what goes on inside each service to DATA_DIR/stats (default off)",
+    )
+    add(
         "--loop",
         choices=("uvloop", "asyncio"),
         default="uvloop",
@@ -232,6 +244,7 @@ def lab_arguments(args: argparse.Namespace) -> list[str]:
         f"--sweep-interval={args.sweep_interval}",
         f"--give-up-age={args.give_up_age}",
         f"--circuit-breaker={args.circuit_breaker}",
+        f"--stats={args.stats}",
         f"--loop={args.loop}",
         f"--workers={args.workers}",
         f"--storage={args.storage}",
@@ -309,5 +322,6 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         give_up_age_s=args.give_up_age,
         circuit_breaker=args.circuit_breaker == "on",
         failpoints=args.failpoints,
+        stats=args.stats == "on",
         exit_with_parent=args.exit_with_parent,
     )

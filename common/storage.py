@@ -169,6 +169,11 @@ class Storage:
             raise indisponivel(f"{path.name}: {error}") from error
         return cls(writer, reader)
 
+    @property
+    def writer(self) -> GroupConnection:
+        """The connection that writes, and what it has counted."""
+        return self._writer
+
     def unidade(
         self,
         ctx: Contexto | None,

@@ -133,6 +133,8 @@ class Meter:
 
     def outro(self) -> Meter:
         """A meter for a task begun now on this call's behalf."""
+        # A step that goes on while the task runs in this very thread is cut here.
+        self._close_step()
         return Meter()
 
     def absorver(self, outro: Meter) -> None:
@@ -141,18 +143,21 @@ class Meter:
         The call's way led through the task: what the call itself did meanwhile, waiting for it,
         lay beside the way. The time from the task's end until the call ran again is `espera`.
         """
-        resumed = self._since
+        self._close_step()
+        own = self._segments
+        waited = [last for kind, _, last, _ in own if kind != _TRABALHO and last > outro.inicio]
+        end = min(waited[-1] if waited else self._since, outro.fim or self._since)
         begin = max(outro.inicio, self.inicio)
-        end = resumed if outro.fim is None else min(outro.fim, resumed)
-        if begin >= end:
-            return
-        after = [(_ESPERA, end, resumed, 0.0)] if end < resumed else []
-        self._segments = [
-            *_clipped(self._segments, self.inicio, begin),
-            *_clipped(list(outro._segments), begin, end),
-            *after,
-        ]
-        self.saida = outro.saida or self.saida
+        if begin < end:
+            self._segments = [
+                *_clipped(own, self.inicio, begin),
+                *_clipped(list(outro._segments), begin, end),
+                *(
+                    (kind or _ESPERA, first, last, cpu_s)
+                    for kind, first, last, cpu_s in _clipped(own, end, self._since)
+                ),
+            ]
+            self.saida = outro.saida or self.saida
 
     def partes(self) -> dict[str, float]:
         """Seconds of each part so far; they sum to the call's life less what nobody claimed."""

@@ -22,7 +22,7 @@ EXIT_UNUSABLE: Final = 2
 EXIT_RESIDUAL: Final = 3
 # Share of the median order that may be left unaccounted for.
 RESIDUAL_MAX: Final = 0.05
-# Milliseconds. A part that is shorter everywhere has no column.
+# Milliseconds. A part that is shorter everywhere has no row.
 _SHOWN_MIN_MS: Final = 0.005
 # Parts of a growth that are named, largest first, and the least share of it worth naming.
 _NAMED_MAX: Final = 4
@@ -126,23 +126,19 @@ def show_attribution(found: Attribution, console: Console) -> None:
 
 
 def _table(where: Where, title: str) -> Table:
-    totals = where.by_part()
-    shown = [
-        part
-        for part in totals
-        if any(abs(hop.get(part, 0.0)) >= _SHOWN_MIN_MS for hop in where.hops.values())
-    ]
+    """A row a part and a column a hop: so it fits into 80 columns."""
     table = Table("ms", title=title, title_justify="left", padding=(0, 0), collapse_padding=True)
-    for part in shown:
-        table.add_column(part, justify="right")
-    table.add_column("sum", justify="right")
-    for name, hop in where.hops.items():
-        cells = [milliseconds(hop[part]) if part in hop else "" for part in shown]
-        table.add_row(name, *cells, milliseconds(sum(hop.values())))
+    for name in (*where.hops, "sum", "share"):
+        table.add_column(name, justify="right")
+    totals = where.by_part()
+    whole = sum(totals.values())
+    for part, total in totals.items():
+        if any(abs(hop.get(part, 0.0)) >= _SHOWN_MIN_MS for hop in where.hops.values()):
+            cells = [milliseconds(hop[part]) if part in hop else "" for hop in where.hops.values()]
+            table.add_row(part, *cells, milliseconds(total), f"{total / whole:z.1%}")
     table.add_section()
-    total = sum(totals.values())
-    table.add_row("sum", *(milliseconds(totals[part]) for part in shown), milliseconds(total))
-    table.add_row("share", *(f"{totals[part] / total:z.1%}" for part in shown), "100%")
+    sums = [milliseconds(sum(hop.values())) for hop in where.hops.values()]
+    table.add_row("sum", *sums, milliseconds(whole), "100%")
     return table
 
 

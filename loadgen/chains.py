@@ -33,6 +33,9 @@ PARADA_MAX_S: Final = 15.0
 LOJA_PADRAO: Final = Population(tuple(range(1, 51)), tuple(range(1, 31)))
 # Units of each product: no floor may end for want of stock.
 ESTOQUE: Final = 1_000_000
+# Below the directory of a real arm: its databases, and the shop, which is made when missing.
+DADOS: Final = "dados"
+LOJA: Final = "loja.db"
 
 
 class ChainError(Exception):
@@ -106,6 +109,24 @@ async def _end_bare(process: Process) -> None:
     await _end(process)
 
 
+def arm_command(
+    mode: str, payment_wait: tuple[float, float], directory: Path, options: Sequence[str] = ()
+) -> list[str]:
+    """What `real_arm` gives to Python."""
+    return [
+        "run_all.py",
+        f"--mode={mode}",
+        "--fresh",
+        f"--data-dir={directory / DADOS}",
+        f"--shop={directory / LOJA}",
+        "--base-port=0",
+        f"--payment-latency={payment_wait[0]}:{payment_wait[1]}",
+        "--payment-approval=1",
+        f"--stock={ESTOQUE}",
+        *options,
+    ]
+
+
 @asynccontextmanager
 async def real_arm(
     mode: str, payment_wait: tuple[float, float], directory: Path, options: Sequence[str] = ()
@@ -114,21 +135,12 @@ async def real_arm(
 
     `options` are added to the command, and overrule those that are set here.
     """
-    data_dir = directory / "dados"
+    data_dir = directory / DADOS
     log = directory / "run_all.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "run_all.py",
-            f"--mode={mode}",
-            "--fresh",
-            f"--data-dir={data_dir}",
-            f"--shop={directory / 'loja.db'}",
-            "--base-port=0",
-            f"--payment-latency={payment_wait[0]}:{payment_wait[1]}",
-            "--payment-approval=1",
-            f"--stock={ESTOQUE}",
-            *options,
+            *arm_command(mode, payment_wait, directory, options),
             stdin=DEVNULL,
             stdout=out,
             stderr=STDOUT,

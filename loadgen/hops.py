@@ -14,8 +14,9 @@ from typing import Final
 
 from msgspec import Struct
 
-# One order in so many is asked to tell its time in full, which costs it some processor time.
-SAMPLE_EVERY: Final = 8
+# One order in so many is asked to tell its time in full. That costs the order itself 10 to 15 % of its
+# processor time (measured), which is below 1 % over all of them.
+SAMPLE_EVERY: Final = 16
 # Orders whose records a process keeps, drawn evenly from all that it sampled; 700 bytes each.
 SAMPLES_MAX: Final = 1_000
 # Percentiles between which an order counts as a median or as a slow one.
@@ -72,8 +73,9 @@ class Hops:
         for name, values in parse(timing).items():
             sums = self._sums.setdefault(name, {"n": 0.0})
             sums["n"] += 1
-            for key in values.keys() - _INSTANTS:
-                sums[key] = sums.get(key, 0.0) + values[key]
+            for key, value in values.items():
+                if key not in _INSTANTS:
+                    sums[key] = sums.get(key, 0.0) + value
 
     def sums(self) -> Parts:
         """The sums so far."""

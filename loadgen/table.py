@@ -149,7 +149,7 @@ def _latency(result: Result) -> Table:
 
 
 def _hops(result: Result) -> Table:
-    table = Table("ms a hop, mean")
+    table = Table("mean ms")
     fields = list(dict.fromkeys(key for hop in result.hops_ms.values() for key in hop))
     for name in fields:
         table.add_column(name, justify="right")

@@ -10,21 +10,44 @@ import asyncio
 import json
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from datetime import date
+from math import inf
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import blocking.grpc_threads.client
+import blocking.grpc_threads.server
+import blocking.http_threads.client
+import blocking.http_threads.server
 import grpc_aio.client
 import grpc_aio.server
 import http_aio.client
 import http_aio.server
+from blocking.execution import run_to_end
+from blocking.ports import ThreadPorts
 from common import contratos as c
 from common import lifecycle
-from common.app import App, Dial
+from common.app import App, Dial, Ports
 from common.database import database_path
 from common.erros import ErroServico
+from common.event_loop import EventLoopPorts
 from common.lifecycle import MakeTransport, prepare_databases
 from common.servicos.chave_acesso import montar_chave
 from common.servicos.contexto import Contexto
@@ -66,6 +89,8 @@ IMPORTED: Final = 12
 NEVER_S: Final = 3_600.0
 # Seconds. Just above PAUSE_EDGE_S: a drive still meets the next trial of an open breaker.
 PASSAGE_S: Final = 0.7
+# Threads of a service in the arms on threads: more than any test has calls held at once.
+WORKERS: Final = 32
 # Attempts to have a port again that a service had before, and seconds between two.
 PORT_ATTEMPTS: Final = 20
 PORT_PAUSE_S: Final = 0.1
@@ -74,18 +99,59 @@ DRAIN_S: Final = 0.3
 
 
 class Arm(NamedTuple):
-    """What a cluster needs to know of an arm."""
+    """What a cluster needs to know of an arm.
+
+    `dial` is how its services call each other, `client` how a test calls one on its own loop;
+    `run` drives a coroutine of the service's where it may block.
+    """
 
     module: str
     dial: Dial
     transport: MakeTransport
     edge: Callable[[Mapping[str, str]], Edge]
+    client: Callable[[str, str], Any]
+    ports: Callable[[Settings], Ports] = lambda _settings: EventLoopPorts()
+    run: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] = lambda coroutine: coroutine
+
+
+def _in_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
+    return asyncio.to_thread(run_to_end, coroutine)
 
 
 ARMS: Final = {
-    "grpc": Arm("grpc_aio", grpc_aio.client.dial, grpc_aio.server.GrpcTransport, GrpcEdge),
-    "http": Arm("http_aio", http_aio.client.dial, http_aio.server.HttpTransport, HttpEdge),
-}
+    "grpc": Arm(
+        "grpc_aio", grpc_aio.client.dial, grpc_aio.server.GrpcTransport, GrpcEdge,
+        grpc_aio.client.dial,
+    ),
+    "http": Arm(
+        "http_aio", http_aio.client.dial, http_aio.server.HttpTransport, HttpEdge,
+        http_aio.client.dial,
+    ),
+    "grpc-threads": Arm(
+        "blocking.grpc_threads", blocking.grpc_threads.client.dial,
+        blocking.grpc_threads.server.GrpcTransport, GrpcEdge, grpc_aio.client.dial,
+        ThreadPorts, _in_a_thread,
+    ),
+    "http-threads": Arm(
+        "blocking.http_threads", blocking.http_threads.client.dial,
+        blocking.http_threads.server.HttpTransport, HttpEdge, http_aio.client.dial,
+        ThreadPorts, _in_a_thread,
+    ),
+}  # fmt: skip
+
+
+class _Serving(AbstractAsyncContextManager[tuple[App, str]]):
+    """A service's life, begun and ended where its arm may block."""
+
+    def __init__(self, arm: Arm, inner: AbstractAsyncContextManager[tuple[App, str]]) -> None:
+        self._arm = arm
+        self._inner = inner
+
+    async def __aenter__(self) -> tuple[App, str]:
+        return await self._arm.run(self._inner.__aenter__())
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._arm.run(self._inner.__aexit__(*error))
 
 
 class Situation(NamedTuple):
@@ -140,9 +206,11 @@ class Cluster:
     ) -> tuple[App, str]:
         """Start a service. Meanwhile its port may have gone to somebody's outgoing connection."""
         for attempt in range(PORT_ATTEMPTS, 0, -1):
-            serving = lifecycle.serving(settings, self._dial(servico), self.arm.transport)
+            serving = lifecycle.serving(
+                settings, self._dial(servico), self.arm.transport, self.arm.ports(settings)
+            )
             try:
-                return await stack.enter_async_context(serving)
+                return await stack.enter_async_context(_Serving(self.arm, serving))
             except lifecycle.AddressError:
                 if attempt == 1 or settings.port == 0:
                     raise
@@ -155,7 +223,7 @@ class Cluster:
             if owner == caller and servico in PROBES and servico in self._stacks:
                 operation, request = PROBES[servico]
                 with suppress(ErroServico):
-                    await getattr(link.target, operation)(Contexto(), request)
+                    await self.arm.run(getattr(link.target, operation)(Contexto(), request))
 
     async def stop(self, *servicos: str) -> None:
         """Stop services in an orderly way."""
@@ -164,7 +232,7 @@ class Cluster:
 
     async def crash(self, servico: str) -> None:
         """End a service with whatever it was doing cut off, as when its process dies."""
-        await self.apps[servico].execution.encerrar()
+        await self.arm.run(self.apps[servico].execution.encerrar())
         await self.stop(servico)
 
     async def close(self) -> None:
@@ -192,6 +260,7 @@ class Cluster:
             "stock": STOCK,
             "sweep_interval_s": NEVER_S,
             "passage_wait_s": PASSAGE_S,
+            "workers": WORKERS,
         }
         return Settings(servico=servico, **(options | self.options | changes))
 
@@ -216,19 +285,20 @@ class Cluster:
 
     def client(self, servico: str) -> Any:
         """A client of the arm's own, as another service would hold it."""
-        client = self.arm.dial(servico, self.addresses[servico])
+        client = self.arm.client(servico, self.addresses[servico])
         self._clients.append(client)
         return client
 
     async def sweep(self) -> int:
         """Have Pedidos look for orders that nobody drives; how many it took up."""
-        return await self.apps["pedidos"]._condutor.varrer()
+        return await self.arm.run(self.apps["pedidos"]._condutor.varrer())
 
     async def idle(self) -> None:
         """Wait until Pedidos drives nothing."""
         drives = self.apps["pedidos"]._condutor._vivas
-        while drives:
-            await asyncio.wait([next(iter(drives.values())).tarefa._task])
+        while living := list(drives.values()):
+            await self.arm.run(living[0].fim.esperar(inf))
+            await asyncio.sleep(0)
 
     async def quiet(self) -> None:
         """Wait until no service works on any call, also on those that nobody waits for."""

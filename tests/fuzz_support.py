@@ -15,6 +15,7 @@ from common.contratos import SERVICOS
 from common.lifecycle import prepare_databases
 from common.settings import Settings
 from gerador_dados import Opcoes, gerar
+from tests.cluster import ARMS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -121,7 +122,7 @@ class Servidores:
             self._prontos.set()
 
     async def _servir(self) -> None:
-        serving = importlib.import_module(f"{self.modo}_aio.server").serving
+        serving = importlib.import_module(f"{ARMS[self.modo].module}.server").serving
         async with AsyncExitStack() as pilha:
             for servico in ORDEM_DE_PARTIDA:
                 settings = Settings(
@@ -144,7 +145,7 @@ class Servidores:
 
 @contextmanager
 def servidores(modo: str, data_dir: Path) -> Iterator[Servidores]:
-    """The six servers of the arm `grpc` or `http` for the life of the block, on a tiny shop."""
+    """The six servers of an arm for the life of the block, on a tiny shop."""
     opcoes = Opcoes(
         clientes=CLIENTES, produtos=PRODUTOS, pedidos=10, estoque=(0, 100), semente=7,
         data=date(2025, 6, 30),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Any, NamedTuple
 
+from blocking.execution import wait
 from common.erros import ErroServico, indisponivel
 from common.servicos.contexto import Contexto
 
@@ -28,16 +30,25 @@ class _Fault:
     def __init__(self, point: str, operation: str | None, times: float, action: Action) -> None:
         self.point = point
         self.operation = operation
-        self.times = times
         self.action = action
+        self._times = times
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """True as often as it shall happen."""
+        with self._lock:
+            self._times -= 1
+            return self._times >= 0
 
 
 class Gate:
-    """Holds calls at one point of a link until it is opened."""
+    """Holds calls at one point of a link until it is opened, on a loop or in threads."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Semaphore(0)
         self._opened = asyncio.Event()
+        self._opened_for_threads = threading.Event()
         self.waiting = 0
 
     async def reached(self) -> None:
@@ -47,13 +58,18 @@ class Gate:
     def open(self) -> None:
         """Let every call pass, now and later."""
         self._opened.set()
+        self._opened_for_threads.set()
 
     async def hold(self) -> None:
         """What a call does at the gate."""
-        self._arrived.release()
         self.waiting += 1
         try:
-            await self._opened.wait()
+            if asyncio._get_running_loop() is None:
+                self._loop.call_soon_threadsafe(self._arrived.release)
+                wait(self._opened_for_threads)
+            else:
+                self._arrived.release()
+                await self._opened.wait()
         finally:
             self.waiting -= 1
 
@@ -135,6 +151,5 @@ class Link:
 
     async def _meet(self, point: str, operation: str) -> None:
         for fault in tuple(self._faults):
-            if fault.point == point and fault.operation in {None, operation} and fault.times > 0:
-                fault.times -= 1
+            if fault.point == point and fault.operation in {None, operation} and fault.take():
                 await fault.action()

@@ -16,11 +16,14 @@ import msgspec
 import pytest
 
 import gerador_dados
+import loadgen.attribution
 import loadgen.chaos.cli
 import loadgen.cli
 import loadgen.cost
 import loadgen.floor
 import loadgen.pacing
+import loadgen.report.cli
+import loadgen.study.cli
 import run_all
 from common import contratos, diagrams
 from common.contratos import OPERACOES
@@ -28,6 +31,7 @@ from common.erros import CODIGO_GRPC, STATUS_HTTP, Categoria
 from common.servicos.contexto import Contexto
 from common.servicos.transicoes import diagrama
 from common.settings import parse_service
+from common.timing import Meter
 from proto import generate
 from tests.audit_proof import NUNCA_SOZINHAS, provas, regras
 from tests.audit_support import preparar
@@ -45,7 +49,10 @@ PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMANDS: Final[dict[str, Callable[[], object]]] = {
     "python run_all.py": lambda: run_all.main(["--help"]),
     "python gerador_dados.py": lambda: gerador_dados.main(["--help"]),
+    "python -m loadgen.attribution": lambda: loadgen.attribution.main(["--help"]),
+    "python -m loadgen.study": lambda: loadgen.study.cli.main(["--help"]),
     "python -m loadgen.floor": lambda: loadgen.floor.main(["--help"]),
+    "python -m loadgen.report": lambda: loadgen.report.cli.main(["--help"]),
     "python -m loadgen.chaos": lambda: loadgen.chaos.cli.main(["--help"]),
     "python -m loadgen": lambda: loadgen.cli.main(["--help"]),
     "python -m loadgen.cost": lambda: loadgen.cost.main(["--help"]),
@@ -164,7 +171,17 @@ def test_readme_diz_os_campos_dos_tempos() -> None:
     ctx.fila = ctx.banco = ctx.commit = ctx.gateway = ctx.proximo = 1.0
     written = re.findall(r";(\w+)=", ctx.registro("pedidos", 1.0))
     section = README.split("## Where the time goes")[1].split("\n## ")[0]
-    assert [row[0].strip("`") for row in _rows(section)][1:] == written
+    plain, full, _ = section.split("\n### ")
+    assert [row[0].strip("`") for row in _rows(plain)][1:] == written
+    ctx.medidor = meter = Meter()
+    for part in ("banco", "gateway", "proximo"):
+        meter.resume()
+        before = meter.entrar(part)
+        meter.pause()
+        meter.resume()
+        meter.sair(before)
+    written = re.findall(r";(\w+)=", ctx.registro("pedidos", 1.0))
+    assert [row[0].strip("`") for row in _rows(full)][1:] == written
 
 
 def test_pedidos_de_exemplo_sao_validos() -> None:
@@ -220,8 +237,8 @@ def test_opcoes_mostradas_existem(page: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_readme_mostra_cada_comando_e_suas_opcoes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README leaves out no option of the commands that it explains."""
-    for command in list(COMMANDS)[:7]:
+    """The README leaves out no option of the ten commands that it explains."""
+    for command in list(COMMANDS)[:10]:
         assert f"### `{command}" in README
         missing = _options(command, monkeypatch) - {"--help"} - set(_FLAG.findall(README))
         assert not missing, command

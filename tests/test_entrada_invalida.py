@@ -1,4 +1,4 @@
-"""Bad input gets a clear refusal in both arms: the field named, no effect, nothing in the log."""
+"""Bad input gets a clear refusal in every arm: the field named, no effect, nothing in the log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import http.client
 import json
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -33,9 +34,10 @@ from common.settings import CORPO_MAX
 from grpc_aio.status import DETALHES
 from grpc_aio.wire import caminho, protobuf_type
 from http_aio.wire import CODECS
+from tests.cluster import ARMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 OPERACAO = {operacao.nome: operacao for operacao in OPERACOES}
 ESPERA_S = 20.0
@@ -156,38 +158,52 @@ def _campo(erro: grpc.aio.AioRpcError) -> str | None:
     return None
 
 
-@pytest.fixture(scope="module")
-def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
-    """The REST arm, with one order sent."""
-    with servidores("http", tmp_path_factory.mktemp("entrada_rest")) as seis:
-        braco = Rest(seis)
-        assert braco.chamar("criar_pedido", PEDIDO).codigo == 201
-        yield braco
+@contextmanager
+def _falando_grpc(seis: Servidores) -> Iterator[Grpc]:
+    async def abrir() -> dict[str, grpc.aio.Channel]:
+        return {nome: grpc.aio.insecure_channel(onde) for nome, onde in seis.enderecos.items()}
+
+    async def fechar() -> None:
+        for canal in canais.values():
+            await canal.close()
+
+    canais = seis.executar(abrir())
+    yield Grpc(seis, canais)
+    seis.executar(fechar())
 
 
 @pytest.fixture(scope="module")
-def grpc_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grpc]:
-    """The gRPC arm, with one order sent."""
-    with servidores("grpc", tmp_path_factory.mktemp("entrada_grpc")) as seis:
+def bracos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Any]]:
+    """Gives an arm by its name, opened at its first use, with one order sent."""
+    with ExitStack() as pilha:
 
-        async def abrir() -> dict[str, grpc.aio.Channel]:
-            return {nome: grpc.aio.insecure_channel(onde) for nome, onde in seis.enderecos.items()}
+        @cache
+        def abrir(modo: str) -> Any:
+            seis = pilha.enter_context(servidores(modo, tmp_path_factory.mktemp("entrada")))
+            rest = modo.startswith("http")
+            braco = Rest(seis) if rest else pilha.enter_context(_falando_grpc(seis))
+            assert braco.chamar("criar_pedido", PEDIDO).codigo in {201, grpc.StatusCode.OK}
+            return braco
 
-        async def fechar() -> None:
-            for canal in canais.values():
-                await canal.close()
-
-        canais = seis.executar(abrir())
-        braco = Grpc(seis, canais)
-        assert braco.chamar("criar_pedido", PEDIDO).codigo is grpc.StatusCode.OK
-        yield braco
-        seis.executar(fechar())
+        yield abrir
 
 
-@pytest.fixture(params=["rest", "grpc_"])
-def braco(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(params=[modo for modo in ARMS if modo.startswith("http")])
+def rest(request: pytest.FixtureRequest, bracos: Callable[[str], Any]) -> Rest:
+    """Each REST arm in turn."""
+    return bracos(request.param)
+
+
+@pytest.fixture(params=[modo for modo in ARMS if modo.startswith("grpc")])
+def grpc_(request: pytest.FixtureRequest, bracos: Callable[[str], Any]) -> Grpc:
+    """Each gRPC arm in turn."""
+    return bracos(request.param)
+
+
+@pytest.fixture(params=ARMS)
+def braco(request: pytest.FixtureRequest, bracos: Callable[[str], Any]) -> Any:
     """Each arm in turn."""
-    return request.getfixturevalue(request.param)
+    return bracos(request.param)
 
 
 class SemEfeito:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, tzinfo
+from types import SimpleNamespace
 
 import pytest
 
-from common import execution
+from common import execution, pipeline
 from common.audit import audit
 from tests.cluster import Cluster
 from tests.conftest import OpenCluster
@@ -27,7 +28,10 @@ class Wall:
         self.offset_s = 0.0
         self._left: int | None = None
         self._jump_s = 0.0
-        monkeypatch.setattr(time, "time", self.read)
+        # Theirs alone: a transport that reckons with the machine's clock is not to be misled.
+        clocks = SimpleNamespace(**(vars(time) | {"time": self.read}))
+        for module in (execution, pipeline):
+            monkeypatch.setattr(module, "time", clocks)
         monkeypatch.setattr(execution, "datetime", self)
 
     def read(self) -> float:
@@ -93,7 +97,6 @@ async def test_o_relogio_pula_com_um_pedido_aberto(
 ) -> None:
     """Only an order's age is read from it: past the give-up age an abandoned order is given up."""
     wall = Wall(monkeypatch)
-    # Never behind the machine's clock: the tests' own gRPC client sets native deadlines by that one.
     wall.offset_s = DAY_S
     async with open_fresh() as cluster:
         cluster.link("estoque").cut()

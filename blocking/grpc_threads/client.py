@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import grpc
 
-from blocking.execution import blocked
+from blocking.execution import blocked, in_task, interruptible
 from common.contratos import Mensagem, Operacao, operacoes_de
+from common.erros import indisponivel
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
 from common.servicos.contexto import Contexto
 from grpc_aio.options import CANAL
@@ -49,12 +50,13 @@ class GrpcClient:
             remaining, until = outgoing(ctx)
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
-                with blocked():
-                    data, rpc = send.with_call(
-                        serialize(req), timeout=remaining, metadata=marks(ctx, until)
-                    )
+                data, rpc = _made(
+                    send, serialize(req), timeout=remaining, metadata=marks(ctx, until)
+                )
             except grpc.RpcError as error:
                 raise erro_de(error) from None
+            except grpc.FutureCancelledError:
+                raise indisponivel("a chamada foi interrompida") from None
             finally:
                 ctx.proximo += time.monotonic() - start
                 ctx.sair(antes)
@@ -62,6 +64,18 @@ class GrpcClient:
             return read(parse(data))
 
         return call
+
+
+def _made(send: Any, data: bytes, **options: Any) -> tuple[bytes, Any]:
+    """Make a call and wait for its end: the answer, and the call."""
+    if not in_task():
+        with blocked():
+            answer, call = send.with_call(data, **options)
+            return answer, call
+    # Only a call that was handed over can be interrupted; it costs another thread's attention.
+    rpc = send.future(data, **options)
+    with interruptible(rpc.cancel):
+        return rpc.result(), rpc
 
 
 def dial(servico: str, address: str, *, connections: int = 1) -> GrpcClient:

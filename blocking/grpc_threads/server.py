@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -22,12 +22,14 @@ from common.app import App
 from common.contratos import Operacao
 from common.erros import ErroServico, invalido
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, endpoints, heed
+from common.pipeline import LIMITE_MAX_MS, Endpoint, endpoints, heed
 from common.servicos.contexto import Contexto
 from common.settings import CONEXOES_A_MAIS, Settings
 from grpc_aio.options import SERVIDOR, free_or_taken
 from grpc_aio.status import codigo, trailing
 from grpc_aio.wire import CODECS, nome_do_servico
+
+DEADLINE_MAX_S: Final = LIMITE_MAX_MS / 1e3
 
 Handler = Callable[[bytes, grpc.ServicerContext], bytes]
 
@@ -70,7 +72,10 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint, workers: Work
         ctx = Contexto()
         try:
             metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-            remaining_s = context.time_remaining()
+            remaining_s: float | None = context.time_remaining()
+            if remaining_s is not None and remaining_s > DEADLINE_MAX_S:
+                # How this API says that the caller set none.
+                remaining_s = None
             heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
             answer = run_to_end(ctx.medir(endpoint(ctx, read(parse(data)))))
         except ErroServico as erro:

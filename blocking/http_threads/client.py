@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from blocking.execution import blocked
+from blocking.execution import interruptible
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
@@ -24,6 +27,23 @@ from http_aio.wire import CODECS
 _LOG = logging.getLogger(__name__)
 
 _JSON: Final = {"Content-Type": JSON}
+
+
+class _Pool(HTTPConnectionPool):
+    """The connection of one thread, which another may interrupt."""
+
+    _in_use: Any = None
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        self._in_use = super()._get_conn(timeout)
+        return self._in_use
+
+    def interrupt(self) -> None:
+        """Hang up the call under way: it fails at once."""
+        sock = getattr(self._in_use, "sock", None)
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 class Method(Protocol):
@@ -59,9 +79,18 @@ class HttpClient:
             # Nothing of the environment, and nothing that a server need not know.
             session.trust_env = False
             session.headers.clear()
-            session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=1))
+            adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1)
+            adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool}
+            session.mount("http://", adapter)
+            self._mine.pool = adapter.poolmanager.connection_from_url(self._base)
             self._sessions.add(session)
         return session
+
+    def _interrupt(self) -> Callable[[], None]:
+        """What makes the call fail that this thread is about to make."""
+        self._session()
+        pool: _Pool = self._mine.pool
+        return pool.interrupt
 
     def _bind(self, operacao: Operacao) -> Method:
         codec, method = CODECS[operacao.nome], operacao.metodo_http
@@ -75,9 +104,8 @@ class HttpClient:
             url = self._base + codec.path(req)
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
-                with blocked():
-                    response = self._session().request(
-                        method, url, data=body, headers=headers, timeout=remaining,
+                with interruptible(self._interrupt()):
+                    response = self._session().request(                        method, url, data=body, headers=headers, timeout=remaining,
                         allow_redirects=False,
                     )  # fmt: skip
             except requests.Timeout:

@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Final
 
 import flask
 from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
+from waitress.wasyncore import close_all, dispatcher
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from blocking.execution import run_to_end
@@ -32,12 +34,26 @@ from http_aio.wire import CODECS, Codec
 CONEXAO_OCIOSA_S: Final = 75
 # Bytes. A body that is too long is refused by us, in the project's own form, not by waitress.
 CORPO_LIDO_MAX: Final = 16 * CORPO_MAX
+# Seconds. The least that what was answered last has to leave the machine when a service stops.
+ENVIO_S: Final = 0.1
+# Seconds between looks at what a stop waits for.
+OLHAR_S: Final = 0.002
 
 # Answered for as long as the process lives.
 _SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
 
 # waitress tells of every call that waits for a worker; here that is what is measured.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+class _Callers(logging.Filter):
+    """Drops what waitress says of callers who have gone: no defect of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], OSError))
+
+
+logging.getLogger("waitress").addFilter(_Callers())
 
 View = Callable[..., flask.Response]
 
@@ -155,7 +171,7 @@ class HttpTransport:
         self._add(web, "/openapi.json", "openapi", self._openapi, "GET")
         self._web = web
         self._server: Any = None
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(daemon=True, name="waitress")
 
     @staticmethod
     def _add(web: flask.Flask, rule: str, name: str, view: View, method: str) -> None:
@@ -179,35 +195,44 @@ class HttpTransport:
             clear_untrusted_proxy_headers=False,
             ident=None,
         )
-        self._thread = threading.Thread(target=self._serve, daemon=True, name="waitress")
+        self._thread = threading.Thread(target=self._server.run, daemon=True, name="waitress")
         self._thread.start()
         self._ready = self._accepting = True
         return f"{self._server.effective_host}:{self._server.effective_port}"
-
-    def _serve(self) -> None:
-        # Closing it takes its sockets from under it.
-        with suppress(OSError):
-            self._server.run()
 
     async def say_not_ready(self) -> None:
         """Have /readyz say so."""
         self._ready = False
 
     async def stop_accepting(self) -> None:
-        """Refuse new calls; those under way go on."""
+        """Take no new connections and refuse new calls; those under way go on."""
         self._accepting = False
+        # In waitress's own thread, like all that changes its sockets: it looks at them all the time.
+        self._server.trigger.pull_trigger(partial(dispatcher.close, self._server))
 
     async def stop(self, grace_s: float) -> None:
         """Let calls under way end, at most `grace_s` seconds, then end them."""
-        self._workers.shutdown(cancel_pending=True, timeout=grace_s)
-        self._server.close()
+        until = time.monotonic() + grace_s
+        # Those that wait for a worker are refused in words, as far as there is time.
+        _wait(lambda: not self._workers.queue, until)
+        self._workers.shutdown(cancel_pending=True, timeout=max(0.0, until - time.monotonic()))
+        self._server.trigger.pull_trigger(self._hang_up)
+        _wait(lambda: not self._server.active_channels, max(until, time.monotonic() + ENVIO_S))
+        # The thread ends with the last of its sockets.
+        cut = partial(close_all, self._server._map, ignore_all=True)  # noqa: SLF001 - as waitress's tests do
+        self._server.trigger.pull_trigger(cut)
+        self._thread.join()
+
+    def _hang_up(self) -> None:
+        """Close every connection as soon as what was answered on it has been sent."""
+        for channel in self._server.active_channels.values():
+            channel.close_when_flushed = True
 
     def _gate(self) -> flask.Response | None:
-        """No new call while stopping."""
+        """No new call while stopping: connections kept alive outlive the listener."""
         if self._accepting or flask.request.path in _SAUDE:
             return None
-        # Connections kept alive outlive the listener.
-        return _send(problem(encerrando(), {"Connection": "close"}))
+        return _send(problem(encerrando()))
 
     @staticmethod
     def _refused(error: HTTPException) -> flask.Response:
@@ -236,6 +261,12 @@ class HttpTransport:
 
     def _openapi(self) -> flask.Response:
         return flask.Response(self._document, content_type=JSON)
+
+
+def _wait(done: Callable[[], bool], until: float) -> None:
+    """Wait until `done`, at most until the monotonic instant `until`."""
+    while not done() and time.monotonic() < until:
+        time.sleep(OLHAR_S)
 
 
 def serving(settings: Settings) -> AbstractAsyncContextManager[tuple[App, str]]:

@@ -73,16 +73,23 @@ class Memoria(Generic[T]):
 
     async def _realizar(self, promessa: Promessa[T]) -> None:
         inicio = self._relogio.agora()
+        # A fetch that is cancelled, or dies of a defect, must still release its waiters.
+        resultado: ErroServico | None = indisponivel("a consulta a outro serviço foi interrompida")
         try:
             valor = await self._buscar(Contexto(inicio + self.BUSCA_MAX_S))
+            resultado = None
         except ErroServico as erro:
-            promessa.falhar(erro)
-        else:
-            with self._tranca:
-                self._valor, self._instante = valor, inicio
-            promessa.resolver(valor)
+            resultado = erro
         finally:
             with self._tranca:
+                if resultado is None:
+                    # In this order: who reads the instant without the lock finds the value there.
+                    self._valor = valor
+                    self._instante = inicio
+                # Before anybody is told: who comes from now on begins a fetch, and joins none that
+                # is over.
                 self._em_curso = None
-            # A fetch that was cancelled, or died of a defect, must still release its waiters.
-            promessa.falhar(indisponivel("a consulta a outro serviço foi interrompida"))
+            if resultado is None:
+                promessa.resolver(valor)
+            else:
+                promessa.falhar(resultado)

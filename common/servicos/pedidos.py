@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from common import contratos as c
-from common.erros import invalido, prazo_esgotado
+from common.erros import ErroServico, invalido, prazo_esgotado
 from common.servicos import livro
 from common.servicos.conducao import Conducao, Condutor
 from common.servicos.contexto import Contexto
@@ -57,7 +57,8 @@ class Pedidos:
         c.validar_itens(req.itens)
         chave = self._chave(ctx)
         resumo = resumo_de(req)
-        if not self._imediato():
+        imediato = self._imediato()
+        if not imediato:
             # It would have to wait, or could be refused: a known key must do neither.
             conhecida = await self._banco.leitura(ctx, livro.por_chave, chave)
             if conhecida is not None:
@@ -69,7 +70,14 @@ class Pedidos:
             if conhecida is None:
                 raise
             return await self._responder_conhecida(ctx, conhecida, resumo)
-        vaga = await self._vagas.ocupar(ctx)
+        try:
+            vaga = await self._vagas.ocupar(ctx)
+        except ErroServico:
+            # On threads others may have taken the places that were free a moment ago.
+            conhecida = await self._banco.leitura(ctx, livro.por_chave, chave) if imediato else None
+            if conhecida is None:
+                raise
+            return await self._responder_conhecida(ctx, conhecida, resumo)
         conducao = self._condutor.reivindicar(
             livro.NovoPedido(chave, resumo, req.cliente_id, req.metodo_pagamento, itens), vaga, ctx
         )
@@ -77,6 +85,8 @@ class Pedidos:
         if linha is None:
             raise prazo_esgotado("o pedido não foi registrado dentro do prazo")
         if not conducao.minha:
+            # Its attempt to claim the key is all that it did, and was on our way.
+            ctx.absorver(conducao.ctx)
             return await self._responder_conhecida(ctx, linha, resumo)
         return await self._aguardar(ctx, conducao, linha)
 

@@ -145,10 +145,16 @@ class Recuperacao:
             # It ended since the page was read.
             self._tentadas.pop(pedido_id, None)
             return False
-        if self._viva(pedido_id) is not None or self._retomar(linha) is None:
-            return False
+        antes = self._tentadas.get(pedido_id)
+        # Counted before its drive begins: that may end, and have the order forgotten, at once.
         tentativas += 1
         self._tentadas[pedido_id] = (tentativas, agora + self._orcamento.pausa(tentativas))
+        if self._viva(pedido_id) is not None or self._retomar(linha) is None:
+            if antes is None:
+                self._tentadas.pop(pedido_id, None)
+            else:
+                self._tentadas[pedido_id] = antes
+            return False
         return True
 
     def _basta(self, linha: LinhaPedido, tentativas: int) -> bool:

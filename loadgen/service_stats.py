@@ -1,0 +1,96 @@
+"""What the services of a run told of their inside (`run_all.py --stats on`), read back.
+
+Little's law holds for any hop and any window in which as much comes as goes: the mean number in
+flight L is the rate X times the mean time W (https://doi.org/10.1287/opre.9.3.383). L is counted by
+looking, X and W by timing calls: where the two sides differ by much the instruments are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from common.contratos import SERVICOS
+from common.settings import stats_path
+from common.stats import Line
+
+
+class StatsError(Exception):
+    """A file of lines cannot be used; the message names it."""
+
+
+class Little(Struct, frozen=True):
+    """Little's law at one hop over a window of `seconds`.
+
+    `gap` is |L - XW| / L; None when nothing was in flight at any look.
+    """
+
+    seconds: float
+    looks: int
+    in_flight: float
+    per_s: float
+    mean_s: float
+    gap: float | None
+
+
+def read_stats(data_dir: Path) -> dict[str, list[Line]]:
+    """The lines of every service that told any, oldest first.
+
+    The last line of a process that was killed may be cut off and is left out. Raises StatsError.
+    """
+    found = {}
+    for servico in SERVICOS:
+        path = stats_path(data_dir, servico)
+        if path.exists():
+            found[servico] = read_lines(path)
+    return found
+
+
+def read_lines(path: Path) -> list[Line]:
+    """One service's lines; see `read_stats`."""
+    try:
+        texts = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise StatsError(f"{path}: {error.strerror}") from None
+    lines = []
+    for number, text in enumerate(texts[:-1], 1):
+        try:
+            lines.append(msgspec.json.decode(text, type=Line))
+        except msgspec.MsgspecError as error:
+            raise StatsError(f"{path}, line {number}: {error}") from None
+    return lines
+
+
+def littles_law(lines: Sequence[Line], from_s: float, to_s: float) -> Little | None:
+    """Little's law over the lines between two monotonic instants, all operations together.
+
+    None where the window holds less than two lines of one process, or no call that ended.
+    """
+    window = [line for line in lines if from_s <= line.t <= to_s]
+    if len({line.pid for line in window}) != 1 or len(window) < 2:
+        return None
+    first, last = window[0], window[-1]
+    seconds = last.t - first.t
+    ended = _ended(last) - _ended(first)
+    if ended == 0:
+        return None
+    # A line speaks of the interval before it: the first one's lies outside.
+    looks = sum(line.looks for line in window[1:])
+    in_flight = (
+        sum(line.in_flight * (line.t - before.t) for before, line in pairwise(window)) / seconds
+    )
+    spent = _spent(last) - _spent(first)
+    gap = abs(in_flight - spent / seconds) / in_flight if in_flight else None
+    return Little(seconds, looks, in_flight, ended / seconds, spent / ended, gap)
+
+
+def _ended(line: Line) -> int:
+    return sum(ended for ended, _ in line.operations.values())
+
+
+def _spent(line: Line) -> float:
+    return sum(seconds for _, seconds in line.operations.values())

@@ -1,0 +1,279 @@
+"""Attribution: from the records of single orders to where a median and a slow one spent their time."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from loadgen import attribution as command
+from loadgen.histograms import latency_histogram
+from loadgen.hops import (
+    RESIDUAL,
+    SAMPLES_MIN,
+    SLOW_SAMPLES_MIN,
+    Attribution,
+    Hops,
+    Sample,
+    Samples,
+    attribution,
+    means,
+    parts,
+)
+from loadgen.merging import merge
+from loadgen.outcomes import Outcome
+from loadgen.recorder import Recorder, Recording
+from loadgen.result import make_result, to_json
+from tests.loadgen_support import FakePedidos, plan, run
+
+MS = 1_000_000
+# An order of 100 ms: 1 ms late, 5 there and 4 back, 90 in two hops.
+PEDIDOS = (
+    "pedidos;dur=90.000;em=1006.000;espera=10.000;trabalho=5.000;fila=1.000;banco=20.000"
+    ";commit=8.000;proximo=53.000;saida=1030.000"
+)
+PAGAMENTOS = "pagamentos;dur=50.000;em=1032.000;espera=4.000;trabalho=6.000;gateway=39.500"
+
+
+def sample(timing: str = f"{PEDIDOS}, {PAGAMENTOS}", *, ms: float = 100) -> Sample:
+    """An order of some milliseconds, meant to be sent at 1,000 ms."""
+    end = 1_000 * MS + int(ms * MS)
+    return Sample(1_000 * MS, 1_001 * MS, end, end, timing)
+
+
+def test_as_partes_de_um_pedido() -> None:
+    """Each hop's own parts, the way there and back beside them, and what is left by name."""
+    hops = parts(sample())
+    assert hops == {
+        "cliente": {"atraso": 1, "consultas": 0, "ida": 5, "volta": 4, RESIDUAL: 0},
+        "pedidos": {
+            "fila": 1, "espera": 10, "trabalho": 5, "banco": 12, "commit": 8,
+            "ida": 2, "volta": 1, RESIDUAL: 1,
+        },
+        "pagamentos": {"espera": 4, "trabalho": 6, "gateway": 39.5, RESIDUAL: 0.5},
+    }  # fmt: skip
+
+
+def test_caminho_mais_curto_que_nada_e_residuo() -> None:
+    """A hop that seems to begin before it was called shows as unaccounted for, not as speed."""
+    early = PAGAMENTOS.replace("em=1032", "em=1027")
+    hops = parts(sample(f"{PEDIDOS}, {early}"))
+    assert hops is not None
+    assert hops["pedidos"]["ida"] == 0
+    assert hops["pedidos"]["volta"] == 6
+    assert hops["pedidos"][RESIDUAL] == 1 - 3
+
+
+def test_salto_que_nada_disse_fica_com_quem_esperou() -> None:
+    """Where the next hop's answer brought no record, the whole wait is told as such."""
+    for timing in (PEDIDOS, f"{PEDIDOS}, pagamentos;dur;em;trabalho"):
+        hops = parts(sample(timing))
+        assert hops is not None
+        assert hops["pedidos"]["proximo"] == 53
+
+
+@pytest.mark.parametrize(
+    "timing",
+    [
+        "",
+        "pedidos",
+        "pedidos;dur=abc;em=1;trabalho=1",
+        "pedidos;dur=90.000;banco=1.000",
+        f"{PEDIDOS}, pagamentos;dur=50.000",
+        ";;;,,,===",
+    ],
+)
+def test_registro_que_nao_conta_tudo_nao_entra(timing: str) -> None:
+    """A record that is plain, broken or lacks a hop's instants is not taken for a full one."""
+    assert parts(sample(timing)) is None
+    found = attribution([sample(timing)] * SAMPLES_MIN, SAMPLES_MIN)
+    assert found == Attribution(sampled=SAMPLES_MIN, told=0, median=None, slow=None)
+
+
+_ms = st.floats(0, 1e5).map(lambda value: round(value, 3))
+
+
+@given(
+    st.lists(st.fixed_dictionaries({
+        "dur": _ms, "em": _ms, "espera": _ms, "trabalho": _ms,
+        "fila": _ms, "banco": _ms, "commit": _ms, "gateway": _ms, "proximo": _ms, "saida": _ms,
+    }), min_size=1, max_size=5),
+    st.lists(st.integers(0, 10**12), min_size=4, max_size=4).map(sorted),
+)  # fmt: skip
+def test_as_partes_somam_a_latencia(hops: list[dict[str, float]], instants: list[int]) -> None:
+    """Whatever the records claim, parts and residual sum to the latency that the client saw."""
+    text = ", ".join(
+        f"s{index};" + ";".join(f"{key}={value:.3f}" for key, value in hop.items())
+        for index, hop in enumerate(hops)
+    )
+    order = Sample(*instants, text)
+    found = parts(order)
+    assert found is not None
+    whole = sum(sum(values.values()) for values in found.values())
+    if hops[-1]["proximo"] == 0:
+        assert "proximo" not in found[f"s{len(hops) - 1}"]
+    assert whole == pytest.approx((order.end_ns - order.intended_ns) / MS, abs=1e-3)
+    assert all(
+        value >= 0 for values in found.values() for part, value in values.items()
+        if part in {"ida", "volta", "banco", "commit"}
+    )  # fmt: skip
+
+
+def test_mediano_e_lento_sao_faixas_de_pedidos_inteiros() -> None:
+    """The median and the slow order are averages of whole orders between two percentiles."""
+    orders = [sample(ms=100 + n) for n in range(1_000)]
+    found = attribution(orders[::-1], 5_000)
+    assert found is not None
+    assert found.median is not None
+    assert found.slow is not None
+    assert (found.sampled, found.told) == (5_000, 1_000)
+    assert (found.median.n, found.slow.n) == (100, 10)
+    assert found.median.latency_ms == 100 + 499.5
+    assert found.slow.latency_ms == 100 + 989.5
+    for where in (found.median, found.slow):
+        assert sum(where.by_part().values()) == pytest.approx(where.latency_ms)
+        assert where.residual_ms == 1.5
+        assert where.residual_share == pytest.approx(1.5 / where.latency_ms, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("told", "median", "slow"),
+    [
+        (SAMPLES_MIN - 1, False, False),
+        (SAMPLES_MIN, True, False),
+        (SLOW_SAMPLES_MIN - 1, True, False),
+        (SLOW_SAMPLES_MIN, True, True),
+    ],
+)
+def test_poucos_pedidos_nao_tem_faixa(told: int, median: bool, slow: bool) -> None:
+    """Below a number of orders there is no median order, and no slow one below a larger one."""
+    found = attribution([sample()] * told, told)
+    assert found is not None
+    assert (found.median is not None, found.slow is not None) == (median, slow)
+
+
+def test_reservatorio_tem_limite_e_e_justo() -> None:
+    """However many orders are noted, so many are kept, the early as likely as the late; by seed."""
+    kept = []
+    for seed in range(40):
+        samples = Samples(seed, limit=50)
+        for n in range(1_000):
+            samples.note(sample(ms=n))
+        assert (len(samples.kept), samples.seen) == (50, 1_000)
+        kept += [each.end_ns // MS - 1_000 for each in samples.kept]
+    assert 450 < sum(kept) / len(kept) < 550
+    again = Samples(39, limit=50)
+    for n in range(1_000):
+        again.note(sample(ms=n))
+    assert [each.end_ns // MS - 1_000 for each in again.kept] == kept[-50:]
+
+
+def _recording(latencies_ms: range) -> Recording:
+    recorder = Recorder(0, 0.0, 60.0, seed=latencies_ms.start)
+    for ms in latencies_ms:
+        each = sample(ms=ms)
+        recorder.sent(each.sent_ns)
+        recorder.ended(each.intended_ns, each.sent_ns, each.end_ns, Outcome("enviado"), each.timing)
+    return recorder.recording(latency_histogram(60.0))
+
+
+def test_juntar_processos_guarda_todas_as_amostras() -> None:
+    """The samples of several processes are those of one, for attribution as for means."""
+    merged = merge([_recording(range(100, 160)), _recording(range(160, 220))])
+    assert merged.sampled == len(merged.samples) == 120
+    alone = _recording(range(100, 220))
+    assert attribution(merged.samples, 120) == attribution(alone.samples, 120)
+    assert merged.hops == alone.hops
+    assert "em" not in means(merged.hops)["pedidos"]
+
+
+async def test_so_um_em_tantos_e_perguntado() -> None:
+    """One order in `sample_every` asks for a full record; with 0 none does."""
+    asked = await run(plan(checkouts=20, sample_every=8), FakePedidos())
+    assert asked.sampled == 3
+    assert asked.hops["pedidos"]["n"] == 3
+    none = await run(plan(checkouts=20, sample_every=0), FakePedidos())
+    assert (none.sampled, none.hops) == (0, {})
+    assert make_result(plan(), none, {}).attribution is None
+
+
+def test_instantes_nao_entram_nas_medias() -> None:
+    """A mean of instants would say nothing: only durations are averaged."""
+    hops = Hops()
+    hops.note(PEDIDOS)
+    assert means(hops.sums())["pedidos"].keys().isdisjoint({"em", "saida"})
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def _saved(path: Path, latencies_ms: range) -> Path:
+    path.write_bytes(to_json(make_result(plan(), _recording(latencies_ms), {})))
+    return path
+
+
+def test_comando_mostra_um_resultado_e_o_que_mudou_no_outro(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One result is told hop by hop; two say which part of which hop grew, and by how much."""
+    light = _saved(tmp_path / "light.json", range(100, 220))
+    heavy = _saved(tmp_path / "heavy.json", range(300, 420))
+    assert command.main([str(light)]) == command.EXIT_OK
+    told = capsys.readouterr().out
+    assert "a median order, 159.5 ms" in told
+    assert "residual 1.50 ms, 0.94% of it" in told
+    assert command.main([str(light), str(heavy)]) == command.EXIT_OK
+    assert "a median order is 200.0 ms longer; of that 100% volta at cliente" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+
+
+def test_comando_recusa_o_que_nao_pode_ler(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing, truncated or other file, and one without samples, is one line that says so."""
+    whole = _saved(tmp_path / "whole.json", range(100, 220)).read_bytes()
+    cut, none, other = (tmp_path / name for name in ("cut.json", "none.json", "other.json"))
+    cut.write_bytes(whole[: len(whole) // 2])
+    none.write_bytes(to_json(make_result(plan(), _recording(range(100, 103)), {})))
+    other.write_text(json.dumps({"mode": "grpc"}))
+    for path, word in (
+        (tmp_path / "missing.json", "No such file"),
+        (cut, "is not a result"),
+        (other, "is not a result"),
+        (none, "too few"),
+    ):
+        assert command.main([str(path)]) == command.EXIT_UNUSABLE
+        said = capsys.readouterr().err
+        assert word in said
+        assert len(said.splitlines()) == 1
+
+
+def test_residuo_grande_tem_seu_codigo(tmp_path: Path) -> None:
+    """A median order of which more than 5 % is unaccounted for is told by the exit code."""
+    lame = PEDIDOS.replace("espera=10.000", "espera=1.000")
+    recorder = Recorder(0, 0.0, 60.0)
+    for n in range(20):
+        each = sample(f"{lame}, {PAGAMENTOS}", ms=100 + n)
+        recorder.ended(each.intended_ns, each.sent_ns, each.end_ns, Outcome("enviado"), each.timing)
+    path = tmp_path / "lame.json"
+    path.write_bytes(to_json(make_result(plan(), recorder.recording(latency_histogram(60.0)), {})))
+    assert command.main([str(path)]) == command.EXIT_RESIDUAL
+
+
+def test_tabela_cabe_em_oitenta_colunas() -> None:
+    """A terminal has 80 columns: no cell of the table of an order is cut."""
+    chain = ["pedidos", "pagamentos", "estoque", "fiscal", "logistica"]
+    record = ", ".join(PEDIDOS.replace("pedidos", name) for name in chain)
+    found = attribution([sample(record, ms=90_000 + n) for n in range(200)], 200)
+    assert found is not None
+    console = Console(width=80, record=True, file=io.StringIO())
+    command.show_attribution(found, console)
+    text = console.export_text()
+    assert "…" not in text
+    assert "pagamentos" in text
