@@ -44,3 +44,10 @@ def latency(histogram: HdrHistogram) -> Latency:
         max=histogram.get_max_value() / 1e3,
         samples=samples,
     )
+
+
+def percentile_ms(histogram: HdrHistogram | None, percentile: float) -> float | None:
+    """One percentile of a histogram in microseconds; None for none."""
+    if histogram is None:
+        return None
+    return float(histogram.get_value_at_percentile(percentile)) / 1e3

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from loadgen.histograms import decoded
-from loadgen.percentiles import NO_LATENCY, Latency, latency
+from loadgen.percentiles import NO_LATENCY, Latency, latency, percentile_ms
 from loadgen.plan import Plan
 from loadgen.recorder import CELL_NS, Recording
 from loadgen.schedule import Arrival
@@ -92,7 +92,7 @@ def _second(recording: Recording, series: Sequence[list[int]], t: int) -> Second
     cells = slice(t * _CELLS_PER_S, (t + 1) * _CELLS_PER_S)
     offered, sent, unsent, completed, failed = (sum(each[cells]) for each in series)
     text = recording.seconds[t] if t < len(recording.seconds) else ""
-    figures = latency(decoded(text)) if text else NO_LATENCY
+    ended = decoded(text) if text else None
     return Second(
         t=t,
         offered=offered,
@@ -100,8 +100,8 @@ def _second(recording: Recording, series: Sequence[list[int]], t: int) -> Second
         unsent=unsent,
         completed=completed,
         failed=failed,
-        p50_ms=figures.p50,
-        p99_ms=figures.p99,
+        p50_ms=percentile_ms(ended, 50),
+        p99_ms=percentile_ms(ended, 99),
     )
 
 
