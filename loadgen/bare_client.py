@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 
-from common.lifecycle import calm_collector, raise_open_files
+from common.lifecycle import calm_collector, raise_open_files, runner
 from common.settings import positive, seconds
 from loadgen.chains import LOJA_PADRAO
 from loadgen.plan import Plan
@@ -125,13 +124,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=seconds, required=True, metavar="S")
     args = parser.parse_args()
     raise_open_files()
-    factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        spent = runner.run(run(args.protocol, args.address, args.concurrency, args.seconds))
+    with runner() as loop:
+        spent = loop.run(run(args.protocol, args.address, args.concurrency, args.seconds))
     print(msgspec.json.encode(spent).decode())
 
 

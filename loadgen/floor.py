@@ -20,7 +20,7 @@ import msgspec
 from rich.console import Console
 
 from common.settings import latency_range, natural, positive, seconds
-from loadgen.arms import ARMS
+from loadgen.arms import LOOP_ARMS
 from loadgen.chains import Chain, ChainError, bare_chain, real_arm
 from loadgen.cli import run_interruptibly
 from loadgen.crew import Crew, CrewError
@@ -126,7 +126,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add: Any = parser.add_argument
-    add("--mode", choices=ARMS, required=True, help="the arm")
+    add("--mode", choices=LOOP_ARMS, required=True, help="the arm")
     add("--concurrency", type=positive, default=100, metavar="N", help="callers (default 100)")
     add(
         "--pairs", type=positive, default=PARES_MIN, metavar="N",

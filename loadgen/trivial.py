@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -17,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from common import contratos as c
-from common.lifecycle import calm_collector, raise_open_files
+from common.lifecycle import calm_collector, raise_open_files, runner
 from common.settings import seconds
 
 PROTOCOLS: Final = ("grpc", "http")
@@ -155,13 +154,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     raise_open_files()
-    factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(args.protocol, Stall(args.stall_at, args.stall)))
+    with runner() as loop:
+        loop.run(_serve(args.protocol, Stall(args.stall_at, args.stall)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from common.lifecycle import calm_collector
+from common.lifecycle import calm_collector, runner
 from loadgen.arms import PedidosPort, dial
 from loadgen.callers import ClosedLoop
 from loadgen.history import INTERVALO_ESCRITA_S, History
@@ -202,16 +202,8 @@ async def _attended(run: ShareRun, reader: asyncio.StreamReader) -> Recording:
 
 def main() -> None:
     """Run on uvloop where it exists, as the services do."""
-    factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with (
-        asyncio.Runner(loop_factory=factory) as runner,
-        contextlib.suppress(asyncio.CancelledError),
-    ):
-        runner.run(_work())
+    with runner() as loop, contextlib.suppress(asyncio.CancelledError):
+        loop.run(_work())
 
 
 if __name__ == "__main__":

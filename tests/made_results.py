@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from common.contratos import SERVICOS
+from loadgen.arms import ARMS
 from loadgen.histograms import encoded, lag_histogram, latency_histogram
 from loadgen.hops import Sample
 from loadgen.objectives import parse_objective
@@ -28,7 +29,6 @@ from loadgen.study.plan import (
     BARE_ARMS,
     NO_WAIT,
     SHOP_WAIT,
-    STUDY_ARMS,
     WORKERS,
     Curve,
     Fault,
@@ -62,7 +62,7 @@ PLAN: Final = Study(
     name="made",
     experiments=(
         Curve(
-            name="grid", arms=STUDY_ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
+            name="grid", arms=ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
             concurrency=(1, 8, 64, 256, 1_000, 4_000), loop_concurrency=(10_000,),
         ),
         Curve(name="floor", arms=BARE_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
@@ -74,11 +74,11 @@ PLAN: Final = Study(
               payment_waits=(NO_WAIT,), concurrency=(64,), storages=("shared", "plain")),
         Curve(name="event-loop", arms=("grpc", "http"), repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(64,), event_loops=("uvloop", "asyncio")),
-        Curve(name="payload", arms=STUDY_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
+        Curve(name="payload", arms=ARMS, repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(64,), items=((1, 1), (10, 10), (50, 50))),
-        Ladder(name="knee", arms=STUDY_ARMS, repetitions=3, objectives=OBJECTIVES,
+        Ladder(name="knee", arms=ARMS, repetitions=3, objectives=OBJECTIVES,
                first_per_s=20, most_per_s=1_000),
-        Timeline(name="faults", arms=STUDY_ARMS, repetitions=3, rate_per_s=40, faults=FAULTS,
+        Timeline(name="faults", arms=ARMS, repetitions=3, rate_per_s=40, faults=FAULTS,
                  seconds=25.0),
     ),
     limits=("made up: nothing here was measured",),

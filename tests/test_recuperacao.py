@@ -7,11 +7,13 @@ from math import inf
 
 import pytest
 
+from blocking.execution import TaskStoppedError
 from common.erros import Categoria, indisponivel
 from common.servicos import livro, recuperacao
 from common.servicos.retentativa import TENTATIVAS_MAX, Orcamento
-from tests.cluster import CANCEL, CHAIN, FORWARD, Cluster, Process
+from tests.cluster import CANCEL, CHAIN, FORWARD, LOOPS, Cluster, Process
 from tests.conftest import OpenCluster
+from tests.links import Gate
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -333,35 +335,36 @@ async def test_o_que_terminou_antes_da_varredura_e_esquecido(open_fresh: OpenClu
         assert recovery._tentadas == {}
 
 
-@pytest.mark.parametrize("failure", [indisponivel("sem disco"), asyncio.CancelledError()])
+@pytest.mark.parametrize("stopped", [False, True], ids=["fails", "stopped"])
 async def test_registro_interrompido_solta_quem_se_juntou(
-    open_fresh: OpenCluster, failure: BaseException
+    arm: str, open_fresh: OpenCluster, stopped: bool
 ) -> None:
     """A claim that is cut off after its commit releases whoever joined; the sweep ends the order."""
+    stop = asyncio.CancelledError() if arm in LOOPS else TaskStoppedError()
+    failure = stop if stopped else indisponivel("sem disco")
     async with open_fresh() as cluster:
         pedidos = cluster.apps["pedidos"].service
         condutor = pedidos._condutor
-        real, committed, cut = condutor._banco, asyncio.Event(), asyncio.Event()
+        real, committed = condutor._banco, Gate()
 
         class Cut:
             leitura = staticmethod(real.leitura)
 
             async def unidade(self, *args):
                 await real.unidade(*args)
-                committed.set()
-                await cut.wait()
+                await committed.hold()
                 raise failure
 
         condutor._banco = Cut()
         creating = asyncio.create_task(cluster.create(key="a"))
-        await committed.wait()
+        await committed.reached()
         condutor._banco = real
-        line = await real.leitura(None, livro.por_chave, "a")
+        line = await cluster.arm.run(real.leitura(None, livro.por_chave, "a"))
         joined = condutor.retomar(line)
         assert not joined.fim.pronta()
         assert await cluster.sweep() == 0
-        cut.set()
-        assert await joined.fim.esperar(inf) is None
+        committed.open()
+        assert await cluster.arm.run(joined.fim.esperar(inf)) is None
         assert (await creating).category is Categoria.INDISPONIVEL
         assert (await cluster.end_of(line.pedido_id))["status"] == "enviado"
         cluster.check_shipped(line.pedido_id)

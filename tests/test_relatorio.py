@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from loadgen.arms import ARMS
 from loadgen.report import markdown, pictures
 from loadgen.report.cli import (
     EXIT_OK,
@@ -28,7 +29,6 @@ from loadgen.report.web import LIBRARIES
 from loadgen.study import record as r
 from loadgen.study.plan import (
     NO_WAIT,
-    STUDY_ARMS,
     Curve,
     Ladder,
     Study,
@@ -41,7 +41,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 SMALL: Final = Study(
     name="small",
     experiments=(
-        Curve(name="grid", arms=STUDY_ARMS, repetitions=3,
+        Curve(name="grid", arms=ARMS, repetitions=3,
               concurrency=(1, 64)),
         Curve(name="law", arms=("grpc",), repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(1, 4, 16, 64, 256, 1_000)),
@@ -59,7 +59,7 @@ SMALL: Final = Study(
 # One load, four arms, three runs: what --quick measures.
 QUICK: Final = Study(
     name="quick",
-    experiments=(Curve(name="grid", arms=STUDY_ARMS, repetitions=3, concurrency=(64,)),),
+    experiments=(Curve(name="grid", arms=ARMS, repetitions=3, concurrency=(64,)),),
 )
 
 

@@ -7,14 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from loadgen.arms import ARMS, LOOP_ARMS, THREAD_ARMS
 from loadgen.study.cells import climbs, estimate_s, hunts, step, tasks
 from loadgen.study.checks import Machine, check, this_machine
 from loadgen.study.plan import (
-    LOOP_ARMS,
     NO_WAIT,
     SHOP_WAIT,
-    STUDY_ARMS,
-    THREAD_ARMS,
     Curve,
     Fault,
     Ladder,
@@ -97,7 +95,7 @@ def fault(**changes: Any) -> Timeline:
 def test_plano_impossivel_e_uma_linha(experiment: Any, words: str) -> None:
     """What contradicts itself or names what is not there is refused in one line that says where."""
     with pytest.raises(PlanError) as error:
-        check(Study(name="x", experiments=(experiment,)), STUDY_ARMS, BIG)
+        check(Study(name="x", experiments=(experiment,)), ARMS, BIG)
     assert words in str(error.value)
     assert str(error.value).startswith(f"{experiment.name}: ")
     assert "\n" not in str(error.value)
@@ -121,18 +119,18 @@ def test_carga_que_a_maquina_nao_aguenta_e_uma_linha(
     """A load beyond open files, ports or memory is refused with the figure; a large machine takes it."""
     study = Study(name="x", experiments=(experiment,))
     with pytest.raises(PlanError) as error:
-        check(study, STUDY_ARMS, machine)
+        check(study, ARMS, machine)
     assert words in str(error.value)
     if machine is not BIG:
-        check(study, STUDY_ARMS, BIG)
+        check(study, ARMS, BIG)
 
 
 def test_plano_sem_experimentos_ou_com_dois_de_um_nome_e_recusado() -> None:
     """A plan needs experiments, and each its own name."""
     with pytest.raises(PlanError, match="needs an experiment"):
-        check(Study(name="x", experiments=()), STUDY_ARMS, BIG)
+        check(Study(name="x", experiments=()), ARMS, BIG)
     with pytest.raises(PlanError, match="two experiments have this name"):
-        check(Study(name="x", experiments=(CURVE, CURVE)), STUDY_ARMS, BIG)
+        check(Study(name="x", experiments=(CURVE, CURVE)), ARMS, BIG)
 
 
 def test_braco_que_esta_construcao_nao_tem_e_recusado() -> None:
@@ -140,14 +138,14 @@ def test_braco_que_esta_construcao_nao_tem_e_recusado() -> None:
     study = Study(name="x", experiments=(curve(arms=("http-threads",)),))
     with pytest.raises(PlanError, match="this build has no arm http-threads; it has grpc, http"):
         check(study, ("grpc", "http"), BIG)
-    check(study, STUDY_ARMS, BIG)
+    check(study, ARMS, BIG)
 
 
 def test_tempo_acima_do_orcamento_e_recusado() -> None:
     """A plan that takes longer than its budget says how long it would take."""
     study = Study(name="x", experiments=(curve(repetitions=100),), budget_minutes=5)
     with pytest.raises(PlanError, match="more than its budget of 5"):
-        check(study, STUDY_ARMS, BIG)
+        check(study, ARMS, BIG)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +183,7 @@ def test_plano_do_readme_e_um_plano(tmp_path: Path) -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     path = tmp_path / "plan.toml"
     path.write_text(readme.split("```toml\n")[1].split("```")[0], encoding="utf-8")
-    check(read_plan(path), STUDY_ARMS, BIG)
+    check(read_plan(path), ARMS, BIG)
 
 
 # --- what the presets promise ---------------------------------------------------------------------
@@ -194,7 +192,7 @@ def test_plano_do_readme_e_um_plano(tmp_path: Path) -> None:
 @pytest.mark.parametrize("study", PRESETS.values(), ids=list(PRESETS))
 def test_predefinidos_podem_ser_feitos_e_seus_nomes_sao_unicos(study: Study) -> None:
     """Every preset passes its own checks on a large machine, and no two runs share a name."""
-    check(study, STUDY_ARMS, BIG)
+    check(study, ARMS, BIG)
     searches = [
         Found(hunt.ladder.name, hunt.arm, hunt.payment_wait_s, 100.0, None) for hunt in hunts(study)
     ]
@@ -206,7 +204,7 @@ def test_predefinidos_podem_ser_feitos_e_seus_nomes_sao_unicos(study: Study) -> 
 def test_rapido_tem_quatro_bracos_tres_vezes_em_cinco_minutos() -> None:
     """--quick: all four arms, three fresh runs each at one load, under five minutes, and says so."""
     planned = tasks(QUICK)
-    assert Counter(task.cell.arm for task in planned) == dict.fromkeys(STUDY_ARMS, 3)
+    assert Counter(task.cell.arm for task in planned) == dict.fromkeys(ARMS, 3)
     assert len({(task.cell.concurrency, task.cell.payment_wait_s) for task in planned}) == 1
     assert not hunts(QUICK)
     assert estimate_s(QUICK) < 300
@@ -218,7 +216,7 @@ def test_estudos_grandes_tem_o_que_se_pediu(study: Study) -> None:
     """The larger presets hold the whole grid, every factor, the floor, the noise, knee and faults."""
     cells = [task.cell for task in tasks(study)]
     grid = [cell for cell in cells if cell.experiment.startswith("grid")]
-    for arm in STUDY_ARMS:
+    for arm in ARMS:
         for wait in (SHOP_WAIT, NO_WAIT):
             own = [cell for cell in grid if cell.arm == arm and cell.payment_wait_s == wait]
             loads = Counter(cell.concurrency for cell in own)
@@ -233,9 +231,9 @@ def test_estudos_grandes_tem_o_que_se_pediu(study: Study) -> None:
     assert {(1, 1), (50, 50)} <= {cell.items for cell in cells}
     assert {cell.arm for cell in cells if cell.bare} == {"bare-grpc", "bare-http"}
     assert {cell.twin for cell in cells} == {"", "A", "B"}
-    assert {hunt.arm for hunt in hunts(study)} == set(STUDY_ARMS)
+    assert {hunt.arm for hunt in hunts(study)} == set(ARMS)
     faulty = [cell for cell in cells if cell.faults]
-    assert {cell.arm for cell in faulty} == set(STUDY_ARMS)
+    assert {cell.arm for cell in faulty} == set(ARMS)
     assert len({cell.faults for cell in faulty}) == 1
     assert {fault.kind for fault in faulty[0].faults} == {"down", "slow"}
 

@@ -64,6 +64,8 @@ def test_nao_positivo_nao_tem_media(figures: list[float]) -> None:
         interval(figures)
 
 
+# The first one waits for scipy.
+@settings(deadline=None)
 @given(st.lists(st.floats(0.1, 1e6), min_size=1, max_size=8), st.floats(0.01, 100))
 def test_intervalo_nao_depende_da_unidade(figures: list[float], scale: float) -> None:
     """Milliseconds or seconds: the interval is the same, in the other unit."""
@@ -216,7 +218,7 @@ def test_fila_que_cresce_e_notada_e_a_do_acaso_nao() -> None:
 
 def recording(sent: list[int], completed: list[int]) -> Recording:
     return Recording(
-        start_ns=0, last_send_ns=0, end_ns=0, outcomes={}, warmup={}, in_time=0, latency="", lag="",
+        start_ns=0, last_send_ns=0, end_ns=0, outcomes={}, warmup={}, in_time=0, latency="", service="", lag="",
         sent=sent, completed=completed, failed=[1],
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from loadgen.hops import parse
-from tests.cluster import CHAIN, Cluster
+from tests.cluster import CHAIN, LOOPS, THREADS, Cluster
 from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -129,6 +129,24 @@ async def test_sob_carga_as_partes_somam_o_salto(cluster: Cluster) -> None:
     assert any(entry["espera"] > 1 for entry in entries.values())
 
 
+@pytest.mark.parametrize("arm", THREADS, scope="module")
+async def test_quem_espera_por_um_trabalhador_espera(open_fresh: OpenCluster) -> None:
+    """On threads, an order that finds every worker taken waits to run until one is free."""
+    latency = {"payment_latency_min_s": 0.1, "payment_latency_max_s": 0.1}
+    async with open_fresh(workers=1, **latency) as cluster:
+        # Priced once, so that no order waits for prices.
+        await cluster.create()
+        replies = await asyncio.gather(*(cluster.create(headers=FULL) for _ in range(2)))
+        records = [_full(reply.headers["server-timing"]) for reply in replies]
+        second = max(records, key=lambda entries: entries["pedidos"]["espera"])
+        assert second["pedidos"]["espera"] >= 90
+        assert second["pedidos"].get("fila", 0.0) < 10
+        assert 99 <= second["pagamentos"]["gateway"] < 130
+        for entry in second.values():
+            assert abs(_residual(entry)) <= RESIDUAL_MAX * second["pedidos"]["dur"]
+
+
+@pytest.mark.parametrize("arm", LOOPS, scope="module")
 async def test_laco_ocupado_e_espera_e_nao_pagamento(open_fresh: OpenCluster) -> None:
     """While the loop is held, an order whose payment is due waits to run; the payment is as long."""
     latency = {"payment_latency_min_s": 0.1, "payment_latency_max_s": 0.1}

@@ -72,10 +72,11 @@ def _made(send: Any, data: bytes, **options: Any) -> tuple[bytes, Any]:
         with blocked():
             answer, call = send.with_call(data, **options)
             return answer, call
-    # Only a call that was handed over can be interrupted; it costs another thread's attention.
-    rpc = send.future(data, **options)
-    with interruptible(rpc.cancel):
-        return rpc.result(), rpc
+    with blocked():
+        # Only a call that was handed over can be interrupted; it costs another thread's attention.
+        rpc = send.future(data, **options)
+        with interruptible(rpc.cancel):
+            return rpc.result(), rpc
 
 
 def dial(servico: str, address: str, *, connections: int = 1) -> GrpcClient:

@@ -7,12 +7,14 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Protocol
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
@@ -29,21 +31,49 @@ _LOG = logging.getLogger(__name__)
 _JSON: Final = {"Content-Type": JSON}
 
 
-class _Pool(HTTPConnectionPool):
-    """The connection of one thread, which another may interrupt."""
+class _Line:
+    """A thread's connection to the service, which another thread may cut."""
 
-    _in_use: Any = None
+    def __init__(self) -> None:
+        self.connection: HTTPConnection | None = None
+        self._cut = False
 
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        self._in_use = super()._get_conn(timeout)
-        return self._in_use
+    def begin(self) -> None:
+        """A call begins."""
+        self._cut = False
 
-    def interrupt(self) -> None:
-        """Hang up the call under way: it fails at once."""
-        sock = getattr(self._in_use, "sock", None)
-        if sock is not None:
+    def cut(self) -> None:
+        """Hang up the call under way: it fails at once, also when it has yet to connect."""
+        self._cut = True
+        self.check()
+
+    def check(self) -> None:
+        """Hang up if that was asked for."""
+        sock = getattr(self.connection, "sock", None)
+        if self._cut and sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Connection(HTTPConnection):
+    line: _Line
+
+    def connect(self) -> None:
+        super().connect()
+        self.line.check()
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+    def __init__(self, line: _Line, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._line = line
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection: Any = super()._get_conn(timeout)
+        connection.line, self._line.connection = self._line, connection
+        return connection
 
 
 class Method(Protocol):
@@ -72,25 +102,19 @@ class HttpClient:
         for session in list(self._sessions):
             session.close()
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._mine, "session", None)
-        if session is None:
-            session = self._mine.session = requests.Session()
+    def _own(self) -> tuple[requests.Session, _Line]:
+        """This thread's session and line."""
+        own: tuple[requests.Session, _Line] | None = getattr(self._mine, "own", None)
+        if own is None:
+            session, line = own = self._mine.own = requests.Session(), _Line()
             # Nothing of the environment, and nothing that a server need not know.
             session.trust_env = False
             session.headers.clear()
             adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1)
-            adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool}
+            adapter.poolmanager.pool_classes_by_scheme = {"http": partial(_Pool, line)}
             session.mount("http://", adapter)
-            self._mine.pool = adapter.poolmanager.connection_from_url(self._base)
             self._sessions.add(session)
-        return session
-
-    def _interrupt(self) -> Callable[[], None]:
-        """What makes the call fail that this thread is about to make."""
-        self._session()
-        pool: _Pool = self._mine.pool
-        return pool.interrupt
+        return own
 
     def _bind(self, operacao: Operacao) -> Method:
         codec, method = CODECS[operacao.nome], operacao.metodo_http
@@ -103,9 +127,12 @@ class HttpClient:
                 headers |= _JSON
             url = self._base + codec.path(req)
             start, antes = time.monotonic(), ctx.entrar("proximo")
+            session, line = self._own()
+            line.begin()
             try:
-                with interruptible(self._interrupt()):
-                    response = self._session().request(                        method, url, data=body, headers=headers, timeout=remaining,
+                with interruptible(line.cut):
+                    response = session.request(
+                        method, url, data=body, headers=headers, timeout=remaining,
                         allow_redirects=False,
                     )  # fmt: skip
             except requests.Timeout:

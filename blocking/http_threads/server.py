@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import flask
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
 from waitress.wasyncore import close_all, dispatcher
@@ -39,6 +43,9 @@ ENVIO_S: Final = 0.1
 # Seconds between looks at what a stop waits for.
 OLHAR_S: Final = 0.002
 
+# Bytes of a request in front of its body, as far as aiohttp's two limits together.
+CABECALHO_MAX: Final = 16 * 1_024
+
 # Answered for as long as the process lives.
 _SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
 
@@ -56,6 +63,56 @@ class _Callers(logging.Filter):
 logging.getLogger("waitress").addFilter(_Callers())
 
 View = Callable[..., flask.Response]
+
+# A slash that the routes must not take for one: quoted, or a second one at the beginning.
+_NO_SLASH: Final = re.compile(r"%2[fF]|(?<=^/)/")
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Reads a request; refuses what waitress would guess at, or stumble over."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read everything in front of the body. Raises ParsingError, which is answered 400."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError:
+            raise ParsingError("Target is invalid") from None
+        if self.version not in {"1.0", "1.1"}:
+            raise ParsingError("Version is not supported")
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Length and chunks")
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection whose requests are read so."""
+
+    parser_class = _Parser
+
+
+class _Web(flask.Flask):
+    """Flask, with paths matched as they were sent."""
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer a request."""
+        path = environ["REQUEST_URI"].partition("?")[0]
+        if _NO_SLASH.search(path):
+            # Kept quoted once more, so that it is still no slash when it has been unquoted.
+            sent = unquote_to_bytes(_NO_SLASH.sub("%252F", path))
+            environ["PATH_INFO"] = sent.decode("latin-1")
+        return super().wsgi_app(environ, start_response)
+
+
+def _add(web: flask.Flask, path: str, view: View, method: str | None) -> None:
+    """Serve a path with a method, or with any that is not served; HEAD is one like the others."""
+    endpoint = f"{method} {path}"
+    rule = web.url_rule_class(path, endpoint=endpoint)
+    rule.methods = None if method is None else {method}
+    web.url_map.add(rule)
+    web.view_functions[endpoint] = view
+
+
+def _other_method(method: str) -> NoReturn:
+    raise MethodNotAllowed([method])
 
 
 class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
@@ -138,7 +195,7 @@ def _body(request: flask.Request, codec: Codec) -> bytes:
 
 def _query(request: flask.Request) -> dict[str, str]:
     query: dict[str, str] = {}
-    for nome, valor in request.args.items(multi=True):
+    for nome, valor in parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True):
         if nome in query:
             raise invalido(nome or "consulta", "aparece mais de uma vez na consulta")
         query[nome] = valor
@@ -154,7 +211,7 @@ class HttpTransport:
         self._ready = self._accepting = False
         self._document = documento(settings.servico)
         self._workers = Workers(settings.workers)
-        web = flask.Flask(__name__, static_folder=None)
+        web = _Web(__name__, static_folder=None)
         web.config["MAX_CONTENT_LENGTH"] = CORPO_MAX
         web.url_map.strict_slashes = True
         web.url_map.merge_slashes = False
@@ -163,19 +220,19 @@ class HttpTransport:
         for operacao, endpoint in endpoints(
             app.service, settings.servico, app.load.in_flight
         ).values():
+            codec = CODECS[operacao.nome]
             rule = operacao.caminho.replace("{", "<").replace("}", ">")
             view = _view(settings.servico, operacao, endpoint, self._workers)
-            self._add(web, rule, operacao.nome, view, operacao.metodo_http)
-        self._add(web, "/healthz", "healthz", self._healthz, "GET")
-        self._add(web, "/readyz", "readyz", self._readyz, "GET")
-        self._add(web, "/openapi.json", "openapi", self._openapi, "GET")
+            _add(web, rule, view, operacao.metodo_http)
+            if not codec.no_caminho:
+                # A path that is spelled out stands before one with a place for an id.
+                _add(web, rule, partial(_other_method, operacao.metodo_http), None)
+        _add(web, "/healthz", self._healthz, "GET")
+        _add(web, "/readyz", self._readyz, "GET")
+        _add(web, "/openapi.json", self._openapi, "GET")
         self._web = web
         self._server: Any = None
         self._thread = threading.Thread(daemon=True, name="waitress")
-
-    @staticmethod
-    def _add(web: flask.Flask, rule: str, name: str, view: View, method: str) -> None:
-        web.add_url_rule(rule, name, view, methods=[method], provide_automatic_options=False)
 
     async def start(self) -> str:
         """Listen and serve. Raises OSError when the port is taken."""
@@ -190,11 +247,13 @@ class HttpTransport:
             connection_limit=settings.in_flight_max + CONEXOES_A_MAIS,
             channel_timeout=CONEXAO_OCIOSA_S,
             max_request_body_size=CORPO_LIDO_MAX,
+            max_request_header_size=CABECALHO_MAX,
             # select() knows no file beyond the first thousand.
             asyncore_use_poll=True,
             clear_untrusted_proxy_headers=False,
             ident=None,
         )
+        self._server.channel_class = _Channel
         self._thread = threading.Thread(target=self._server.run, daemon=True, name="waitress")
         self._thread.start()
         self._ready = self._accepting = True
@@ -230,9 +289,11 @@ class HttpTransport:
 
     def _gate(self) -> flask.Response | None:
         """No new call while stopping: connections kept alive outlive the listener."""
-        if self._accepting or flask.request.path in _SAUDE:
-            return None
-        return _send(problem(encerrando()))
+        if not self._accepting and flask.request.path not in _SAUDE:
+            return _send(problem(encerrando()))
+        if flask.request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            return _send(problem(invalido("expect", "só admite 100-continue")))
+        return None
 
     @staticmethod
     def _refused(error: HTTPException) -> flask.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from common.contratos import SERVICOS
+from loadgen.arms import ARMS
 from loadgen.report import complexity, estimates, names
 from loadgen.report import sentences as say
 from loadgen.report.commands import redraw, study
@@ -14,7 +15,6 @@ from loadgen.report.estimates import Metric, Verdict, estimate, verdict
 from loadgen.report.gathering import Gathered
 from loadgen.report.loads import at, main_curves, shared_loads
 from loadgen.report.numerals import count, listed
-from loadgen.study.plan import STUDY_ARMS
 
 _COUNTED: Final[tuple[tuple[say.Measure, Metric], ...]] = (
     (say.THROUGHPUT, estimates.throughput),
@@ -151,7 +151,7 @@ def limits(gathered: Gathered) -> list[Block]:
     """What this does not show."""
     environment = gathered.manifest.environment
     arms = {group.cell.arm for group in gathered.groups if group.believed}
-    absent = [names.arm(arm) for arm in STUDY_ARMS if arm not in arms]
+    absent = [names.arm(arm) for arm in ARMS if arm not in arms]
     told = [
         (f"**Uma máquina** ({environment.get('cpu_count')} processadores): {count(len(SERVICOS))} serviços e o "
         "gerador dividem os mesmos processadores, e a rede é a interface local. Não há latência de rede, perda "

@@ -22,7 +22,8 @@ WIDTH_IN: Final = 8.0
 LEGEND_CHARACTERS: Final = 96
 _MARKERS: Final = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D"}
 # What tells parts of a stack apart on paper.
-_HATCHES: Final = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--")
+# Lines alone: a hatch of dots is drawn as thousands of curves, and makes a small picture a large file.
+_HATCHES: Final = ("", "///", "---", "xxx", "\\\\\\", "+++", "|||", "//")
 _INK: Final = "#222222"
 
 

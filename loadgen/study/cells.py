@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from loadgen.arms import THREAD_ARMS
 from loadgen.study.knee import Search
 from loadgen.study.plan import (
     BARE_ARMS,
-    THREAD_ARMS,
     Curve,
     Experiment,
     Ladder,

@@ -16,14 +16,12 @@ from msgspec import Struct
 from common.contratos import ITENS_POR_PEDIDO_MAX, SERVICOS
 from common.failpoints import POINTS
 from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS, EM_VOO_MAX
+from loadgen.arms import ARMS, LOOP_ARMS, THREAD_ARMS
 from loadgen.limits import OUTROS_ARQUIVOS
 from loadgen.objectives import ObjectiveError, parse_objective
 from loadgen.study.cells import estimate_s, tasks
 from loadgen.study.plan import (
     BARE_ARMS,
-    LOOP_ARMS,
-    STUDY_ARMS,
-    THREAD_ARMS,
     Curve,
     Experiment,
     Fault,
@@ -110,7 +108,7 @@ def _check_experiment(study: Study, experiment: Experiment, arms: Collection[str
 
 def _check_arms(experiment: Experiment, arms: Collection[str]) -> None:
     _distinct("arms", experiment.arms)
-    known = (*STUDY_ARMS, *BARE_ARMS) if isinstance(experiment, Curve) else STUDY_ARMS
+    known = (*ARMS, *BARE_ARMS) if isinstance(experiment, Curve) else ARMS
     for arm in experiment.arms:
         if arm not in known:
             raise PlanError(f"unknown arm {arm!r}, expected some of {', '.join(known)}")

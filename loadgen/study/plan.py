@@ -15,12 +15,8 @@ from msgspec import Struct
 
 from common.settings import DEADLINE_PADRAO_S
 
-# The four arms of the study: protocol by way of waiting.
-LOOP_ARMS: Final = ("grpc", "http")
-THREAD_ARMS: Final = ("grpc-threads", "http-threads")
 # Five hops of plain handlers: what the protocol costs when nothing else is done.
 BARE_ARMS: Final = ("bare-grpc", "bare-http")
-STUDY_ARMS: Final = (*LOOP_ARMS, *THREAD_ARMS)
 
 # Threads a service, where workers are no factor: what Tomcat, a server of one thread a request in wide
 # use, has by default (https://tomcat.apache.org/tomcat-10.1-doc/config/http.html, maxThreads).

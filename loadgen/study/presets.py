@@ -9,13 +9,11 @@ from typing import Final
 
 import msgspec
 
+from loadgen.arms import ARMS, LOOP_ARMS, THREAD_ARMS
 from loadgen.study.plan import (
     BARE_ARMS,
-    LOOP_ARMS,
     NO_WAIT,
     SHOP_WAIT,
-    STUDY_ARMS,
-    THREAD_ARMS,
     Curve,
     Fault,
     Ladder,
@@ -34,7 +32,7 @@ FAULTS: Final = (
 QUICK: Final = Study(
     name="quick",
     experiments=(
-        Curve(name="arms", arms=STUDY_ARMS, repetitions=3, concurrency=(256,)),
+        Curve(name="arms", arms=ARMS, repetitions=3, concurrency=(256,)),
     ),
     warmup_s=2.5,
     budget_minutes=5,
@@ -45,7 +43,7 @@ QUICK: Final = Study(
 )  # fmt: skip
 
 _GRID: Final = Curve(
-    name="grid", arms=STUDY_ARMS, repetitions=5,
+    name="grid", arms=ARMS, repetitions=5,
     concurrency=(1, 16, 64, 256, 1_000, 4_000), loop_concurrency=(10_000,),
 )  # fmt: skip
 _GRID_NO_WAIT: Final = msgspec.structs.replace(_GRID, name="grid-no-wait", payment_waits=(NO_WAIT,))
@@ -67,10 +65,10 @@ STANDARD: Final = Study(
               concurrency=(64,), event_loops=("asyncio",)),
         Curve(name="payload", arms=LOOP_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(64,), items=((1, 1), (50, 50))),
-        Ladder(name="knee", arms=STUDY_ARMS, repetitions=3, objectives=OBJECTIVES,
+        Ladder(name="knee", arms=ARMS, repetitions=3, objectives=OBJECTIVES,
                first_per_s=150, most_per_s=1_500, growth=2.0, resolution=0.25,
                rungs=(0.6, 0.9, 1.2), overload_s=5.0, recovery_s=10.0),
-        Timeline(name="faults", arms=STUDY_ARMS, repetitions=3, rate_per_s=40, faults=FAULTS,
+        Timeline(name="faults", arms=ARMS, repetitions=3, rate_per_s=40, faults=FAULTS,
                  seconds=20.0),
     ),
     budget_minutes=100,
@@ -88,7 +86,7 @@ FULL: Final = Study(
         ),
         Curve(name="floor", arms=BARE_ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
               concurrency=(1, 16, 64, 256, 1_000, 4_000)),
-        Curve(name="noise", arms=STUDY_ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
+        Curve(name="noise", arms=ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
               concurrency=(64,), twins=True),
         Curve(name="workers", arms=THREAD_ARMS, repetitions=5,
               payment_waits=(SHOP_WAIT, NO_WAIT), concurrency=(10, 100, 1_000),
@@ -97,14 +95,14 @@ FULL: Final = Study(
               concurrency=(1, 64, 256), storages=("shared", "plain")),
         Curve(name="event-loop", arms=LOOP_ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
               concurrency=(1, 64, 1_000), event_loops=("uvloop", "asyncio")),
-        Curve(name="payload", arms=STUDY_ARMS, repetitions=5, payment_waits=(NO_WAIT,),
+        Curve(name="payload", arms=ARMS, repetitions=5, payment_waits=(NO_WAIT,),
               concurrency=(1, 64), items=((1, 1), (5, 5), (10, 10), (20, 20), (50, 50))),
-        Ladder(name="knee", arms=STUDY_ARMS, repetitions=5,
+        Ladder(name="knee", arms=ARMS, repetitions=5,
                payment_waits=(SHOP_WAIT, NO_WAIT), objectives=OBJECTIVES,
                first_per_s=60, most_per_s=2_000, growth=1.5, resolution=0.1,
                rungs=(0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5), overload_s=10.0,
                recovery_s=20.0),
-        Timeline(name="faults", arms=STUDY_ARMS, repetitions=5, rate_per_s=40, faults=FAULTS,
+        Timeline(name="faults", arms=ARMS, repetitions=5, rate_per_s=40, faults=FAULTS,
                  seconds=20.0),
     ),
     warmup_s=3.0,
