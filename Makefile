@@ -27,7 +27,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 help:
 	@echo "make run    environment, packages, the shop, $(LOAD) concurrent checkouts, the audit"
-	@echo "            (MODE=grpc|http LOAD=1000 STOCK=1000000 DATA=dados/make-run; DATA is begun anew)"
+	@echo "            (MODE=grpc|http|grpc-threads|http-threads LOAD=1000 STOCK=1000000 DATA=dados/make-run; DATA is begun anew)"
 	@echo "make test   environment, packages, the whole test suite"
 	@echo "make check  format, lint, types, import contracts, generated code and diagrams up to date"
 	@echo "make clean  remove the environment, the databases and what tools left behind"

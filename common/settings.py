@@ -33,6 +33,8 @@ DRENO_S: Final = 2.0
 
 # Threads of a service in the arms on threads, as the course's own server has.
 TRABALHADORES: Final = 10
+# Threads. Six services with as many each come near what a system lets its user have.
+TRABALHADORES_MAX: Final = 4_096
 
 # The arms on threads have the ports of their protocol: nothing else tells a client which one it is.
 BASE_PORT: Final = {"grpc": 50050, "http": 8000, "grpc-threads": 50050, "http-threads": 8000}
@@ -104,6 +106,14 @@ def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         msg = f"expected a whole number of at least 1, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def workers(text: str) -> int:
+    """Parse a number of threads that a process may have."""
+    if not text.isdecimal() or not 1 <= int(text) <= TRABALHADORES_MAX:
+        msg = f"expected a whole number from 1 to {TRABALHADORES_MAX}, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -216,7 +226,7 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--workers",
-        type=positive,
+        type=workers,
         default=TRABALHADORES,
         metavar="N",
         help=f"arms on threads: threads that serve, in each service (default {TRABALHADORES})",

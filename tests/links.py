@@ -80,6 +80,7 @@ class Link:
     def __init__(self) -> None:
         self.target: Any = None
         self.calls: list[Call] = []
+        self._lock = threading.Lock()
         self._under_way: Counter[Any] = Counter()
         self._peaks: Counter[Any] = Counter()
         self._faults: list[_Fault] = []
@@ -131,14 +132,16 @@ class Link:
         async def call(ctx: Contexto, request: Any, *more: Any) -> Any:
             self.calls.append(Call(operation, request, ctx.prazo))
             order = getattr(request, "pedido_id", None)
-            self._under_way[order] += 1
-            self._peaks[order] = max(self._peaks[order], self._under_way[order])
+            with self._lock:
+                self._under_way[order] += 1
+                self._peaks[order] = max(self._peaks[order], self._under_way[order])
             try:
                 await self._meet("before", operation)
                 answer = await getattr(self.target, operation)(ctx, request, *more)
                 await self._meet("after", operation)
             finally:
-                self._under_way[order] -= 1
+                with self._lock:
+                    self._under_way[order] -= 1
             return answer
 
         return call

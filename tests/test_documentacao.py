@@ -59,6 +59,12 @@ COMMANDS: Final[dict[str, Callable[[], object]]] = {
     "python -m loadgen.pacing": lambda: loadgen.pacing.main(["--help"]),
     "python -m grpc_aio": lambda: parse_service("grpc_aio", "grpc", ["--help"]),
     "python -m http_aio": lambda: parse_service("http_aio", "http", ["--help"]),
+    "python -m blocking.grpc_threads": lambda: parse_service(
+        "blocking.grpc_threads", "grpc-threads", ["--help"]
+    ),
+    "python -m blocking.http_threads": lambda: parse_service(
+        "blocking.http_threads", "http-threads", ["--help"]
+    ),
     "python -m common.diagrams": lambda: diagrams.main(["--help"]),
     "python -m proto.generate": generate.main,
 }
@@ -313,7 +319,17 @@ def test_arquivos_do_layout_existem() -> None:
 
 
 def _sources() -> str:
-    folders = ("common", "grpc_aio", "http_aio", "loadgen", "tests", "proto", "docs", ".")
+    folders = (
+        "common",
+        "grpc_aio",
+        "http_aio",
+        "blocking",
+        "loadgen",
+        "tests",
+        "proto",
+        "docs",
+        ".",
+    )
     files = [
         path
         for folder in folders

@@ -17,7 +17,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
-from waitress.wasyncore import close_all, dispatcher
+from waitress.wasyncore import dispatcher
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from blocking.execution import run_to_end
@@ -277,10 +277,13 @@ class HttpTransport:
         self._workers.shutdown(cancel_pending=True, timeout=max(0.0, until - time.monotonic()))
         self._server.trigger.pull_trigger(self._hang_up)
         _wait(lambda: not self._server.active_channels, max(until, time.monotonic() + ENVIO_S))
-        # The thread ends with the last of its sockets.
-        cut = partial(close_all, self._server._map, ignore_all=True)  # noqa: SLF001 - as waitress's tests do
-        self._server.trigger.pull_trigger(cut)
+        # The thread ends when it has no sockets to look at. They are closed here: it must not take
+        # away the trigger while that is being pulled.
+        self._server.trigger.pull_trigger(self._server._map.clear)  # noqa: SLF001 - as waitress's tests do
         self._thread.join()
+        for channel in list(self._server.active_channels.values()):
+            channel.handle_close()
+        self._server.close()
 
     def _hang_up(self) -> None:
         """Close every connection as soon as what was answered on it has been sent."""
