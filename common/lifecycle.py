@@ -27,7 +27,7 @@ from common.event_loop import EventLoopPorts
 from common.failpoints import FailpointsError
 from common.lock import InUseError
 from common.ready import EXIT_UNUSABLE, Ready
-from common.settings import AVISO_S, DRENO_S, Settings
+from common.settings import AVISO_S, DRENO_S, Loop, Settings
 from common.shop import ShopError
 
 
@@ -102,8 +102,8 @@ def prepare_databases(settings: Settings) -> None:
 
 def run_on_loop(settings: Settings, serve: Serve) -> None:
     """Serve on an event loop until told to stop."""
-    with _runner(settings) as runner:
-        runner.run(_serve_until_told(settings, serve))
+    with runner(settings.loop) as loop:
+        loop.run(_serve_until_told(settings, serve))
 
 
 def main(settings: Settings, serve: Serve, run: Run = run_on_loop) -> NoReturn:
@@ -131,8 +131,9 @@ def main(settings: Settings, serve: Serve, run: Run = run_on_loop) -> NoReturn:
     sys.exit(0)
 
 
-def _runner(settings: Settings) -> asyncio.Runner:
-    if settings.loop == "uvloop":
+def runner(loop: Loop = "uvloop") -> asyncio.Runner:
+    """An event loop's life; asyncio's own loop where the platform has no uvloop."""
+    if loop == "uvloop":
         try:
             import uvloop
         except ImportError:

@@ -7,7 +7,9 @@ from typing import Any, Final, Protocol
 from common import contratos as c
 from common.servicos.contexto import Contexto
 
-ARMS: Final = ("grpc", "http")
+LOOP_ARMS: Final = ("grpc", "http")
+THREAD_ARMS: Final = ("grpc-threads", "http-threads")
+ARMS: Final = (*LOOP_ARMS, *THREAD_ARMS)
 
 
 class PedidosPort(Protocol):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 
-from common.lifecycle import calm_collector, raise_open_files
+from common.lifecycle import calm_collector, raise_open_files, runner
 from common.settings import latency_range
 
 # In the order of the chain.
@@ -45,13 +44,8 @@ def serve_hop(listen: Callable[[Hop], Awaitable[int]]) -> None:
     )  # fmt: skip
     args = parser.parse_args()
     raise_open_files()
-    factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(Hop(args.hop, args.next, args.payment_wait), listen))
+    with runner() as loop:
+        loop.run(_serve(Hop(args.hop, args.next, args.payment_wait), listen))
 
 
 async def _serve(hop: Hop, listen: Callable[[Hop], Awaitable[int]]) -> None:

@@ -1,6 +1,6 @@
 """The closed loop: N callers, each placing its next order after the end of its last.
 
-When an order is due is decided apart from how it is placed: here the answer is "now"; an open loop
+When an order is due is decided apart from how it is placed: here the answer is "now"; `open_loop`
 hands `place` the intended instant of a schedule instead.
 """
 
@@ -37,10 +37,16 @@ class ClosedLoop:
     """Callers that share one sequence of orders until it ends or they are told to stop."""
 
     def __init__(
-        self, place: Place, orders: Iterable[int], *, sleep: Sleep = asyncio.sleep
+        self,
+        place: Place,
+        orders: Iterable[int],
+        callers: Iterable[int],
+        *,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._place = place
         self._orders: Iterator[int] = iter(orders)
+        self._callers = callers
         self._sleep = sleep
         self._stopping = asyncio.Event()
 
@@ -48,10 +54,10 @@ class ClosedLoop:
         """Place no new order; those under way finish."""
         self._stopping.set()
 
-    async def run(self, callers: Iterable[int]) -> None:
+    async def run(self) -> None:
         """Run the callers to their end."""
         async with asyncio.TaskGroup() as group:
-            for position, caller in enumerate(callers, 1):
+            for position, caller in enumerate(self._callers, 1):
                 if self._stopping.is_set():
                     break
                 group.create_task(self._buy(caller))

@@ -1,6 +1,6 @@
-"""Starts and stops what the floor compares: a bare chain of five hops, or the real arm.
+"""Starts and stops what is measured: a bare chain of five hops, the real arm, a trivial server.
 
-Both are context managers that yield where to send orders and which processes do the work. Every
+All are context managers that yield where to send orders and which processes do the work. Every
 process is started by exec and ends with the block, however it is left.
 """
 
@@ -33,6 +33,9 @@ PARADA_MAX_S: Final = 15.0
 LOJA_PADRAO: Final = Population(tuple(range(1, 51)), tuple(range(1, 31)))
 # Units of each product: no floor may end for want of stock.
 ESTOQUE: Final = 1_000_000
+# Below the directory of a real arm: its databases, and the shop, which is made when missing.
+DADOS: Final = "dados"
+LOJA: Final = "loja.db"
 
 
 class ChainError(Exception):
@@ -73,6 +76,23 @@ async def bare_chain(mode: str, payment_wait: tuple[float, float]) -> AsyncItera
         yield Chain(address, {name: pids[name] for name in CHAIN}, LOJA_PADRAO)
 
 
+@asynccontextmanager
+async def trivial_server(
+    protocol: str, *, stall_at_s: float = 0.0, stall_s: float = 0.0
+) -> AsyncIterator[Chain]:
+    """One process that answers every order at once, and may stand still once."""
+    stall = [f"--stall={stall_s}", f"--stall-at={stall_at_s}"] if stall_s else []
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadgen.trivial", protocol, *stall,
+        stdin=PIPE, stdout=PIPE, cwd=ROOT, start_new_session=True,
+    )  # fmt: skip
+    try:
+        address = await _address_of(process, protocol)
+        yield Chain(address, {"server": process.pid}, LOJA_PADRAO)
+    finally:
+        await _end_bare(process)
+
+
 async def _address_of(process: Process, name: str) -> str:
     assert process.stdout is not None
     with contextlib.suppress(TimeoutError, ValueError):
@@ -80,13 +100,31 @@ async def _address_of(process: Process, name: str) -> str:
             line = await process.stdout.readline()
         address: str = json.loads(line)["address"]
         return address
-    raise ChainError(f"the bare hop {name} did not start")
+    raise ChainError(f"the bare server {name} did not start")
 
 
 async def _end_bare(process: Process) -> None:
     assert process.stdin is not None
     process.stdin.close()
     await _end(process)
+
+
+def arm_command(
+    mode: str, payment_wait: tuple[float, float], directory: Path, options: Sequence[str] = ()
+) -> list[str]:
+    """What `real_arm` gives to Python."""
+    return [
+        "run_all.py",
+        f"--mode={mode}",
+        "--fresh",
+        f"--data-dir={directory / DADOS}",
+        f"--shop={directory / LOJA}",
+        "--base-port=0",
+        f"--payment-latency={payment_wait[0]}:{payment_wait[1]}",
+        "--payment-approval=1",
+        f"--stock={ESTOQUE}",
+        *options,
+    ]
 
 
 @asynccontextmanager
@@ -97,21 +135,12 @@ async def real_arm(
 
     `options` are added to the command, and overrule those that are set here.
     """
-    data_dir = directory / "dados"
+    data_dir = directory / DADOS
     log = directory / "run_all.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "run_all.py",
-            f"--mode={mode}",
-            "--fresh",
-            f"--data-dir={data_dir}",
-            f"--shop={directory / 'loja.db'}",
-            "--base-port=0",
-            f"--payment-latency={payment_wait[0]}:{payment_wait[1]}",
-            "--payment-approval=1",
-            f"--stock={ESTOQUE}",
-            *options,
+            *arm_command(mode, payment_wait, directory, options),
             stdin=DEVNULL,
             stdout=out,
             stderr=STDOUT,

@@ -29,6 +29,8 @@ ANTES_DO_INICIO_S: Final = 0.05
 PRONTO_MAX_S: Final = 60.0
 
 OnProgress = Callable[[Live], None]
+# Told the monotonic instant, in nanoseconds, at which all processes begin: just before it comes.
+OnStart = Callable[[int], None]
 
 
 class CrewError(Exception):
@@ -45,10 +47,12 @@ class Crew:
         processes: int = 1,
         history: Path | None = None,
         on_progress: OnProgress | None = None,
+        on_start: OnStart | None = None,
     ) -> None:
         self._shares = _shares(plan, processes, history)
         self._history = history
         self._on_progress = on_progress
+        self._on_start = on_start
         self._processes: list[Process] = []
         self._latest: dict[int, Live] = {}
 
@@ -69,6 +73,8 @@ class Crew:
             start = Start(time.monotonic_ns() + int(ANTES_DO_INICIO_S * 1e9))
             for process in self._processes:
                 _send(process, start)
+            if self._on_start is not None:
+                self._on_start(start.start_ns)
             recordings = await asyncio.gather(
                 *(self._follow(index, each) for index, each in enumerate(self._processes))
             )
@@ -95,7 +101,7 @@ class Crew:
 
 
 def _shares(plan: Plan, processes: int, history: Path | None) -> list[Share]:
-    count = min(processes, plan.concurrency)
+    count = min(processes, plan.concurrency or plan.under_way_max)
     # The processes run elsewhere than where the command was given.
     history = history.absolute() if history is not None else None
     if history is None:
@@ -160,4 +166,5 @@ def _total(lives: Iterable[Live]) -> Live:
         sum(live.completed for live in each),
         sum(live.failed for live in each),
         [value for live in each for value in live.recent_ms],
+        sum(live.unsent for live in each),
     )

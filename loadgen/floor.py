@@ -20,13 +20,14 @@ import msgspec
 from rich.console import Console
 
 from common.settings import latency_range, natural, positive, seconds
-from loadgen.arms import ARMS
+from loadgen.arms import LOOP_ARMS
 from loadgen.chains import Chain, ChainError, bare_chain, real_arm
-from loadgen.cli import EXIT_INVALID, EXIT_OK, EXIT_UNUSABLE, run_interruptibly, warmup
+from loadgen.cli import run_interruptibly
 from loadgen.crew import Crew, CrewError
 from loadgen.disk import appends_ms, memory_disk
 from loadgen.environment import environment
 from loadgen.floor_report import PARES_MIN, Floor, Pair, Run, show, summarise
+from loadgen.options import EXIT_INVALID, EXIT_OK, EXIT_UNUSABLE, warmup
 from loadgen.plan import Plan
 from loadgen.result import make_result
 from loadgen.usage import Meter
@@ -125,7 +126,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add: Any = parser.add_argument
-    add("--mode", choices=ARMS, required=True, help="the arm")
+    add("--mode", choices=LOOP_ARMS, required=True, help="the arm")
     add("--concurrency", type=positive, default=100, metavar="N", help="callers (default 100)")
     add(
         "--pairs", type=positive, default=PARES_MIN, metavar="N",

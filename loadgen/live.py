@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
@@ -12,6 +13,7 @@ from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.plot import COLUMNS, Point, latency_plot
 from loadgen.recorder import Live
 
 # Times a second that a terminal is drawn at most.
@@ -48,7 +50,7 @@ class Board:
         """True on a terminal, where the values renew themselves."""
         return self._screen is not None
 
-    def show(self, cells: Mapping[str, str], *below: str) -> None:
+    def show(self, cells: Mapping[str, str], *below: str | Text) -> None:
         """Show these values, and on a terminal the lines `below` them."""
         if self._screen is None:
             self.say("  ".join(f"{name} {value}" for name, value in cells.items()))
@@ -57,7 +59,8 @@ class Board:
         for name in cells:
             table.add_column(name, justify="right")
         table.add_row(*cells.values())
-        self._screen.update(Group(table, *(Text(line) for line in below)))
+        lines = (line if isinstance(line, Text) else Text(line) for line in below)
+        self._screen.update(Group(table, *lines))
 
     def say(self, line: str) -> None:
         """A line that stays."""
@@ -65,7 +68,7 @@ class Board:
 
 
 class Progress(Board):
-    """Shows how far a run has come; a context manager around it."""
+    """Shows how far a run has come, on a terminal with a plot; a context manager around it."""
 
     def __init__(self, console: Console, *, total: int | None, duration_s: float | None) -> None:
         super().__init__(console)
@@ -73,18 +76,21 @@ class Progress(Board):
         self._duration_s = duration_s
         self._start = time.monotonic()
         self._before = (self._start, 0)
+        self._points: deque[Point | None] = deque(maxlen=COLUMNS)
 
     def show_run(self, live: Live) -> None:
-        """Show the state of this moment."""
-        self.show(self._cells(live))
+        """Show the state of this moment; called once a second."""
+        recent = sorted(live.recent_ms)
+        point = Point(recent[len(recent) // 2], recent[len(recent) * 99 // 100]) if recent else None
+        self._points.append(point)
+        self.show(self._cells(live, point), *latency_plot(self._points))
 
-    def _cells(self, live: Live) -> dict[str, str]:
+    def _cells(self, live: Live, point: Point | None) -> dict[str, str]:
         now = time.monotonic()
         then, ended_then = self._before
         ended = live.completed + live.failed
         self._before = (now, ended)
         rate = (ended - ended_then) / (now - then) if now > then else 0.0
-        recent = sorted(live.recent_ms)
         cells = {
             "elapsed": self._elapsed(now - self._start),
             "sent": f"{live.sent:,}" + (f"/{self._total:,}" if self._total is not None else ""),
@@ -93,9 +99,11 @@ class Progress(Board):
             "in flight": f"{live.sent - ended:,}",
             "per s": f"{rate:,.0f}",
         }
-        if recent:
-            cells["recent p50 ms"] = f"{recent[len(recent) // 2]:,.1f}"
-            cells["recent p99 ms"] = f"{recent[len(recent) * 99 // 100]:,.1f}"
+        if live.unsent:
+            cells["unsent"] = f"{live.unsent:,}"
+        if point is not None:
+            cells["recent p50 ms"] = f"{point.p50:,.1f}"
+            cells["recent p99 ms"] = f"{point.p99:,.1f}"
         return cells
 
     def _elapsed(self, seconds: float) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from hdrh.histogram import HdrHistogram
-
-from loadgen.recorder import Counts, Recording, decoded, encoded
+from loadgen.histograms import added
+from loadgen.recorder import Counts, Recording
 
 
 def merge(recordings: Sequence[Recording]) -> Recording:
@@ -17,15 +16,27 @@ def merge(recordings: Sequence[Recording]) -> Recording:
         start_ns=first.start_ns,
         # From here on some callers had nothing left to send.
         last_send_ns=min(recording.last_send_ns for recording in recordings),
+        sending_ended_ns=max(recording.sending_ended_ns for recording in recordings),
         end_ns=max(recording.end_ns for recording in recordings),
         outcomes=_added([recording.outcomes for recording in recordings]),
         warmup=_added([recording.warmup for recording in recordings]),
         in_time=sum(recording.in_time for recording in recordings),
-        latency=_added_histograms([recording.latency for recording in recordings]),
-        lag=_added_histograms([recording.lag for recording in recordings]),
+        latency=added(recording.latency for recording in recordings),
+        service=added(recording.service for recording in recordings),
+        lag=added(recording.lag for recording in recordings),
+        late=added(recording.late for recording in recordings),
         sent=_added_series([recording.sent for recording in recordings]),
         completed=_added_series([recording.completed for recording in recordings]),
         failed=_added_series([recording.failed for recording in recordings]),
+        offered=_added_series([recording.offered for recording in recordings]),
+        unsent=_added_series([recording.unsent for recording in recordings]),
+        unsent_measured=sum(recording.unsent_measured for recording in recordings),
+        seconds=[
+            added(second)
+            for second in zip_longest(
+                *(recording.seconds for recording in recordings), fillvalue=""
+            )
+        ],
         clock_step_s=max((recording.clock_step_s for recording in recordings), key=abs),
         sampled=sum(recording.sampled for recording in recordings),
         interrupted=any(recording.interrupted for recording in recordings),
@@ -55,10 +66,3 @@ def _added(counts: Sequence[Counts]) -> Counts:
 
 def _added_series(series: Sequence[list[int]]) -> list[int]:
     return [sum(cells) for cells in zip_longest(*series, fillvalue=0)]
-
-
-def _added_histograms(texts: Sequence[str]) -> str:
-    total: HdrHistogram = decoded(texts[0])
-    for text in texts[1:]:
-        total.add(decoded(text))
-    return encoded(total)

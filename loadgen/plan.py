@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
 
 from loadgen.hops import SAMPLE_EVERY
+from loadgen.schedule import Schedule, share_of
 
 # Orders. What each caller places when the command names no length.
 CHECKOUTS_POR_CHAMADOR: Final = 5
+# Seconds of an open loop whose command names no length.
+DURACAO_ABERTA_S: Final = 60.0
+# Orders of an open loop under way at once: what ten seconds at a thousand a second come to. Beyond
+# it an order is not sent but counted, so that a system that stands still does not fill the memory.
+EM_CURSO_MAX: Final = 10_000
 
 
 class Population(Struct, frozen=True):
@@ -20,11 +27,15 @@ class Population(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """A closed-loop run: `concurrency` callers, each placing its next order after the last.
+    """A closed loop of `concurrency` callers, or an open loop on a `schedule`.
 
-    `checkouts` (orders over all callers) or `duration_s` (no new order after it; those under way
-    finish) bounds the run. Orders sent in the first `warmup_s` seconds are counted apart.
-    `timeout_s` is each order's deadline. `run_id` makes its idempotency keys unique. One order in
+    In a closed loop each caller places its next order after the end of its last; `checkouts`
+    (orders over all callers) or `duration_s` (no new order after it; those under way finish) bounds
+    the run. In an open loop each order is sent at its instant of the schedule, which has a length
+    of its own, unless `under_way_max` orders are under way: then it counts as unsent.
+
+    Orders due in the first `warmup_s` seconds are counted apart. `timeout_s` is each order's
+    deadline, from its sending. `run_id` makes its idempotency keys unique. One order in
     `sample_every` is asked to tell its time in full; none when it is 0.
     """
 
@@ -32,9 +43,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     address: str
     population: Population
     run_id: str
-    concurrency: int
+    concurrency: int = 0
     checkouts: int | None = None
     duration_s: float | None = None
+    schedule: Schedule | None = None
+    under_way_max: int = EM_CURSO_MAX
     warmup_s: float = 0.0
     timeout_s: float = 60.0
     seed: int = 42
@@ -42,14 +55,37 @@ class Plan(Struct, frozen=True, kw_only=True):
     itens_max: int = 5
     sample_every: int = SAMPLE_EVERY
 
+    def __post_init__(self) -> None:
+        """A plan is one of the two loops. Raises ValueError."""
+        if (self.schedule is None) == (self.concurrency == 0):
+            raise ValueError("a plan has either callers (concurrency) or a schedule")
+        if self.schedule is not None and (self.checkouts, self.duration_s) != (None, None):
+            raise ValueError(
+                "a schedule has its own length: no checkouts and no duration_s with it"
+            )
+
+    @property
+    def length_s(self) -> float | None:
+        """Seconds after which no order is placed, where the plan says so."""
+        return self.duration_s if self.schedule is None else self.schedule.length_s
+
+    @property
+    def orders(self) -> int | None:
+        """How many orders it places, where that is known beforehand."""
+        return self.checkouts if self.schedule is None else self.schedule.count
+
 
 class Share(Struct, frozen=True, kw_only=True):
-    """The part of a plan that one process runs: callers and orders `index`, `index + of`, ..."""
+    """The part of a plan that one process runs: callers and orders `index`, `index + of`, ...
+
+    Of `under_way_max` it has its part too, but at most the `connections` that the machine grants.
+    """
 
     plan: Plan
     index: int = 0
     of: int = 1
     history: str | None = None
+    connections: int | None = None
 
     def callers(self) -> range:
         """The numbers of this process's callers; no two processes share one."""
@@ -60,3 +96,17 @@ class Share(Struct, frozen=True, kw_only=True):
         total = self.plan.checkouts
         # A run bounded by time ends long before this many.
         return range(self.index, 2**62 if total is None else total, self.of)
+
+    def arrivals(self) -> Iterator[tuple[int, float]]:
+        """The orders of this process in an open loop: (number, seconds after the start), in order."""
+        schedule = self.plan.schedule
+        if schedule is None:
+            return iter(())
+        return share_of(schedule, self.plan.seed, self.index, self.of)
+
+    def under_way_max(self) -> int:
+        """Orders that this process may have under way at once."""
+        plan = self.plan
+        most = plan.concurrency if plan.schedule is None else plan.under_way_max
+        part = len(range(self.index, most, self.of))
+        return part if self.connections is None else min(part, self.connections)

@@ -7,54 +7,34 @@ result is computed from it afterwards.
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from typing import Final
 
 from hdrh.histogram import HdrHistogram
 from msgspec import Struct, field
 
-from loadgen.hops import Hops, Sample, Samples
+from loadgen.histograms import PRECISION_SECOND, Tally, encoded, latency_max_us
+from loadgen.hops import Hops, Parts, Sample, Samples
 from loadgen.outcomes import Outcome
 
-# Significant decimal digits of every histogram: a value is off by at most a thousandth.
-PRECISION: Final = 3
-# Nanoseconds of one cell of the time series.
+# Nanoseconds of one cell of the time series: the only thing that grows with the length of a run,
+# by some 20 bytes a cell and one small histogram a second, 4 MB an hour.
 CELL_NS: Final = 100_000_000
-# Latencies kept for the live view only.
+SECOND_NS: Final = 1_000_000_000
+# Latencies between two looks of the live view, at most: the first ones.
 RECENT: Final = 1_000
-# Microseconds. A loop that is later than this has stopped, not slowed.
-LAG_MAX_US: Final = 60_000_000
 
 Counts = dict[str, dict[str, int]]
-
-
-def latency_histogram(timeout_s: float) -> HdrHistogram:
-    """An empty histogram in microseconds that holds every latency up to well over the timeout."""
-    return HdrHistogram(1, max(1_000_000, int(timeout_s * 2e6)), PRECISION)
-
-
-def lag_histogram() -> HdrHistogram:
-    """An empty histogram in microseconds for the lateness of the generator's own loop."""
-    return HdrHistogram(1, LAG_MAX_US, PRECISION)
-
-
-def encoded(histogram: HdrHistogram) -> str:
-    """A histogram in HdrHistogram's own V2 compressed form, base64."""
-    text: bytes = histogram.encode()
-    return text.decode()
-
-
-def decoded(text: str) -> HdrHistogram:
-    """The inverse of `encoded`."""
-    return HdrHistogram.decode(text.encode())
 
 
 class Recording(Struct, kw_only=True):
     """Raw data of one process, or of several merged. Instants are monotonic nanoseconds.
 
     `sent`, `completed` and `failed` are counts per cell of CELL_NS since `start_ns`, warm-up
-    included; `outcomes` holds measured orders only, `warmup` those sent during the warm-up.
-    `samples` are those kept of the `sampled` orders that were asked to tell their time in full.
+    included; `outcomes` holds measured orders only, `warmup` those due during the warm-up.
+    `latency` counts from the intended instant and `service` from the sending; in a closed loop they
+    are one. `seconds` are latencies of each second in which they ended, empty for none. In an open
+    loop `offered` and `unsent` are counted by when orders were due, `late` is by how much they were
+    sent late, and `unsent_measured` leaves the warm-up out. `samples` are those kept of the `sampled` orders that were asked to tell their time in full.
     """
 
     start_ns: int
@@ -64,10 +44,18 @@ class Recording(Struct, kw_only=True):
     warmup: Counts
     in_time: int
     latency: str
+    service: str
     lag: str
     sent: list[int]
     completed: list[int]
     failed: list[int]
+    seconds: list[str] = field(default_factory=list)
+    offered: list[int] = field(default_factory=list)
+    unsent: list[int] = field(default_factory=list)
+    unsent_measured: int = 0
+    late: str = ""
+    # Of all processes the last that sent; `last_send_ns` is the first that had nothing left.
+    sending_ended_ns: int = 0
     examples: dict[str, str] = field(default_factory=dict)
     hops: dict[str, dict[str, float]] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
@@ -80,16 +68,20 @@ class Recording(Struct, kw_only=True):
 
 
 class Live(Struct, frozen=True):
-    """How far a process has come: totals, and percentiles of its latest orders."""
+    """How far a process has come: totals, and latencies of what ended since the last look."""
 
     sent: int
     completed: int
     failed: int
     recent_ms: list[float]
+    unsent: int = 0
 
 
 class Recorder:
-    """Takes note of every order of one process."""
+    """Takes note of every order of one process.
+
+    What it does for each order is done at the rate of the load, so it does little.
+    """
 
     def __init__(self, start_ns: int, warmup_s: float, timeout_s: float, *, seed: int = 0) -> None:
         """`seed` decides which of the sampled orders are kept."""
@@ -97,24 +89,46 @@ class Recorder:
         self._measured_from_ns = start_ns + int(warmup_s * 1e9)
         self._timeout_us = int(timeout_s * 1e6)
         self._timeout_ns = int(timeout_s * 1e9)
-        self._latency = latency_histogram(timeout_s)
-        self._latency_max_us = max(1_000_000, 2 * self._timeout_us)
+        largest = latency_max_us(timeout_s)
+        self._latency, self._late = Tally(largest), Tally(largest)
+        # A caller of a closed loop sends when it means to: then latency is service time.
+        self._service: Tally | None = None
+        self._second = Tally(largest, PRECISION_SECOND)
+        self._second_ends_ns = start_ns + SECOND_NS
+        self._seconds: list[str] = []
         self._outcomes: dict[tuple[str, str], int] = {}
         self._warmup: dict[tuple[str, str], int] = {}
         self._examples: dict[str, str] = {}
-        self._series = {name: array("L") for name in ("sent", "completed", "failed")}
-        self._recent: deque[int] = deque(maxlen=RECENT)
+        self._sent, self._completed, self._failed = (
+            Series(start_ns),
+            Series(start_ns),
+            Series(start_ns),
+        )
+        self._offered, self._unsent = Series(start_ns), Series(start_ns)
+        self._recent: list[int] = []
         self._in_time = 0
+        self._unsent_measured = 0
         self._last_send_ns = self._end_ns = start_ns
-        self._totals = [0, 0, 0]
-        self._hops = Hops()
         self._samples = Samples(seed)
 
-    def sent(self, now_ns: int) -> None:
-        """An order is about to be sent."""
+    def open_loop(self) -> None:
+        """Orders come on a schedule: latency and service time are two things."""
+        self._service = Tally(latency_max_us(self._timeout_us / 1e6))
+
+    def sent(self, now_ns: int, intended_ns: int | None = None) -> None:
+        """An order is about to be sent; on a schedule it was due at `intended_ns`."""
         self._last_send_ns = now_ns
-        self._totals[0] += 1
-        self._tick("sent", now_ns)
+        self._sent.note(now_ns)
+        if intended_ns is not None:
+            self._offered.note(intended_ns)
+            if intended_ns >= self._measured_from_ns:
+                self._late.note((now_ns - intended_ns) // 1_000)
+
+    def unsent(self, intended_ns: int) -> None:
+        """An order that was due then is not sent: too many are under way."""
+        self._offered.note(intended_ns)
+        self._unsent.note(intended_ns)
+        self._unsent_measured += intended_ns >= self._measured_from_ns
 
     def ended(
         self,
@@ -133,61 +147,114 @@ class Recorder:
         the record of a sampled order, which was first answered at `replied_ns` (by default its end).
         """
         self._end_ns = end_ns
+        if end_ns >= self._second_ends_ns:
+            self._turn_second(end_ns)
         completed = outcome.completed
-        self._totals[1 if completed else 2] += 1
-        self._tick("completed" if completed else "failed", end_ns)
+        (self._completed if completed else self._failed).note(end_ns)
         if outcome.detail:
             self._examples.setdefault(outcome.label or outcome.kind, outcome.detail)
-        measured = sent_ns >= self._measured_from_ns
+        measured = intended_ns >= self._measured_from_ns
         counts = self._outcomes if measured else self._warmup
         bucket = (outcome.kind, outcome.label)
         counts[bucket] = counts.get(bucket, 0) + 1
-        latency_us = (end_ns - intended_ns) // 1_000
         if completed:
+            service_us = (end_ns - sent_ns) // 1_000
+        elif outcome.timed_out:
+            service_us = self._timeout_us
+        else:
+            return
+        latency_us = service_us + (sent_ns - intended_ns) // 1_000
+        self._second.note(latency_us)
+        if len(self._recent) < RECENT:
             self._recent.append(latency_us)
         if not measured:
             return
+        self._latency.note(latency_us)
+        if self._service is not None:
+            self._service.note(service_us)
         if completed:
             self._in_time += end_ns - intended_ns <= self._timeout_ns
-            self._latency.record_value(min(max(latency_us, 1), self._latency_max_us))
             if timing:
                 replied_ns = end_ns if replied_ns is None else replied_ns
-                self._hops.note(timing)
                 self._samples.note(Sample(intended_ns, sent_ns, replied_ns, end_ns, timing))
-        elif outcome.timed_out:
-            self._latency.record_value(self._timeout_us)
 
-    def _tick(self, name: str, now_ns: int) -> None:
-        series = self._series[name]
-        cell = (now_ns - self._start_ns) // CELL_NS
-        while len(series) <= cell:
-            series.append(0)
-        series[cell] += 1
+    def _turn_second(self, now_ns: int) -> None:
+        """Keep the second that has passed, and empty ones for those in which nothing ended."""
+        self._seconds.append(self._second.encoded() if self._second else "")
+        self._second.clear()
+        passed = (now_ns - self._start_ns) // SECOND_NS
+        self._seconds.extend([""] * (passed - len(self._seconds)))
+        self._second_ends_ns = self._start_ns + (passed + 1) * SECOND_NS
+
+    def _hops(self) -> Parts:
+        """Sums over the samples that were kept: reading each record as it comes would cost more."""
+        hops = Hops()
+        for sample in self._samples.kept:
+            hops.note(sample.timing)
+        return hops.sums()
 
     def live(self) -> Live:
-        """Totals so far and the latest latencies, for display."""
-        sent, completed, failed = self._totals
-        return Live(sent, completed, failed, [value / 1e3 for value in self._recent])
+        """Totals so far, and the latencies since the last look, for display."""
+        recent, self._recent = self._recent, []
+        return Live(
+            self._sent.total,
+            self._completed.total,
+            self._failed.total,
+            [value / 1e3 for value in recent],
+            self._unsent.total,
+        )
 
     def recording(self, lag: HdrHistogram) -> Recording:
         """Everything recorded so far."""
+        last = [self._second.encoded()] if self._second else []
+        latency = self._latency.encoded()
         return Recording(
             start_ns=self._start_ns,
             last_send_ns=self._last_send_ns,
+            sending_ended_ns=self._last_send_ns,
             end_ns=self._end_ns,
             outcomes=_nested(self._outcomes),
             warmup=_nested(self._warmup),
             in_time=self._in_time,
-            latency=encoded(self._latency),
+            latency=latency,
+            service=latency if self._service is None else self._service.encoded(),
             lag=encoded(lag),
-            sent=list(self._series["sent"]),
-            completed=list(self._series["completed"]),
-            failed=list(self._series["failed"]),
+            sent=self._sent.cells(),
+            completed=self._completed.cells(),
+            failed=self._failed.cells(),
+            seconds=self._seconds + last,
+            offered=self._offered.cells(),
+            unsent=self._unsent.cells(),
+            unsent_measured=self._unsent_measured,
+            late=self._late.encoded() if self._late else "",
             examples=dict(self._examples),
-            hops=self._hops.sums(),
+            hops=self._hops(),
             samples=list(self._samples.kept),
             sampled=self._samples.seen,
         )
+
+
+class Series:
+    """Counts per cell of CELL_NS since a start."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._start_ns = start_ns
+        self._cells = array("L")
+        self.total = 0
+
+    def note(self, at_ns: int) -> None:
+        """Count one at this instant."""
+        self.total += 1
+        cell = (at_ns - self._start_ns) // CELL_NS
+        try:
+            self._cells[cell] += 1
+        except IndexError:
+            self._cells.extend([0] * (cell + 1 - len(self._cells)))
+            self._cells[cell] += 1
+
+    def cells(self) -> list[int]:
+        """The counts so far."""
+        return list(self._cells)
 
 
 def _nested(counts: dict[tuple[str, str], int]) -> Counts:

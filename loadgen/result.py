@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, Literal
 
 import msgspec
-from hdrh.histogram import HdrHistogram
 from msgspec import Struct
 
+from loadgen.histograms import decoded
 from loadgen.hops import Attribution, attribution, means
+from loadgen.objectives import LATENCIES, Judged, Objective, judged
+from loadgen.percentiles import Latency, latency
 from loadgen.plan import Plan
-from loadgen.recorder import CELL_NS, Recording, decoded
+from loadgen.recorder import Recording
 from loadgen.selfcheck import invalid_reasons
+from loadgen.timeline import OpenLoop, Second, Steady, open_loop, rate, steady, timeline
 
-# Samples. Below it the slowest thousandth is a handful of orders, and no statistic.
-AMOSTRAS_P999: Final = 10_000
 # Share of orders without stock above which a run says more about stock than about services.
 SEM_ESTOQUE_MAX: Final = 0.05
-# Cells. A steady phase shorter than a second has no rate.
-CELULAS_CONSTANTE_MIN: Final = 10
-_CELLS_PER_S: Final = 1_000_000_000 // CELL_NS
 
 
 class Outcomes(Struct, frozen=True):
@@ -35,37 +34,6 @@ class Outcomes(Struct, frozen=True):
         """Their sum."""
         parts = (sum(self.cancelado.values()), sum(self.erro.values()))
         return self.enviado + self.pendente + self.recusado + sum(parts)
-
-
-class Latency(Struct, frozen=True):
-    """Milliseconds; None where there are too few samples to say."""
-
-    mean: float | None
-    p50: float | None
-    p90: float | None
-    p95: float | None
-    p99: float | None
-    p999: float | None
-    max: float | None
-    samples: int
-
-
-class Steady(Struct, frozen=True):
-    """The part of the run after the warm-up in which every caller had a next order to send."""
-
-    from_s: float
-    to_s: float
-    completed: int
-    throughput_per_s: float
-
-
-class Second(Struct, frozen=True):
-    """One second of the run, warm-up included."""
-
-    t: int
-    sent: int
-    completed: int
-    failed: int
 
 
 class Generator(Struct, frozen=True):
@@ -84,18 +52,22 @@ class Result(Struct, frozen=True, kw_only=True):
 
     offered: int
     sent: int
+    unsent: int = 0
     completed: int
     duration_s: float
     throughput_per_s: float
     goodput_per_s: float | None
     outcomes: Outcomes
     latency_ms: Latency
+    service_ms: Latency
     valid: bool
     invalid_reasons: list[str]
     mode: str
     seed: int
     environment: dict[str, Any]
-    loop: str = "closed"
+    loop: Literal["closed", "open"]
+    open_loop: OpenLoop | None = None
+    objectives: list[Judged] = msgspec.field(default_factory=list)
     concurrency: int
     warmup_s: float
     warmup: Outcomes
@@ -115,7 +87,7 @@ class Result(Struct, frozen=True, kw_only=True):
         """True when every order, those of the warm-up too, came to a terminal answer."""
         warm = self.warmup
         left = warm.pendente + warm.recusado + sum(warm.erro.values())
-        return self.completed == self.sent and left == 0
+        return self.completed == self.sent and left + sum(self.recording.unsent) == 0
 
 
 def to_json(result: Result) -> bytes:
@@ -128,27 +100,36 @@ def to_json(result: Result) -> bytes:
     return b"{\n" + b",\n".join(lines) + b"\n}\n"
 
 
-def make_result(plan: Plan, recording: Recording, environment: dict[str, Any]) -> Result:
-    """The figures of a run from its raw data."""
+def make_result(
+    plan: Plan,
+    recording: Recording,
+    environment: dict[str, Any],
+    objectives: Sequence[Objective] = (),
+) -> Result:
+    """The figures of a run from its raw data, and which of the objectives it met."""
     outcomes = _outcomes(recording.outcomes)
     completed = outcomes.enviado + sum(outcomes.cancelado.values())
     from_ns = recording.start_ns + int(plan.warmup_s * 1e9)
     duration_s = max(0.0, (recording.end_ns - from_ns) / 1e9)
-    reasons = invalid_reasons(recording)
-    return Result(
-        offered=outcomes.total(),
+    reasons = invalid_reasons(plan, recording)
+    result = Result(
+        offered=outcomes.total() + recording.unsent_measured,
+        unsent=recording.unsent_measured,
         sent=outcomes.total(),
         completed=completed,
         duration_s=round(duration_s, 6),
-        throughput_per_s=_rate(completed, duration_s),
-        goodput_per_s=_rate(recording.in_time, duration_s),
+        throughput_per_s=rate(completed, duration_s),
+        goodput_per_s=rate(recording.in_time, duration_s),
         outcomes=outcomes,
         latency_ms=latency(decoded(recording.latency)),
+        service_ms=latency(decoded(recording.service)),
         valid=not reasons,
         invalid_reasons=reasons,
         mode=plan.mode,
         seed=plan.seed,
         environment=environment,
+        loop="closed" if plan.schedule is None else "open",
+        open_loop=open_loop(plan, recording),
         concurrency=plan.concurrency,
         warmup_s=plan.warmup_s,
         warmup=_outcomes(recording.warmup),
@@ -163,54 +144,22 @@ def make_result(plan: Plan, recording: Recording, environment: dict[str, Any]) -
         plan=plan,
         recording=recording,
     )
+    return msgspec.structs.replace(result, objectives=judged(objectives, figures(result)))
 
 
-def latency(histogram: HdrHistogram) -> Latency:
-    """Percentiles of a histogram in microseconds."""
-    samples = histogram.get_total_count()
-    if samples == 0:
-        return Latency(None, None, None, None, None, None, None, 0)
-    values = histogram.get_percentile_to_value_dict([50, 90, 95, 99, 99.9])
-    p999 = values[99.9] / 1e3 if samples >= AMOSTRAS_P999 else None
-    return Latency(
-        mean=round(histogram.get_mean_value() / 1e3, 3),
-        p50=values[50] / 1e3,
-        p90=values[90] / 1e3,
-        p95=values[95] / 1e3,
-        p99=values[99] / 1e3,
-        p999=p999,
-        max=histogram.get_max_value() / 1e3,
-        samples=samples,
-    )
-
-
-def steady(plan: Plan, recording: Recording) -> Steady | None:
-    """The rate while every caller was busy: neither the warm-up nor the last orders of each.
-
-    Terminal answers are counted by when they came, whenever they were sent. None when that phase
-    is shorter than a second.
-    """
-    first = -(-int(plan.warmup_s * 1e9) // CELL_NS)
-    last = (recording.last_send_ns - recording.start_ns) // CELL_NS
-    if last - first < CELULAS_CONSTANTE_MIN:
-        return None
-    completed = sum(recording.completed[first:last])
-    return Steady(
-        from_s=first / _CELLS_PER_S,
-        to_s=last / _CELLS_PER_S,
-        completed=completed,
-        throughput_per_s=_rate(completed, (last - first) / _CELLS_PER_S),
-    )
-
-
-def timeline(recording: Recording) -> list[Second]:
-    """Counts per second since the start."""
-    series = (recording.sent, recording.completed, recording.failed)
-    seconds = -(-max(map(len, series)) // _CELLS_PER_S)
-    return [
-        Second(t, *(sum(cells[t * _CELLS_PER_S : (t + 1) * _CELLS_PER_S]) for cells in series))
-        for t in range(seconds)
-    ]
+def figures(result: Result) -> dict[str, float | None]:
+    """Every figure that an objective may name: milliseconds, a second, or a share of one."""
+    done = result.completed / result.offered if result.offered else None
+    found: dict[str, float | None] = {
+        "throughput": result.throughput_per_s,
+        "goodput": result.goodput_per_s,
+        "completed": done,
+        "errors": None if done is None else 1 - done,
+    }
+    for name in LATENCIES:
+        found[name] = getattr(result.latency_ms, name)
+        found[f"service-{name}"] = getattr(result.service_ms, name)
+    return found
 
 
 def without_stock(outcomes: Outcomes) -> float:
@@ -240,7 +189,3 @@ def _generator(recording: Recording) -> Generator:
         loop_lag_p99_ms=lag.get_value_at_percentile(99) / 1e3,
         loop_lag_max_ms=lag.get_max_value() / 1e3,
     )
-
-
-def _rate(count: int, duration_s: float) -> float:
-    return round(count / duration_s, 3) if duration_s > 0 else 0.0

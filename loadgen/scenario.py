@@ -64,8 +64,10 @@ class Checkout:
         sent_ns = time.monotonic_ns()
         ctx = Contexto(sent_ns / 1e9 + self._timeout_s, key)
         ctx.completo = self._sampled()
-        self._recorder.sent(sent_ns)
-        self._note("invoke", "criar_pedido", caller, key, at_ns=sent_ns, basket=basket)
+        self._recorder.sent(sent_ns, intended_ns)
+        noted = self._history.wanted
+        if noted:
+            self._note("invoke", "criar_pedido", caller, key, at_ns=sent_ns, basket=basket)
         outcome = Outcome("erro", INTERROMPIDO, "the run was interrupted")
         replied_ns = None
         try:
@@ -76,7 +78,8 @@ class Checkout:
         except Exception as error:
             outcome = self._failed("criar_pedido", caller, key, error)
         else:
-            self._note("ok", "criar_pedido", caller, key, answer=answer)
+            if noted:
+                self._note("ok", "criar_pedido", caller, key, answer=answer)
             if answer.status not in TERMINAIS:
                 replied_ns = time.monotonic_ns()
                 outcome = await self._follow(caller, key, ctx.prazo, answer)

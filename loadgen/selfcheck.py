@@ -6,7 +6,10 @@ import asyncio
 import time
 from typing import Final
 
-from loadgen.recorder import Recording, decoded, lag_histogram
+from loadgen.histograms import decoded, lag_histogram
+from loadgen.plan import Plan
+from loadgen.recorder import Recording
+from loadgen.schedule import Schedule
 
 # Seconds between looks at the loop.
 INTERVALO_S: Final = 0.02
@@ -16,6 +19,15 @@ INTERVALO_S: Final = 0.02
 # is measured.
 ATRASO_P99_MAX_MS: Final = 50.0
 ATRASO_P99_MAX_PARTE: Final = 0.5
+# Milliseconds at the 99th percentile, and as a share of the same percentile of latency: an open loop
+# may send late by the larger of the two. Latency counts from the instant, so that lateness is part
+# of it; above this share it would say more about the generator than about the services.
+ENVIO_P99_MAX_MS: Final = 20.0
+ENVIO_P99_MAX_PARTE: Final = 0.25
+# Share of the asked rate by which the rate of sending, with what was counted as unsent, may differ.
+TAXA_DIFERENCA_MAX: Final = 0.01
+# Share of the offered orders that may be unsent: so many are missing from the percentiles.
+SEM_ENVIO_MAX: Final = 0.01
 # Share of one core. A process above it has nothing left, and measures itself.
 CPU_MAX: Final = 0.95
 # Seconds. Deadlines travel as instants of the wall clock: a step moves them all.
@@ -42,7 +54,7 @@ class LoopWatch:
         return time.time() - time.monotonic() - self._difference
 
 
-def invalid_reasons(recording: Recording) -> list[str]:
+def invalid_reasons(plan: Plan, recording: Recording) -> list[str]:
     """Why the run cannot be believed; empty when it can."""
     reasons = list(recording.problems)
     counts = {kind: sum(labels.values()) for kind, labels in recording.outcomes.items()}
@@ -54,6 +66,8 @@ def invalid_reasons(recording: Recording) -> list[str]:
     elif counts.get("enviado", 0) + counts.get("cancelado", 0) == 0:
         reasons.append(f"none of {sent} orders came to a terminal answer")
     reasons += _own_load(recording)
+    if plan.schedule is not None:
+        reasons += _schedule_kept(plan.schedule, recording)
     if abs(recording.clock_step_s) > PASSO_RELOGIO_MAX_S:
         reasons.append(f"the wall clock moved by {recording.clock_step_s:+.1f} s during the run")
     return reasons
@@ -76,3 +90,34 @@ def _own_load(recording: Recording) -> list[str]:
             f" more than {bound_ms:.0f} ms; use --processes or fewer callers"
         )
     return reasons
+
+
+def _schedule_kept(schedule: Schedule, recording: Recording) -> list[str]:
+    """What an open loop did otherwise than its schedule says."""
+    reasons = []
+    late_ms = _p99_ms(recording.late)
+    bound_ms = max(ENVIO_P99_MAX_MS, ENVIO_P99_MAX_PARTE * _p99_ms(recording.latency))
+    if late_ms > bound_ms:
+        reasons.append(
+            f"orders were sent late by {late_ms:.0f} ms at the 99th percentile, more than"
+            f" {bound_ms:.0f} ms; use --processes or a lower rate"
+        )
+    offered, unsent = sum(recording.offered), sum(recording.unsent)
+    length_s = max(schedule.length_s, (recording.sending_ended_ns - recording.start_ns) / 1e9)
+    share = offered / length_s / schedule.rate_per_s
+    # An interrupted run is invalid for that alone.
+    if abs(share - 1) > TAXA_DIFERENCA_MAX and schedule.count and not recording.interrupted:
+        reasons.append(
+            f"{offered / length_s:,.1f} orders a second were offered, {share:.1%} of the"
+            f" {schedule.rate_per_s:,.1f} asked for; use --processes or a lower rate"
+        )
+    if unsent > SEM_ENVIO_MAX * offered:
+        reasons.append(
+            f"{unsent:,} of {offered:,} orders were not sent, because as many were under way as may"
+            " be: the percentiles lack them; raise --under-way-max or lower the rate"
+        )
+    return reasons
+
+
+def _p99_ms(text: str) -> float:
+    return float(decoded(text).get_value_at_percentile(99)) / 1e3 if text else 0.0

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadgen.attribution import milliseconds, show_attribution
+from loadgen.objectives import LATENCIES, RATES, SHARES, Judged
 from loadgen.result import SEM_ESTOQUE_MAX, Outcomes, Result, without_stock
 
 
@@ -18,6 +19,10 @@ def show(result: Result, console: Console) -> None:
         show_attribution(result.attribution, console)
     elif result.hops_ms:
         console.print(_hops(result))
+    if result.objectives:
+        console.print(_objectives(result))
+    if (line := _schedule(result)) is not None:
+        console.print(line, markup=False, highlight=False)
     console.print(_notes(result), markup=False, highlight=False)
     for kind, detail in result.examples.items():
         console.print(f"{kind}, for example: {detail}", markup=False, highlight=False)
@@ -35,10 +40,9 @@ def show(result: Result, console: Console) -> None:
 
 
 def _rates(result: Result) -> Table:
-    table = Table(
-        title=f"{result.mode}: closed loop, {result.concurrency:,} callers", title_justify="left"
-    )
-    for name in ("offered", "sent", "completed", "seconds", "completed/s", "goodput/s", "steady/s"):
+    table = Table(title=f"{result.mode}: {_loop(result)}", title_justify="left")
+    names = ("offered", "sent", "completed", "seconds", "completed/s", "goodput/s", "steady/s")
+    for name in names:
         table.add_column(name, justify="right")
     goodput = result.goodput_per_s
     table.add_row(
@@ -51,6 +55,52 @@ def _rates(result: Result) -> Table:
         "-" if result.steady is None else f"{result.steady.throughput_per_s:,.1f}",
     )
     return table
+
+
+def _loop(result: Result) -> str:
+    """Which loop it was, and for an open one what was asked for and how it was kept."""
+    kept, schedule = result.open_loop, result.plan.schedule
+    if kept is None or schedule is None:
+        return f"closed loop, {result.concurrency:,} callers"
+    rates = [edge for each in schedule.stretches for edge in (each.from_per_s, each.to_per_s)]
+    asked = f"{rates[0]:,g}" if len(set(rates)) == 1 else f"{min(rates):,g} to {max(rates):,g}"
+    return f"open loop, {asked} orders/s for {kept.length_s:g} s, {kept.arrival}"
+
+
+def _schedule(result: Result) -> str | None:
+    """How an open loop kept to its schedule, in a line."""
+    kept = result.open_loop
+    if kept is None:
+        return None
+    late = kept.late_ms.p99
+    return (
+        f"schedule: {kept.asked_per_s:,.1f}/s asked, {kept.offered_per_s:,.1f}/s offered,"
+        f" {kept.sent_per_s:,.1f}/s sent"
+        + ("" if late is None else f"; sent late by {late:.1f} ms (p99)")
+        + (
+            f"; {kept.unsent:,} unsent because {kept.under_way_max:,} were under way"
+            if kept.unsent
+            else ""
+        )
+    )
+
+
+def _objectives(result: Result) -> Table:
+    table = Table("objective")
+    table.add_column("value", justify="right")
+    table.add_column("met")
+    for each in result.objectives:
+        table.add_row(each.text, _judged(each), "yes" if each.met else "NO")
+    return table
+
+
+def _judged(each: Judged) -> str:
+    if each.value is None:
+        return "unknown"
+    if each.figure in SHARES:
+        return f"{each.value:.3%}"
+    unit = "/s" if each.figure in RATES else " ms"
+    return f"{each.value:,.2f}{unit}"
 
 
 def _notes(result: Result) -> str:
@@ -85,15 +135,16 @@ def _outcomes(result: Result) -> Table:
 
 
 def _latency(result: Result) -> Table:
-    table = Table(title=None)
-    table.add_column("latency")
-    row = ["ms"]
-    latency = result.latency_ms
-    for name in ("mean", "p50", "p90", "p95", "p99", "p999", "max"):
+    table = Table("ms")
+    for name in LATENCIES:
         table.add_column(name, justify="right")
-        value: float | None = getattr(latency, name)
-        row.append("-" if value is None else milliseconds(value))
-    table.add_row(*row)
+    rows = {"latency": result.latency_ms}
+    if result.open_loop is not None:
+        # From the sending: what the services did to those orders, without the wait before it.
+        rows["service"] = result.service_ms
+    for title, figures in rows.items():
+        values: list[float | None] = [getattr(figures, name) for name in LATENCIES]
+        table.add_row(title, *("-" if value is None else milliseconds(value) for value in values))
     return table
 
 

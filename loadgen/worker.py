@@ -18,10 +18,12 @@ from typing import Final
 
 import msgspec
 
+from common.lifecycle import calm_collector, runner
 from loadgen.arms import PedidosPort, dial
 from loadgen.callers import ClosedLoop
 from loadgen.history import INTERVALO_ESCRITA_S, History
 from loadgen.limits import raise_limits
+from loadgen.open_loop import OpenLoop
 from loadgen.plan import Share
 from loadgen.recorder import Live, Recorder, Recording
 from loadgen.scenario import Checkout
@@ -80,7 +82,20 @@ class ShareRun:
             timeout_s=plan.timeout_s,
             sample_every=plan.sample_every,
         )
-        self._loop = ClosedLoop(checkout.place, share.orders())
+        self._loop = self._loop_of(checkout)
+
+    def _loop_of(self, checkout: Checkout) -> ClosedLoop | OpenLoop:
+        share = self._share
+        if share.plan.schedule is None:
+            return ClosedLoop(checkout.place, share.orders(), share.callers())
+        self._recorder.open_loop()
+        return OpenLoop(
+            checkout.place,
+            share.arrivals(),
+            start_ns=self._start_ns,
+            under_way_max=share.under_way_max(),
+            unsent=self._recorder.unsent,
+        )
 
     def stop(self) -> None:
         """Place no new order; the result is that of an interrupted run."""
@@ -105,7 +120,7 @@ class ShareRun:
             until = self._start_ns / 1e9 + duration_s - time.monotonic()
             asyncio.get_running_loop().call_later(max(0.0, until), self._loop.stop)
         keepers = [asyncio.create_task(self._watch.run()), asyncio.create_task(self._keep())]
-        self._callers = asyncio.create_task(self._loop.run(self._share.callers()))
+        self._callers = asyncio.create_task(self._loop.run())
         try:
             await asyncio.wait([self._callers])
             if not self._callers.cancelled():
@@ -137,9 +152,14 @@ async def _work() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     share = msgspec.json.decode(await reader.readline(), type=Share)
     plan = share.plan
-    connections, problems = raise_limits(plan.mode, len(share.callers()))
+    connections, problems = raise_limits(plan.mode, share.under_way_max())
+    if plan.schedule is not None and problems:
+        # Whoever needs the missing ones shows: each order that finds none is counted as unsent.
+        share, problems = msgspec.structs.replace(share, connections=connections), []
     client = dial(plan.mode, "pedidos", plan.address, connections=connections)
     prepared = baskets(plan)
+    # As the services do: a full collection walks over all baskets and stops the loop meanwhile.
+    calm_collector()
     try:
         say(Report(ready=True))
         line = await reader.readline()
@@ -147,7 +167,9 @@ async def _work() -> None:
             return
         start_ns = msgspec.json.decode(line, type=Start).start_ns
         run = ShareRun(share, client, prepared, start_ns)
-        await asyncio.sleep(max(0.0, (start_ns - time.monotonic_ns()) / 1e9))
+        # A loop that counts in milliseconds wakes early as well as late.
+        while (left_ns := start_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - an instant, no event
+            await asyncio.sleep(left_ns / 1e9)
         recording = await _attended(run, reader)
         recording.problems += problems
         say(Report(recording=recording))
@@ -180,16 +202,8 @@ async def _attended(run: ShareRun, reader: asyncio.StreamReader) -> Recording:
 
 def main() -> None:
     """Run on uvloop where it exists, as the services do."""
-    factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with (
-        asyncio.Runner(loop_factory=factory) as runner,
-        contextlib.suppress(asyncio.CancelledError),
-    ):
-        runner.run(_work())
+    with runner() as loop, contextlib.suppress(asyncio.CancelledError):
+        loop.run(_work())
 
 
 if __name__ == "__main__":

@@ -138,9 +138,6 @@ ARMS: Final = {
         ThreadPorts, _in_a_thread,
     ),
 }  # fmt: skip
-# Those on event loops, and those on threads.
-LOOPS: Final = tuple(name for name in ARMS if not name.endswith("-threads"))
-THREADS: Final = tuple(name for name in ARMS if name.endswith("-threads"))
 
 
 class _Serving(AbstractAsyncContextManager[tuple[App, str]]):

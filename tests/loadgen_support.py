@@ -85,10 +85,14 @@ def _given(answer: c.PedidoResponse | Exception) -> c.PedidoResponse:
 
 
 def checkout(
-    pedidos: FakePedidos, *, timeout_s: float = 5.0, history: Path | None = None
+    pedidos: FakePedidos,
+    *,
+    timeout_s: float = 5.0,
+    history: Path | None = None,
+    begun_s: float = 0.0,
 ) -> tuple[Checkout, Recorder, History]:
-    """One checkout's parts, ready to place orders."""
-    recorder = Recorder(time.monotonic_ns(), 0.0, timeout_s)
+    """One checkout's parts, ready to place orders, in a run that began so many seconds ago."""
+    recorder = Recorder(time.monotonic_ns() - int(begun_s * 1e9), 0.0, timeout_s)
     file = History(history)
     parts = (pedidos, baskets(plan(), 64), recorder, file)
     return Checkout(*parts, run_id="run", timeout_s=timeout_s), recorder, file

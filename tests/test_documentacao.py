@@ -19,7 +19,11 @@ import gerador_dados
 import loadgen.attribution
 import loadgen.chaos.cli
 import loadgen.cli
+import loadgen.cost
 import loadgen.floor
+import loadgen.pacing
+import loadgen.report.cli
+import loadgen.study.cli
 import run_all
 from common import contratos, diagrams
 from common.contratos import OPERACOES
@@ -46,9 +50,13 @@ COMMANDS: Final[dict[str, Callable[[], object]]] = {
     "python run_all.py": lambda: run_all.main(["--help"]),
     "python gerador_dados.py": lambda: gerador_dados.main(["--help"]),
     "python -m loadgen.attribution": lambda: loadgen.attribution.main(["--help"]),
+    "python -m loadgen.study": lambda: loadgen.study.cli.main(["--help"]),
     "python -m loadgen.floor": lambda: loadgen.floor.main(["--help"]),
+    "python -m loadgen.report": lambda: loadgen.report.cli.main(["--help"]),
     "python -m loadgen.chaos": lambda: loadgen.chaos.cli.main(["--help"]),
     "python -m loadgen": lambda: loadgen.cli.main(["--help"]),
+    "python -m loadgen.cost": lambda: loadgen.cost.main(["--help"]),
+    "python -m loadgen.pacing": lambda: loadgen.pacing.main(["--help"]),
     "python -m grpc_aio": lambda: parse_service("grpc_aio", "grpc", ["--help"]),
     "python -m http_aio": lambda: parse_service("http_aio", "http", ["--help"]),
     "python -m blocking.grpc_threads": lambda: parse_service(
@@ -235,8 +243,8 @@ def test_opcoes_mostradas_existem(page: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_readme_mostra_cada_comando_e_suas_opcoes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README leaves out no option of the six commands that it explains."""
-    for command in list(COMMANDS)[:6]:
+    """The README leaves out no option of the ten commands that it explains."""
+    for command in list(COMMANDS)[:10]:
         assert f"### `{command}" in README
         missing = _options(command, monkeypatch) - {"--help"} - set(_FLAG.findall(README))
         assert not missing, command

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from loadgen import attribution as command
+from loadgen.histograms import latency_histogram
 from loadgen.hops import (
     RESIDUAL,
     SAMPLES_MIN,
@@ -178,7 +179,7 @@ def _recording(latencies_ms: range) -> Recording:
         each = sample(ms=ms)
         recorder.sent(each.sent_ns)
         recorder.ended(each.intended_ns, each.sent_ns, each.end_ns, Outcome("enviado"), each.timing)
-    return recorder.recording(Recorder(0, 0.0, 60.0)._latency)
+    return recorder.recording(latency_histogram(60.0))
 
 
 def test_juntar_processos_guarda_todas_as_amostras() -> None:
@@ -261,7 +262,7 @@ def test_residuo_grande_tem_seu_codigo(tmp_path: Path) -> None:
         each = sample(f"{lame}, {PAGAMENTOS}", ms=100 + n)
         recorder.ended(each.intended_ns, each.sent_ns, each.end_ns, Outcome("enviado"), each.timing)
     path = tmp_path / "lame.json"
-    path.write_bytes(to_json(make_result(plan(), recorder.recording(recorder._latency), {})))
+    path.write_bytes(to_json(make_result(plan(), recorder.recording(latency_histogram(60.0)), {})))
     assert command.main([str(path)]) == command.EXIT_RESIDUAL
 
 

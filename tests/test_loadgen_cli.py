@@ -1,5 +1,6 @@
 """The command: its options, its limits, and one clear line when there is nothing to drive."""
 
+import io
 import socket
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import msgspec
 import pytest
 
 from common.runfile import Run, ServiceRun, supervising, write_run
-from loadgen import cli, limits
+from loadgen import cli, limits, options
 from loadgen.arms import dial
 from loadgen.environment import environment
 from loadgen.live import Progress
+from loadgen.plot import Point, latency_plot
 from loadgen.recorder import Live
 
 
@@ -91,6 +93,28 @@ def test_braco_que_ainda_comeca_e_dito_em_uma_linha(tmp_path: Path) -> None:
         ["--concurrency", "1", "--seed", "x"],
         ["--concurrency", "1", "--json", "/no/such/directory/file"],
         ["--concurrency", "1", "--history", "/no/such/directory/file"],
+        ["--concurrency", "1", "--csv", "/no/such/directory/file"],
+        ["--concurrency", "1", "--rate", "5"],
+        ["--rate", "0"],
+        ["--rate", "-5"],
+        ["--rate", "inf"],
+        ["--rate", "nan"],
+        ["--rate", "5", "--arrival", "bursts"],
+        ["--rate", "5", "--duration", "0.01"],
+        ["--rate", "5", "--checkouts", "10", "--warmup", "2"],
+        ["--rate", "5", "--under-way-max", "0"],
+        ["--ramp", "5"],
+        ["--ramp", "0:0"],
+        ["--ramp", "5:6:7"],
+        ["--ramp", "5:50", "--checkouts", "5"],
+        ["--ramp", "5:50", "--rate", "5"],
+        ["--step", "5"],
+        ["--step", "5:0"],
+        ["--step", "0:5"],
+        ["--step", "5:5,"],
+        ["--step", "5:5", "--duration", "5"],
+        ["--step", "5:5", "--checkouts", "5"],
+        ["--step", "5:5,10:5", "--warmup", "10"],
     ],
 )
 def test_opcoes_erradas_saem_com_dois(
@@ -109,13 +133,35 @@ def test_ajuda_explica_os_codigos_de_saida(capsys: pytest.CaptureFixture[str]) -
         cli.main(["--help"])
     assert left.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"  {code}  " in text for code in (0, 1, 2, 3))
+    assert all(f"  {code}  " in text for code in (0, 1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("words", "rates", "length_s", "orders"),
+    [
+        (["--rate", "50"], [(50, 50)], 60, 3_000),
+        (["--rate", "50", "--duration", "4"], [(50, 50)], 4, 200),
+        (["--rate", "50", "--checkouts", "25"], [(50, 50)], 0.5, 25),
+        (["--ramp", "50:500", "--duration", "10"], [(50, 500)], 10, 2_750),
+        (["--ramp", "500:0", "--duration", "10"], [(500, 0)], 10, 2_500),
+        (["--step", "100:10,0:5,400:2.5"], [(100, 100), (0, 0), (400, 400)], 17.5, 2_000),
+    ],
+)
+def test_opcoes_dizem_o_horario(words: list[str], rates, length_s: float, orders: int) -> None:
+    """Each way to ask for an open loop gives its schedule, with its length and its orders."""
+    asked = options.loop_of(options.parse([*words, "--arrival", "constant"]))
+    assert set(asked) == {"schedule", "under_way_max"}
+    schedule = asked["schedule"]
+    assert [(each.from_per_s, each.to_per_s) for each in schedule.stretches] == rates
+    assert (schedule.length_s, schedule.count) == (length_s, orders)
+    assert schedule.arrival == "constant"
+    assert options.loop_of(options.parse(words))["schedule"].arrival == "poisson"
 
 
 def test_faixa_de_itens_vai_ate_o_limite_do_pedido() -> None:
     """As many lines as an order may have are accepted, and a single number is a range of one."""
-    assert cli.item_range("1:50") == (1, 50)
-    assert cli.item_range("3") == (3, 3)
+    assert options.item_range("1:50") == (1, 50)
+    assert options.item_range("3") == (3, 3)
 
 
 def test_limites_da_maquina_sao_ditos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +201,34 @@ def test_ambiente_diz_versoes_maquina_e_comando(tmp_path: Path) -> None:
     } <= set(found)
     assert found["packages"]["grpcio"]
     assert msgspec.json.encode(found)
+
+
+def test_grafico_mostra_os_percentis_do_ultimo_minuto() -> None:
+    """A column a second: full to its p50, on to its p99, empty where nothing ended, to one scale."""
+    assert latency_plot([]) == latency_plot([None]) == []
+    points = [Point(50.0, 100.0), None, Point(25.0, 25.0), Point(100.0, 100.0)]
+    legend, *rows = [line.plain for line in latency_plot(points, rows=4)]
+    assert "p50" in legend
+    assert "p99" in legend
+    assert [row[-4:] for row in rows] == ["█  █", "█  █", "█  █", "█ ██"]
+    assert rows[0].split() == ["100", "┤█", "█"]
+    assert rows[-1].startswith("      0")
+    (_, *lines) = latency_plot(points, rows=4)
+    colours = [str(line.spans[0].style) for line in lines]
+    assert colours == ["yellow", "yellow", "cyan", "cyan"]
+    assert "▄" in latency_plot([Point(1.0, 1.0), Point(0.5, 0.5)], rows=1)[1].plain
+
+
+def test_progresso_em_um_terminal_tem_o_grafico() -> None:
+    """On a terminal the values renew themselves above the plot, with what could not be sent."""
+    file = io.StringIO()
+    console = cli.Console(width=120, height=30, force_terminal=True, file=file)
+    with Progress(console, total=100, duration_s=9.0) as progress:
+        progress.show_run(Live(20, 17, 1, [5.0, 6.0], 3))
+    text = file.getvalue()
+    assert "unsent" in text
+    assert "p99 ms" in text
+    assert "█" in text
 
 
 def test_progresso_fora_de_um_terminal_sao_linhas(capsys: pytest.CaptureFixture[str]) -> None:

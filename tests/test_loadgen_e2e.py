@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen import cli
+from loadgen import options
 from loadgen.chains import real_arm
 from tests.loadgen_support import lines
 
@@ -28,7 +28,7 @@ async def test_comando_compra_na_loja_que_roda(mode: str, tmp_path: Path) -> Non
         )  # fmt: skip
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["outcomes"]["enviado"] == result["sent"] == 50, done.stdout + done.stderr
-    assert done.returncode == (cli.EXIT_OK if result["valid"] else cli.EXIT_INVALID)
+    assert done.returncode == (options.EXIT_OK if result["valid"] else options.EXIT_INVALID)
     assert {"pedidos", "pagamentos", "estoque", "fiscal", "logistica"} <= set(result["hops_ms"])
     history = lines(tmp_path / "h.jsonl")
     placed = [line for line in history if line["op"] == "criar_pedido" and line["type"] == "invoke"]

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from loadgen import cli, selfcheck
+from loadgen.histograms import PRECISION, decoded, encoded, lag_histogram, latency_histogram
 from loadgen.hops import Hops, means, parse
 from loadgen.merging import merge
 from loadgen.outcomes import Kind, Outcome
-from loadgen.recorder import Recorder, Recording, decoded, encoded, lag_histogram, latency_histogram
-from loadgen.result import AMOSTRAS_P999, latency, make_result, to_json
+from loadgen.percentiles import AMOSTRAS_P999, latency
+from loadgen.recorder import Recorder, Recording
+from loadgen.result import make_result, to_json
 from loadgen.table import show
 from tests.loadgen_support import plan
 
@@ -89,6 +91,38 @@ def test_percentis_estao_dentro_da_precisao_declarada(values) -> None:
         exact = ordered[max(0, int(share / 100 * len(values) + 0.5) - 1)] / 1e3
         assert getattr(figures, name) == pytest.approx(exact, rel=2e-3)
     assert figures.max == pytest.approx(ordered[-1] / 1e3, rel=2e-3)
+
+
+@given(
+    st.lists(st.integers(1, 60_000_000), min_size=1, max_size=300),
+    st.integers(1, 4),
+    st.sampled_from([0, 3_000, 250_000]),
+)
+@settings(max_examples=15, deadline=None)
+def test_percentis_de_varios_processos_sao_os_das_amostras(values, processes, late_us) -> None:
+    """Merged over processes, each percentile is that of all raw samples, within the precision.
+
+    Both of latency, from the intended instant, and of service time, from the sending.
+    """
+    recordings = []
+    for index in range(processes):
+        recorder = Recorder(0, 0.0, 60.0)
+        recorder.open_loop()
+        for value in values[index::processes]:
+            recorder.sent(late_us * 1_000, 0)
+            end = (late_us + value) * 1_000
+            recorder.ended(0, late_us * 1_000, end, Outcome("enviado"))
+        recordings.append(recorder.recording(lag_histogram()))
+    merged = merge(recordings)
+    for text, ordered in (
+        (merged.latency, sorted(late_us + value for value in values)),
+        (merged.service, sorted(values)),
+    ):
+        figures = latency(decoded(text))
+        for name, share in (("p50", 50), ("p90", 90), ("p95", 95), ("p99", 99), ("max", 100)):
+            exact_us = ordered[max(0, int(share / 100 * len(values) + 0.5) - 1)]
+            found_us = getattr(figures, name) * 1e3
+            assert found_us == pytest.approx(exact_us, rel=10**-PRECISION, abs=1)
 
 
 def test_sem_dez_mil_amostras_nao_ha_p999() -> None:

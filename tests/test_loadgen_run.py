@@ -91,7 +91,7 @@ async def test_quem_falha_espera_antes_do_proximo() -> None:
     async def place(caller: int, number: int):
         return SENT if number in {5, 7} else PENDING
 
-    await ClosedLoop(place, range(9), sleep=sleep).run([0])
+    await ClosedLoop(place, range(9), [0], sleep=sleep).run()
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.0, 0.1, 0.1]
 
 
@@ -105,10 +105,10 @@ async def test_dez_mil_chamadores_comecam_em_levas() -> None:
     async def place(caller: int, number: int):
         return SENT
 
-    await ClosedLoop(place, range(10_000), sleep=sleep).run(range(10_000))
+    await ClosedLoop(place, range(10_000), range(10_000), sleep=sleep).run()
     assert sum(pauses) == pytest.approx(4.5, abs=0.1)
     pauses.clear()
-    await ClosedLoop(place, range(999), sleep=sleep).run(range(999))
+    await ClosedLoop(place, range(999), range(999), sleep=sleep).run()
     assert pauses == []
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from common.audit import AuditError
 from common.failpoints import Rules, write_rules
-from loadgen.arms import ARMS, dial
+from loadgen.arms import LOOP_ARMS, dial
 from loadgen.chains import Chain, ChainError, real_arm
 from loadgen.chaos.arm import AttackedArm
 from loadgen.chaos.cells import cells
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     progress, answer = Console(stderr=True), Console()
     try:
         args.data_dir.mkdir(parents=True, exist_ok=True)
-        modes = (args.mode,) if args.mode else ARMS
+        modes = (args.mode,) if args.mode else LOOP_ARMS
         results = []
         for mode in modes:
             results.append(asyncio.run(_attack(args, mode, progress)))

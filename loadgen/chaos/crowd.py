@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from random import Random
 from typing import Final, NamedTuple
 
 from common import contratos as c
 from common.erros import Categoria, ErroServico
 from loadgen.chaos.customer import Customer
 from loadgen.chaos.result import percentile
+from loadgen.schedule import instants, steps
 from loadgen.targets import Basket
 
 # Seconds that a caller whose order was refused waits before the next one: a refusal in a closed
@@ -57,18 +57,8 @@ class Phase(NamedTuple):
 
 def arrivals(phases: Sequence[Phase], seed: int) -> list[float]:
     """The instants, in seconds from the first phase's begin, of a Poisson process; in order."""
-    draw = Random(f"arrivals {seed}")
-    times: list[float] = []
-    begin = 0.0
-    for phase in phases:
-        at = begin
-        while phase.rate_per_s > 0:
-            at += draw.expovariate(phase.rate_per_s)
-            if at >= begin + phase.length_s:
-                break
-            times.append(at)
-        begin += phase.length_s
-    return times
+    levels = tuple((phase.rate_per_s, phase.length_s) for phase in phases)
+    return list(instants(steps(levels), seed))
 
 
 class Crowd:

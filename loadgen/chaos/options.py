@@ -68,7 +68,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add: Any = parser.add_argument
-    add("--mode", choices=ARMS, help="the arm (default: both, one after the other)")
+    add("--mode", choices=ARMS, help="the arm (default: grpc, then http)")
     add("--matrix", action="store_true", help="run the cells of the fault matrix")
     add(
         "--scenario", choices=SCENARIOS,

@@ -1,0 +1,133 @@
+"""A client that only sends and waits: what an order costs a client that records nothing.
+
+`python -m loadgen.bare_client grpc|http ADDRESS --concurrency N --seconds S` runs N callers in a
+closed loop with the plain library, prints how many orders, seconds and seconds of processor time
+they took as JSON, and ends. It sends what the generator sends, an order with its key and its
+deadline, and holds the answer; it reads no clock, keeps no history and has no figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from common.lifecycle import calm_collector, raise_open_files, runner
+from common.settings import positive, seconds
+from loadgen.chains import LOJA_PADRAO
+from loadgen.plan import Plan
+from loadgen.targets import Basket, baskets
+from loadgen.trivial import PROTOCOLS
+
+# Baskets that are sent in turn: those of the generator.
+SEED: Final = 42
+TIMEOUT_MS: Final = "60000"
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What a client did, and what it used."""
+
+    orders: int
+    seconds: float
+    cpu_s: float
+
+
+Buy = Callable[[int], Awaitable[Any]]
+Close = Callable[[], Awaitable[Any]]
+
+
+async def grpc_client(address: str, callers: int, prepared: list[Basket]) -> tuple[Buy, Close]:
+    """The generated stub and messages that were made before."""
+    import grpc.aio
+
+    from proto import comum_pb2, pedidos_pb2, pedidos_pb2_grpc
+
+    requests = [
+        pedidos_pb2.CriarPedidoRequest(
+            cliente_id=basket.request.cliente_id,
+            itens=[
+                comum_pb2.ItemPedido(produto_id=item.produto_id, quantidade=item.quantidade)
+                for item in basket.request.itens
+            ],
+            metodo_pagamento=basket.request.metodo_pagamento,
+        )
+        for basket in prepared
+    ]
+    channel = grpc.aio.insecure_channel(address)
+    # The generated stubs carry no types.
+    make_stub: Any = pedidos_pb2_grpc.PedidosStub
+    stub = make_stub(channel)
+
+    async def buy(number: int) -> Any:
+        marks = (("idempotency-key", f"bare-{number}"), ("x-timeout-ms", TIMEOUT_MS))
+        return await stub.CriarPedido(requests[number % len(requests)], metadata=marks)
+
+    return buy, lambda: channel.close(None)
+
+
+async def http_client(address: str, callers: int, prepared: list[Basket]) -> tuple[Buy, Close]:
+    """A session, bodies as dictionaries, answers as dictionaries."""
+    from aiohttp import ClientSession, TCPConnector
+
+    bodies = [msgspec.json.decode(basket.json) for basket in prepared]
+    session = ClientSession(f"http://{address}", connector=TCPConnector(limit=callers))
+
+    async def buy(number: int) -> Any:
+        marks = {"Idempotency-Key": f"bare-{number}", "X-Timeout-Ms": TIMEOUT_MS}
+        body = bodies[number % len(bodies)]
+        async with session.post("/pedidos", json=body, headers=marks) as response:
+            return await response.json()
+
+    return buy, session.close
+
+
+CLIENTS: Final = {"grpc": grpc_client, "http": http_client}
+
+
+async def run(protocol: str, address: str, callers: int, length_s: float) -> Spent:
+    """Buy as fast as the answers come, for so long."""
+    plan = Plan(
+        mode=protocol, address=address, population=LOJA_PADRAO, run_id="", concurrency=1, seed=SEED
+    )
+    buy, close = await CLIENTS[protocol](address, callers, baskets(plan))
+    numbers = iter(range(2**62))
+    done = 0
+    stopping = asyncio.Event()
+
+    async def call() -> None:
+        nonlocal done
+        while not stopping.is_set():
+            await buy(next(numbers))
+            done += 1
+
+    calm_collector()
+    begin, cpu_before = time.monotonic(), time.process_time()
+    asyncio.get_running_loop().call_later(length_s, stopping.set)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(call())
+    spent = Spent(done, time.monotonic() - begin, time.process_time() - cpu_before)
+    await close()
+    return spent
+
+
+def main() -> None:
+    """Run the client that the command line names."""
+    parser = argparse.ArgumentParser(description="Send orders and record nothing.")
+    parser.add_argument("protocol", choices=PROTOCOLS)
+    parser.add_argument("address", metavar="HOST:PORT")
+    parser.add_argument("--concurrency", type=positive, required=True, metavar="N")
+    parser.add_argument("--seconds", type=seconds, required=True, metavar="S")
+    args = parser.parse_args()
+    raise_open_files()
+    with runner() as loop:
+        spent = loop.run(run(args.protocol, args.address, args.concurrency, args.seconds))
+    print(msgspec.json.encode(spent).decode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""Results on where an order's time went: a median and a slow order, hop by hop; Little's law."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from loadgen.hops import Where
+from loadgen.report import names
+from loadgen.report.charts import Axis, Span, Spans
+from loadgen.report.commands import behind
+from loadgen.report.document import (
+    Block,
+    Bullets,
+    Callout,
+    Figure,
+    Folded,
+    Heading,
+    Paragraph,
+    Table,
+)
+from loadgen.report.gathering import Gathered, Group
+from loadgen.report.loads import by_arm, common_load, main_curves
+from loadgen.report.numerals import bound, count, listed, milliseconds, percent, plural
+from loadgen.study.plan import Curve, Wait
+from loadgen.study.statistics import LITTLE_MAX, little
+
+# What the parts of an order are called, in the order in which they are shown, and which of the
+# record's parts each is made of.
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "atraso do gerador": ("atraso",),
+    "fila de admissão": ("fila",),
+    "espera do laço ou da thread": ("espera",),
+    "trabalho próprio": ("trabalho",),
+    "espera do banco": ("banco",),
+    "confirmação (commit)": ("commit",),
+    "pagamento simulado": ("gateway",),
+    "transporte": ("ida", "volta"),
+    "sem registro do próximo": ("proximo", "consultas"),
+    "resíduo": ("residuo",),
+}
+# Of the median order, at most this may be unaccounted for.
+RESIDUAL_MAX: Final = 0.05
+# Milliseconds. What is shorter would not be seen.
+_SHOWN_MIN_MS: Final = 0.001
+# Parts of a growth that are worth naming.
+_NAMED: Final = 3
+
+
+def results(gathered: Gathered) -> list[Block]:
+    """The section on attribution."""
+    blocks: list[Block] = [Heading(3, "Para onde foi o tempo de um pedido")]
+    for curve in main_curves(gathered):
+        for wait in curve.payment_waits:
+            blocks += _of_wait(gathered, curve, wait)
+    if len(blocks) == 1:
+        blocks.append(Callout(
+            "note", "Nenhuma execução deste conjunto guardou o tempo de pedidos amostrados, salto a "
+            "salto.",
+        ))  # fmt: skip
+    return [*blocks, *littles_law(gathered)]
+
+
+@dataclass(frozen=True)
+class Told:
+    """Where a median order of a run spent its time, and a slow one where enough were sampled."""
+
+    median: Where
+    slow: Where | None
+
+    def kinds(self) -> list[tuple[str, Where]]:
+        """Both by their names, as far as they are there."""
+        return [("mediano", self.median)] + ([("lento", self.slow)] if self.slow else [])
+
+
+def attributed(group: Group) -> Told | None:
+    """What the first run of a group tells that may be believed and tells its orders' time."""
+    for run in group.believed:
+        found = run.result.attribution if run.result is not None else None
+        if found is not None and found.median is not None:
+            return Told(found.median, found.slow)
+    return None
+
+
+def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
+    groups = gathered.select(experiment=curve.name, payment_wait_s=wait)
+    load = common_load(groups)
+    chosen = [group for group in groups if group.cell.concurrency == load]
+    told = [
+        (arm, found)
+        for arm, of_arm in by_arm(chosen)
+        if (found := attributed(of_arm[0])) is not None
+    ]
+    if load is None or not told:
+        return []
+    key = f"{curve.name}-{'com' if any(wait) else 'sem'}-espera"
+    where = f"{names.wait(wait)}, {count(load)} clientes"
+    rows = [
+        (f"{names.arm(arm)}: pedido {kind}", each)
+        for arm, found in told
+        for kind, each in found.kinds()
+    ]
+    spans = tuple(span for row, each in rows for span in _stacked(row, totals(each)))
+    chart = Spans(f"tempo-{key}", f"Para onde foi o tempo: {where}", Axis("milissegundos"), spans)
+    return [
+        Heading(4, _capital(where)),
+        Figure(chart, _bands(told), behind(gathered, chosen)),
+        Bullets(tuple(residual_sentence(arm, found) for arm, found in told)),
+        *_grown(groups, load),
+        Folded("Cascata por salto, de cada braço", tuple(
+            _cascade(
+                gathered, [group for group in chosen if group.cell.arm == arm],
+                f"cascata-{arm}-{kind}-{key}", f"{names.arm(arm)}: pedido {kind}", each,
+            )
+            for arm, found in told
+            for kind, each in found.kinds()
+        )),
+    ]  # fmt: skip
+
+
+def totals(where: Where) -> dict[str, float]:
+    """Milliseconds of each part over all hops; a part that took no time is left out."""
+    return _named(where.by_part())
+
+
+def _named(parts: Mapping[str, float]) -> dict[str, float]:
+    sums = {name: sum(parts.get(each, 0.0) for each in made_of) for name, made_of in PARTS.items()}
+    return {name: value for name, value in sums.items() if abs(value) >= _SHOWN_MIN_MS}
+
+
+def _stacked(row: str, parts: Mapping[str, float], begin: float = 0.0) -> list[Span]:
+    """Parts one after the other; a residual below nought takes no room."""
+    spans = []
+    for name, value in parts.items():
+        if value > 0:
+            spans.append(Span(row, name, list(PARTS).index(name), begin, begin + value))
+            begin += value
+    return spans
+
+
+def _bands(told: list[tuple[str, Told]]) -> str:
+    numbers = [
+        f"{names.arm(arm)} {found.median.n}" + (f" e {found.slow.n}" if found.slow else "")
+        for arm, found in told
+    ]
+    return (
+        "Médias de pedidos reais em torno da mediana e do percentil 99, cujas partes somam a "
+        f"latência; pedidos em cada faixa: {'; '.join(numbers)}."
+    )
+
+
+def residual_sentence(arm: str, found: Told) -> str:
+    """The largest part of the median order, and whether the residual is within its bound."""
+    parts = totals(found.median)
+    largest = max(parts, key=lambda name: parts[name])
+    share = found.median.residual_share
+    within = "dentro" if share <= RESIDUAL_MAX else "**fora**"
+    return (
+        f"{names.arm(arm)}: pedido mediano de {milliseconds(found.median.latency_ms)}; a maior parte "
+        f"é {largest}, {milliseconds(parts[largest])} ({percent(parts[largest] / found.median.latency_ms)}). "
+        f"Resíduo de {percent(share)}, {within} do limite de {bound(RESIDUAL_MAX)}."
+    )
+
+
+def _grown(groups: list[Group], load: int) -> list[Block]:
+    """What moved between the lightest load and the one shown, in each arm."""
+    lightest = min(group.cell.concurrency or load for group in groups)
+    if lightest == load:
+        return []
+    told = []
+    for arm, of_arm in by_arm(groups):
+        of = {group.cell.concurrency: attributed(group) for group in of_arm}
+        light, heavy = of.get(lightest), of.get(load)
+        if light is not None and heavy is not None:
+            told.append(growth_sentence(arm, light.median, heavy.median))
+    if not told:
+        return []
+    words = f"O que cresce de {plural(lightest, 'cliente', 'clientes')} para {count(load)}:"
+    return [Paragraph(words), Bullets(tuple(told))]
+
+
+def growth_sentence(arm: str, light: Where, heavy: Where) -> str:
+    """By how much the median order changed between two loads, and which parts made it so."""
+    change = heavy.latency_ms - light.latency_ms
+    if change <= 0:
+        return (
+            f"{names.arm(arm)}: o pedido mediano não ficou mais lento "
+            f"({milliseconds(light.latency_ms)} e {milliseconds(heavy.latency_ms)})."
+        )
+    before, after = totals(light), totals(heavy)
+    grown = {name: after.get(name, 0.0) - before.get(name, 0.0) for name in PARTS}
+    most = sorted((name for name in grown if grown[name] > 0), key=lambda name: -grown[name])
+    named = [f"{name} {milliseconds(grown[name])}" for name in most[:_NAMED]]
+    return (
+        f"{names.arm(arm)}: de {milliseconds(light.latency_ms)} para "
+        f"{milliseconds(heavy.latency_ms)}; crescem sobretudo {listed(named)}."
+    )
+
+
+def _cascade(
+    gathered: Gathered, groups: list[Group], name: str, title: str, where: Where
+) -> Figure:
+    """Each hop under the one before it, in the order of the chain."""
+    spans: list[Span] = []
+    begin = 0.0
+    for hop, parts in where.hops.items():
+        row = _stacked(names.service(hop), _named(parts), begin)
+        spans += row
+        begin = row[-1].end if row else begin
+    axis = Axis("milissegundos, um salto depois do outro")
+    chart = Spans(name, f"{title}, {milliseconds(where.latency_ms)}", axis, tuple(spans))
+    caption = (
+        "O tempo próprio de cada salto, posto depois do tempo do salto anterior; juntos somam a "
+        "latência."
+    )
+    return Figure(chart, caption, behind(gathered, groups))
+
+
+def littles_law(gathered: Gathered) -> list[Block]:
+    """Whether the instruments agree with each other: L = XW at every hop of every run."""
+    held = _offs(gathered)
+    if not held:
+        return []
+    rows = tuple(
+        (
+            names.service(service), count(len(offs)), percent(sorted(offs)[len(offs) // 2]),
+            percent(max(offs)), percent(sum(1 for off in offs if off < LITTLE_MAX) / len(offs)),
+        )
+        for service, offs in held.items()
+    )  # fmt: skip
+    columns = (
+        "salto",
+        "execuções",
+        "desvio mediano",
+        "maior desvio",
+        f"abaixo de {bound(LITTLE_MAX)}",
+    )
+    return [
+        Heading(4, "Lei de Little, salto a salto"),
+        Paragraph(little_sentence(every_off(gathered))),
+        Table(columns, rows),
+    ]
+
+
+def every_off(gathered: Gathered) -> list[float]:
+    """|L - XW| / L at each hop of each run that may be believed."""
+    return [off for offs in _offs(gathered).values() for off in offs]
+
+
+def _offs(gathered: Gathered) -> dict[str, list[float]]:
+    held: dict[str, list[float]] = {}
+    for run in gathered.runs:
+        for service, flow in run.flows.items() if run.status == "ok" else ():
+            off = little(flow).off
+            if off is not None:
+                held.setdefault(service, []).append(off)
+    return held
+
+
+def little_sentence(offs: list[float]) -> str:
+    """Whether |L - XW| / L stayed within its bound."""
+    bad = sum(1 for off in offs if off >= LITTLE_MAX)
+    most = bound(LITTLE_MAX)
+    if not bad:
+        return (
+            "As chamadas em andamento, a taxa de chegada e o tempo em cada salto, medidos cada um "
+            f"por seus meios, concordam: |L − XW| / L fica abaixo de {most} em todas as "
+            f"{count(len(offs))} medidas."
+        )
+    return (
+        f"Em {count(bad)} de {count(len(offs))} medidas |L − XW| / L passa de {most}: nelas um dos "
+        "três instrumentos errou, ou a execução não estava em regime."
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,207 @@
+"""A whole study from its plan to its end: what comes next, what is there already, what is kept.
+
+Everything that is decided follows from the plan, its seed and the runs that are complete, so a
+study that was interrupted goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from common.shop_generator import Opcoes, gerar
+from loadgen.disk import memory_disk
+from loadgen.environment import environment
+from loadgen.study.cells import Hunt, Task, climbs, hunt_seconds, hunts, seconds_of, step, tasks
+from loadgen.study.commands import SHOP_DAY, SHOP_PRODUCTS, SHOP_SEED
+from loadgen.study.knee import Search
+from loadgen.study.ladder import sustained
+from loadgen.study.plan import Study
+from loadgen.study.progress import Progress
+from loadgen.study.record import (
+    FORMAT,
+    Found,
+    Manifest,
+    RunRecord,
+    Sitting,
+    discard,
+    finished,
+    read_manifest,
+    read_run,
+    write_manifest,
+    write_run,
+)
+from loadgen.study.running import Bench, perform
+
+SHOP: Final = "shop.db"
+# Below the results while a run is made: its databases, which go with it.
+WORK: Final = "work"
+DURABILITY: Final = (
+    "SQLite, write-ahead log, synchronous=FULL: every answer comes after a flushed commit; commits"
+    " are shared by those that wait together, but where a cell's storage is plain"
+)
+
+Perform = Callable[[Task, Bench], Awaitable[RunRecord]]
+
+
+class Campaign:
+    """One study in one results directory; `run` may be cancelled and begun again."""
+
+    def __init__(
+        self, directory: Path, manifest: Manifest, progress: Progress, make: Perform = perform
+    ) -> None:
+        self._directory = directory
+        self._manifest = manifest
+        self._progress = progress
+        self._perform = make
+        self._done = finished(directory)
+        self.statuses: Counter[str] = Counter()
+        self._bench = Bench(
+            directory / WORK,
+            directory / SHOP,
+            memory_disk(directory),
+            manifest.sittings[-1].commit,
+        )
+
+    async def run(self) -> None:
+        """Make every run that is not there yet. What was made is kept, however this is left."""
+        study = self._manifest.plan
+        self._make_shop()
+        units = _first_part(study)
+        searches: list[Found] = []
+        self._expect(units, hunts(study))
+        try:
+            for unit in units:
+                if isinstance(unit, Hunt):
+                    searches.append(await self._hunt(unit))
+                else:
+                    await self._one(unit)
+            self._note(searches=tuple(searches))
+            ladders = climbs(study, searches)
+            self._expect(ladders)
+            for task in ladders:
+                await self._one(task)
+            self._note(complete=True)
+        finally:
+            self._note(sittings=_ended(self._manifest.sittings))
+            shutil.rmtree(self._bench.work, ignore_errors=True)
+
+    def _expect(self, units: Sequence[Task | Hunt], searching: Sequence[Hunt] = ()) -> None:
+        """Have the manifest name these runs, and the progress their time."""
+        fixed = [unit for unit in units if isinstance(unit, Task)]
+        known = set(self._manifest.order)
+        more = tuple(task.id for task in fixed if task.id not in known)
+        if more:
+            self._note(order=self._manifest.order + more)
+        todo = [task for task in fixed if task.id not in self._done]
+        seconds = sum(seconds_of(task.cell) for task in todo)
+        seconds += sum(hunt_seconds(self._manifest.plan, hunt) for hunt in searching)
+        self._progress.expect(len(fixed), len(fixed) - len(todo), seconds)
+
+    async def _hunt(self, hunt: Hunt) -> Found:
+        """Look for the highest sustained rate, run by run; those that are there are not repeated."""
+        ladder = hunt.ladder
+        search = Search(ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution)
+        number, doubted = 0, False
+        while (rate := search.next()) is not None:
+            number += 1
+            task = step(self._manifest.plan, hunt, number, rate)
+            if task.id not in self._manifest.order:
+                self._note(order=(*self._manifest.order, task.id))
+            if task.id not in self._done:
+                self._progress.add(1)
+            run = await self._one(task)
+            # A run that cannot be believed is asked once more before it bounds the search.
+            doubted = run.status != "ok" and not doubted
+            if not doubted:
+                search.note(rate, sustained=sustained(run))
+        return Found(ladder.name, hunt.arm, hunt.payment_wait_s, search.sustained, search.beyond)
+
+    async def _one(self, task: Task) -> RunRecord:
+        if task.id in self._done:
+            run = read_run(self._directory, task.id)
+            self.statuses[run.status] += 1
+            return run
+        self._progress.begin(task.id)
+        run = await self._perform(task, self._bench)
+        write_run(self._directory, run)
+        self._done.add(task.id)
+        self.statuses[run.status] += 1
+        self._progress.end(run, seconds_of(task.cell))
+        return run
+
+    def _note(self, **changes: Any) -> None:
+        self._manifest = msgspec.structs.replace(self._manifest, **changes)
+        write_manifest(self._directory, self._manifest)
+
+    def _make_shop(self) -> None:
+        if not self._bench.shop.exists():
+            day = date.fromisoformat(SHOP_DAY)
+            gerar(
+                self._bench.shop,
+                Opcoes(produtos=SHOP_PRODUCTS, semente=SHOP_SEED, data=day),
+            )
+
+
+def _first_part(study: Study) -> list[Task | Hunt]:
+    """All runs but those that need a search's result, with the searches strewn among them."""
+    units: list[Task | Hunt] = list(tasks(study))
+    draw = Random(f"searches {study.seed}")
+    for hunt in hunts(study):
+        units.insert(draw.randint(0, len(units)), hunt)
+    return units
+
+
+def begin(directory: Path, study: Study, command: str) -> Manifest:
+    """Begin a study in an empty directory. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    surroundings = environment(directory) | {"command": command}
+    manifest = Manifest(
+        format=FORMAT,
+        preset=study.name,
+        plan=study,
+        seed=study.seed,
+        durability=DURABILITY,
+        environment=surroundings,
+        order=(),
+        sittings=(_sitting(command, surroundings),),
+    )
+    write_manifest(directory, manifest)
+    return manifest
+
+
+def resume(directory: Path, command: str, *, again: bool = False) -> Manifest:
+    """Go on with the study of a directory; `again` forgets runs that failed or are invalid.
+
+    Raises ResultsError.
+    """
+    manifest = read_manifest(directory)
+    if again:
+        for run_id in finished(directory):
+            if read_run(directory, run_id).status != "ok":
+                discard(directory, run_id)
+    sitting = _sitting(command, environment(directory))
+    manifest = msgspec.structs.replace(
+        manifest, sittings=(*manifest.sittings, sitting), complete=False
+    )
+    write_manifest(directory, manifest)
+    return manifest
+
+
+def _sitting(command: str, surroundings: dict[str, Any]) -> Sitting:
+    return Sitting(_now(), None, command, surroundings["commit"])
+
+
+def _ended(sittings: tuple[Sitting, ...]) -> tuple[Sitting, ...]:
+    return (*sittings[:-1], msgspec.structs.replace(sittings[-1], ended=_now()))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

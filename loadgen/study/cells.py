@@ -1,0 +1,284 @@
+"""What a plan means: its runs, one by one, in an order that spreads every drift over all arms.
+
+Repetitions are blocks: each holds every cell once, shuffled by the seed, so that a study that is
+cut off leaves blocks that can be compared, and a machine that grows slow slows all arms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from random import Random
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from loadgen.arms import THREAD_ARMS
+from loadgen.study.knee import Search
+from loadgen.study.plan import (
+    BARE_ARMS,
+    Curve,
+    Experiment,
+    Ladder,
+    Study,
+    Timeline,
+    Wait,
+)
+from loadgen.study.record import Cell, Found, Phase
+
+# Orders a second that an arm takes in while all callers come at once. A closed loop's warm-up lasts
+# so much longer that the last of them has been taken in: until then nothing is steady.
+TAKEN_IN_PER_S: Final = 1_000.0
+
+
+class Task(Struct, frozen=True):
+    """One run to be made. `seed` is that of its orders: all cells of a repetition share it."""
+
+    id: str
+    cell: Cell
+    repetition: int
+    seed: int
+
+
+class Hunt(Struct, frozen=True):
+    """A ladder's search in one arm: runs that follow from each other."""
+
+    id: str
+    ladder: Ladder
+    arm: str
+    payment_wait_s: Wait
+
+
+def tasks(study: Study) -> list[Task]:
+    """Every run of the curves and timelines, in the order in which they are made."""
+    wanted = [
+        (cell, repetition)
+        for experiment in study.experiments
+        if not isinstance(experiment, Ladder)
+        for cell in _cells(study, experiment)
+        for repetition in range(1, experiment.repetitions + 1)
+    ]
+    return _in_blocks(study, wanted)
+
+
+def hunts(study: Study) -> list[Hunt]:
+    """Every search of the ladders."""
+    found = [
+        Hunt(f"{ladder.name}-{arm}-{_wait(wait)}-search", ladder, arm, wait)
+        for ladder in _ladders(study)
+        for arm, wait in product(ladder.arms, ladder.payment_waits)
+    ]
+    Random(f"hunts {study.seed}").shuffle(found)
+    return found
+
+
+def step(study: Study, hunt: Hunt, number: int, rate: float) -> Task:
+    """The `number`-th run of a search."""
+    cell = _open(study, hunt.ladder, hunt.arm, hunt.payment_wait_s, phase="search", rate=rate)
+    return Task(f"{hunt.id}-{number:02}", cell, 1, study.seed + number)
+
+
+def climbs(study: Study, searches: Iterable[Found]) -> list[Task]:
+    """The rungs and the overloads of every ladder whose search found a rate."""
+    by_name = {ladder.name: ladder for ladder in _ladders(study)}
+    wanted: list[tuple[Cell, int]] = []
+    for found in searches:
+        if found.rate_per_s is None:
+            continue
+        ladder = by_name[found.experiment]
+        around = [
+            _open(
+                study,
+                ladder,
+                found.arm,
+                found.payment_wait_s,
+                phase="rung",
+                rate=found.rate_per_s * share,
+            )
+            for share in ladder.rungs
+        ]
+        around.append(_recovery(study, ladder, found))
+        wanted += product(around, range(1, ladder.repetitions + 1))
+    return _in_blocks(study, wanted)
+
+
+def _ladders(study: Study) -> Iterator[Ladder]:
+    return (each for each in study.experiments if isinstance(each, Ladder))
+
+
+def _in_blocks(study: Study, wanted: Iterable[tuple[Cell, int]]) -> list[Task]:
+    blocks: dict[int, list[Task]] = {}
+    for cell, repetition in wanted:
+        task = Task(f"{name_of(cell)}-r{repetition}", cell, repetition, study.seed + repetition)
+        blocks.setdefault(repetition, []).append(task)
+    ordered: list[Task] = []
+    for repetition, block in sorted(blocks.items()):
+        Random(f"order {study.seed} {repetition}").shuffle(block)
+        ordered += block
+    return ordered
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+
+def _cells(study: Study, experiment: Curve | Timeline) -> Iterator[Cell]:
+    for arm, wait in product(experiment.arms, experiment.payment_waits):
+        if isinstance(experiment, Timeline):
+            yield _open(
+                study, experiment, arm, wait, phase="timeline", rate=experiment.rate_per_s,
+                faults=experiment.faults,
+            )  # fmt: skip
+        else:
+            yield from _points(study, experiment, arm, wait)
+
+
+def _points(study: Study, curve: Curve, arm: str, wait: Wait) -> Iterator[Cell]:
+    threads = arm in THREAD_ARMS
+    own = curve.concurrency + (() if threads or arm in BARE_ARMS else curve.loop_concurrency)
+    base_s = _warmup_s(study, curve)
+    # A factor that an arm does not have is one empty choice.
+    twins: tuple[Literal["", "A", "B"], ...] = ("A", "B") if curve.twins else ("",)
+    for callers, workers, storage, loop, items, twin in product(
+        own,
+        curve.workers if threads else (None,),
+        curve.storages if threads else ("shared",),
+        (None,) if threads else curve.event_loops,
+        curve.items,
+        twins,
+    ):
+        yield _cell(
+            study, curve, arm, wait, phase="point", loop="closed", concurrency=callers,
+            workers=workers, storage=storage, event_loop=loop, items=items, twin=twin,
+            warmup_s=round(base_s + callers / TAKEN_IN_PER_S, 1),
+        )  # fmt: skip
+
+
+def _open(
+    study: Study,
+    experiment: Ladder | Timeline,
+    arm: str,
+    wait: Wait,
+    *,
+    phase: Phase,
+    rate: float,
+    **more: Any,
+) -> Cell:
+    threads = arm in THREAD_ARMS
+    if isinstance(experiment, Ladder):
+        more["objectives"] = experiment.objectives
+    return _cell(
+        study, experiment, arm, wait, phase=phase, loop="open", rate_per_s=_asked(rate),
+        workers=experiment.workers if threads else None,
+        event_loop=None if threads else "uvloop", **more,
+    )  # fmt: skip
+
+
+def _recovery(study: Study, ladder: Ladder, found: Found) -> Cell:
+    """Beyond the knee, then at half of it: the warm-up is part of the first."""
+    assert found.rate_per_s is not None
+    beyond, half = _asked(found.rate_per_s * ladder.overload), _asked(found.rate_per_s / 2)
+    first = (beyond, _warmup_s(study, ladder) + ladder.overload_s)
+    return _open(
+        study, ladder, found.arm, found.payment_wait_s, phase="recovery", rate=beyond,
+        steps=(first, (half, ladder.recovery_s)),
+        seconds=ladder.overload_s + ladder.recovery_s,
+    )  # fmt: skip
+
+
+def _asked(rate: float) -> float:
+    """A rate to three digits that count: it is typed again by whoever repeats the run."""
+    return float(f"{rate:.3g}")
+
+
+def _cell(study: Study, experiment: Experiment, arm: str, wait: Wait, **more: Any) -> Cell:
+    values: dict[str, Any] = {
+        "experiment": experiment.name,
+        "arm": arm,
+        "protocol": "grpc" if "grpc" in arm else "http",
+        "io_model": "threads" if arm in THREAD_ARMS else "loop",
+        "bare": arm in BARE_ARMS,
+        "payment_wait_s": wait,
+        "concurrency": None,
+        "rate_per_s": None,
+        "steps": (),
+        "items": (1, 5),
+        "storage": "shared",
+        "faults": (),
+        "objectives": (),
+        "twin": "",
+        "warmup_s": _warmup_s(study, experiment),
+        "seconds": study.seconds if experiment.seconds is None else experiment.seconds,
+        "timeout_s": study.timeout_s if experiment.timeout_s is None else experiment.timeout_s,
+    }
+    return Cell(**(values | more))
+
+
+def _warmup_s(study: Study, experiment: Experiment) -> float:
+    return study.warmup_s if experiment.warmup_s is None else experiment.warmup_s
+
+
+def name_of(cell: Cell) -> str:
+    """A cell in a few words that a file can be named by; no two cells of a plan share one."""
+    load = f"c{cell.concurrency}" if cell.rate_per_s is None else f"{cell.rate_per_s:g}ps"
+    words = [cell.experiment, cell.arm, _wait(cell.payment_wait_s), load]
+    if cell.phase in {"rung", "recovery"}:
+        words.insert(1, cell.phase)
+    if cell.workers is not None:
+        words.append(f"w{cell.workers}")
+    if cell.storage != "shared":
+        words.append(cell.storage)
+    if cell.event_loop == "asyncio":
+        words.append("asyncio")
+    if cell.items != (1, 5):
+        words.append("i{}-{}".format(*cell.items))
+    if cell.twin:
+        words.append(cell.twin)
+    return "-".join(words)
+
+
+def _wait(wait: Wait) -> str:
+    return f"p{wait[0]:g}-{wait[1]:g}" if wait[1] else "p0"
+
+
+# --- how long -------------------------------------------------------------------------------------
+
+# Seconds of a start, and of the audit with a stop, on two cores.
+START_S: Final = 1.5
+END_S: Final = 1.5
+# Orders a second that six services on two cores may be taken to do, for an estimate only.
+GUESSED_PER_S: Final = 800.0
+
+
+def seconds_of(cell: Cell) -> float:
+    """About how long a run takes from its start to the end of its audit."""
+    return START_S + cell.warmup_s + cell.seconds + _tail_s(cell) + END_S
+
+
+def _tail_s(cell: Cell) -> float:
+    """Until the last orders are answered: all that were waiting when the time was over."""
+    wait = sum(cell.payment_wait_s) / 2
+    if cell.concurrency is None:
+        return cell.payment_wait_s[1]
+    served = cell.concurrency if cell.workers is None else min(cell.concurrency, cell.workers)
+    rate = min(GUESSED_PER_S, served / wait) if wait else GUESSED_PER_S
+    return min(cell.timeout_s, max(cell.payment_wait_s[1], cell.concurrency / rate))
+
+
+def estimate_s(study: Study) -> float:
+    """About how long a study takes; the searches of ladders at their longest."""
+    total = sum(seconds_of(task.cell) for task in tasks(study))
+    for hunt in hunts(study):
+        ladder = hunt.ladder
+        found = Found(ladder.name, hunt.arm, hunt.payment_wait_s, ladder.first_per_s, None)
+        total += hunt_seconds(study, hunt)
+        total += sum(seconds_of(task.cell) for task in climbs(study, [found]))
+    return total
+
+
+def hunt_seconds(study: Study, hunt: Hunt) -> float:
+    """About how long a search takes at most."""
+    ladder = hunt.ladder
+    steps = Search.most_steps(
+        ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution
+    )
+    return steps * seconds_of(step(study, hunt, 1, ladder.first_per_s).cell)

@@ -1,0 +1,242 @@
+"""The command `python -m loadgen.study`: choose a plan, check it, run it, go on with it, sum it up."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shlex
+import signal
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+
+from common.lock import InUseError, held
+from common.settings import natural
+from loadgen.study.campaign import Campaign, begin, resume
+from loadgen.study.cells import estimate_s, hunts, seconds_of, tasks
+from loadgen.study.checks import check, this_machine
+from loadgen.study.comparing import compare_directories
+from loadgen.study.plan import PlanError, Study, read_plan
+from loadgen.study.presets import PRESETS
+from loadgen.study.progress import Progress
+from loadgen.study.record import MANIFEST, Manifest, ResultsError, read_manifest
+from loadgen.study.summary import show
+from run_all import ARMS
+
+EXIT_OK: Final = 0
+EXIT_NOT_ALL: Final = 1
+EXIT_UNUSABLE: Final = 2
+# What a shell makes of a process that an interrupt ended.
+EXIT_INTERRUPTED: Final = 130
+
+LOCK: Final = "study.lock"
+RESULTS: Final = Path("results")
+
+EPILOG: Final = """A plan is data: experiments with their arms, payment waits, loads, repetitions and faults. Each run is
+made in fresh processes, in an order drawn from the seed, and ends with the audit, which voids its
+figures when it is not clean. Everything is kept in the results directory; what was made is kept
+when a study is interrupted, and --resume goes on with it.
+
+exit codes:
+  0  done: every run is valid (with --compare: no contradiction)
+  1  done, but some runs failed or are invalid; they are kept and said (--compare: contradicted)
+  2  wrong options, a plan that cannot be done, or results that cannot be read: one line says why
+  130  interrupted; the last line says how to go on"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    args = _parse(given)
+    try:
+        return _run(args, shlex.join(["python", "-m", "loadgen.study", *given]))
+    except (PlanError, ResultsError) as error:
+        sentence = str(error)
+    except InUseError:
+        sentence = f"another study runs in {args.resume or args.out}: wait for it or stop it"
+    except OSError as error:
+        sentence = f"{error.filename or 'the results'}: {error.strerror or error}"
+    print(f"study: {sentence}", file=sys.stderr)
+    return EXIT_UNUSABLE
+
+
+def _run(args: argparse.Namespace, command: str) -> int:
+    """What was asked for; returns the exit code."""
+    answer, progress = Console(), Console(stderr=True)
+    if args.show is not None:
+        show(args.show, answer)
+        return EXIT_OK
+    if args.compare is not None:
+        one, other = args.compare
+        return EXIT_NOT_ALL if compare_directories(one, other, answer) else EXIT_OK
+    if args.list:
+        _list(_chosen(args), answer)
+        return EXIT_OK
+    return _study(args, command, answer, progress)
+
+
+def _study(args: argparse.Namespace, command: str, answer: Console, progress: Console) -> int:
+    """Begin a study or go on with one."""
+    if args.resume is not None:
+        directory: Path = args.resume
+        _check(read_manifest(directory).plan)
+    else:
+        study = _chosen(args)
+        _check(study)
+        directory = args.out = args.out or _new_directory(study)
+        if (directory / MANIFEST).exists():
+            raise PlanError(f"{directory} holds a study; go on with it: {_resume_words(directory)}")
+    with held(directory / LOCK):
+        if args.resume is None:
+            manifest = begin(directory, study, command)
+        else:
+            manifest = resume(directory, command, again=args.again)
+            _say_if_changed(manifest, progress)
+        with Progress(progress) as bar:
+            campaign = Campaign(directory, manifest, bar)
+            bar.say(f"{manifest.preset}: results in {directory}")
+            for limit in manifest.plan.limits:
+                bar.say(f"note: {limit}")
+            interrupted = asyncio.run(_interruptibly(campaign))
+    if interrupted:
+        print(f"interrupted; go on with: {_resume_words(directory)}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    show(directory, answer)
+    return _verdict(campaign.statuses, directory)
+
+
+async def _interruptibly(campaign: Campaign) -> bool:
+    """Run to the end, or to the first interrupt: True then. What was under way is given up."""
+    loop = asyncio.get_running_loop()
+    running = asyncio.ensure_future(campaign.run())
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, running.cancel)
+    try:
+        with suppress(asyncio.CancelledError):
+            await running
+    finally:
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(sign)
+    return running.cancelled()
+
+
+def _verdict(statuses: Counter[str], directory: Path) -> int:
+    total, good = statuses.total(), statuses["ok"]
+    print(f"{good} of {total} runs are valid; results in {directory}")
+    if good == total:
+        return EXIT_OK
+    print(
+        f"{statuses['invalid']} invalid, {statuses['failed']} failed: their reasons are in"
+        f" {directory / 'runs'}; make them again with: {_resume_words(directory)} --again",
+        file=sys.stderr,
+    )
+    return EXIT_NOT_ALL
+
+
+def _check(study: Study) -> None:
+    check(study, tuple(ARMS), this_machine())
+
+
+def _chosen(args: argparse.Namespace) -> Study:
+    """The plan that the options name. Raises PlanError."""
+    if args.plan is not None:
+        study = read_plan(args.plan)
+    elif args.preset is not None:
+        study = PRESETS[args.preset]
+    else:
+        presets = ", ".join(f"--{name}" for name in PRESETS)
+        raise PlanError(f"name a study: {presets}, or --plan FILE")
+    return study if args.seed is None else msgspec.structs.replace(study, seed=args.seed)
+
+
+def _new_directory(study: Study) -> Path:
+    """results/<date>-<name>, with a number when there is one of this day."""
+    day = datetime.now().astimezone().date().isoformat()
+    first = RESULTS / f"{day}-{study.name}"
+    directory, number = first, 1
+    while directory.exists():
+        number += 1
+        directory = first.with_name(f"{first.name}-{number}")
+    return directory
+
+
+def _list(study: Study, console: Console) -> None:
+    """Every run and about how long it takes."""
+    _check(study)
+    planned = tasks(study)
+    for task in planned:
+        console.print(f"{seconds_of(task.cell):6.1f} s  {task.id}", highlight=False, soft_wrap=True)
+    for hunt in hunts(study):
+        ladder = hunt.ladder
+        console.print(
+            f"          {hunt.id}: up to {ladder.most_per_s:g} orders a second, then"
+            f" {ladder.repetitions} x ({len(ladder.rungs)} rungs and an overload)",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    for limit in study.limits:
+        console.print(f"note: {limit}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{study.name}: {len(planned)} runs and {len(hunts(study))} searches,"
+        f" about {estimate_s(study) / 60:.0f} minutes",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _say_if_changed(manifest: Manifest, console: Console) -> None:
+    commits = {sitting.commit for sitting in manifest.sittings}
+    if len(commits) > 1:
+        console.print(
+            "note: the code is not that of the runs that are there; every run says its commit",
+            highlight=False,
+        )
+
+
+def _resume_words(directory: Path) -> str:
+    return shlex.join(["python", "-m", "loadgen.study", "--resume", str(directory)])
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadgen.study",
+        description="Run experiments on the arms and keep everything that a report needs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_mutually_exclusive_group()
+    for name, study in PRESETS.items():
+        about = estimate_s(study) / 60
+        lasts = f"{about:.0f} minutes" if about < 120 else f"{about / 60:.0f} hours"
+        what.add_argument(
+            f"--{name}", dest="preset", action="store_const", const=name, help=f"about {lasts}"
+        )
+    what.add_argument("--plan", type=Path, metavar="FILE", help="a plan of your own, TOML or JSON")
+    what.add_argument("--resume", type=Path, metavar="DIR", help="go on with an interrupted study")
+    what.add_argument("--show", type=Path, metavar="DIR", help="sum up the results of a directory")
+    what.add_argument(
+        "--compare", type=Path, nargs=2, metavar="DIR",
+        help="whether two results rank the arms alike wherever their intervals do not overlap",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--list", action="store_true", help="show the runs and about how long they take")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to keep the results (default results/DATE-NAME)",
+    )
+    add("--seed", type=natural, metavar="N", help="seed of the orders and of the order of runs")
+    add("--again", action="store_true", help="with --resume: repeat what failed or is invalid")
+    args = parser.parse_args(argv)
+    finished = args.resume or args.show or args.compare
+    if args.again and args.resume is None:
+        parser.error("--again belongs to --resume")
+    if finished and (args.out or args.seed is not None or args.list):
+        parser.error("--out, --seed and --list belong to a new study")
+    return args

@@ -1,0 +1,148 @@
+"""The knee: the highest rate that an arm sustains, how to look for it, and how it is left again.
+
+A rate is sustained when the run meets its objectives, nearly everything that was offered was
+completed, and what is under way does not grow from second to second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from statistics import fmean, median
+from typing import Final
+
+from msgspec import Struct
+
+from loadgen.recorder import CELL_NS, Recording
+
+CELL_S: Final = CELL_NS / 1e9
+# Of what was offered, at least this must be completed.
+COMPLETED_MIN: Final = 0.99
+# A backlog grows when it rises by more than this share of what was offered ...
+RISE_MAX: Final = 0.02
+# ... and by more standard deviations of a Poisson count than chance would make of it.
+DEVIATIONS: Final = 3.0
+# A rate is back when a window of so many seconds has so much of what it had before.
+WINDOW_S: Final = 1.0
+RECOVERED: Final = 0.9
+# Orders a second. A rate below it needs minutes for a hundred orders and is not looked for.
+LEAST_PER_S: Final = 1.0
+
+
+def backlog(recording: Recording) -> list[int]:
+    """Orders under way at the end of each cell of a tenth of a second."""
+    length = max(len(recording.sent), len(recording.completed), len(recording.failed))
+
+    def running(cells: Sequence[int]) -> list[int]:
+        return list(accumulate([*cells, *[0] * (length - len(cells))]))
+
+    sent, ended = running(recording.sent), running(recording.completed)
+    failed = running(recording.failed)
+    return [a - b - c for a, b, c in zip(sent, ended, failed, strict=True)]
+
+
+def grows(under_way: Sequence[int], offered: int) -> bool:
+    """True when a backlog rises over a stretch in which `offered` orders came.
+
+    The rise is that of a straight line through it (least squares), so that a single burst at either
+    end does not decide.
+    """
+    n = len(under_way)
+    if n < 2:
+        return False
+    middle, mean = (n - 1) / 2, fmean(under_way)
+    above = math.fsum((i - middle) * (each - mean) for i, each in enumerate(under_way))
+    rise = above / math.fsum((i - middle) ** 2 for i in range(n)) * (n - 1)
+    return rise > max(RISE_MAX * offered, DEVIATIONS * math.sqrt(max(mean, 1.0)))
+
+
+class Search:
+    """Looks for the highest rate that is sustained: ask `next`, run it, `note` what came of it.
+
+    From `first` it grows until a rate is not sustained, or shrinks until one is; then it halves the
+    distance, in ratio, until it is within `resolution`.
+    """
+
+    def __init__(self, first: float, most: float, growth: float, resolution: float) -> None:
+        self._next = min(first, most)
+        self._most = most
+        self._growth = growth
+        self._resolution = resolution
+        self.sustained: float | None = None
+        self.beyond: float | None = None
+
+    def next(self) -> float | None:
+        """The rate to try, or None when the search has ended."""
+        low, high = self.sustained, self.beyond
+        if low is None and high is None:
+            return self._next
+        if high is None:
+            assert low is not None
+            return min(low * self._growth, self._most) if low < self._most else None
+        if low is None:
+            lower = high / self._growth
+            return lower if lower >= LEAST_PER_S else None
+        return math.sqrt(low * high) if high / low > 1 + self._resolution else None
+
+    def note(self, rate: float, *, sustained: bool) -> None:
+        """Take note of the run at the rate that `next` gave."""
+        if sustained:
+            self.sustained = rate
+        else:
+            self.beyond = rate
+
+    @staticmethod
+    def most_steps(first: float, most: float, growth: float, resolution: float) -> int:
+        """How many runs a search may take at most."""
+        up = math.ceil(max(0.0, math.log(most / first, growth))) + 1
+        down = math.ceil(max(0.0, math.log(first / LEAST_PER_S, growth))) + 1
+        halvings = math.ceil(math.log2(max(1.0, math.log(growth) / math.log(1 + resolution))))
+        return max(up, down) + max(0, halvings)
+
+
+class Knee(Struct, frozen=True):
+    """The highest sustained of the rates that were tried; null when none was."""
+
+    rate_per_s: float | None
+    tried: int
+
+
+def knee(rungs: Sequence[tuple[float, bool]]) -> Knee:
+    """The knee on a ladder of (rate, sustained): the last rung before the first that was not."""
+    highest: float | None = None
+    for rate, sustained in sorted(rungs):
+        if not sustained:
+            break
+        highest = rate
+    return Knee(highest, len(rungs))
+
+
+def drained_after_s(under_way: Sequence[int], from_s: float) -> float | None:
+    """Seconds from an instant until what is under way is what it stays at; None when it never is.
+
+    What it stays at is the median of the last quarter after that instant. Where even that still
+    falls there was no recovery in the time that was given.
+    """
+    after = under_way[int(from_s / CELL_S) :]
+    last = after[-len(after) // 4 :]
+    if len(last) < 2 or grows(last[::-1], 0):
+        return None
+    level = median(last)
+    bound = level + DEVIATIONS * math.sqrt(max(level, 1.0))
+    # Half a second below it: a gap between two bursts is no recovery.
+    calm = (i for i in range(len(after)) if max(after[i : i + 5]) <= bound)
+    index = next(calm, None)
+    return None if index is None else index * CELL_S
+
+
+def back_after_s(completed: Sequence[int], from_s: float, usual_per_s: float) -> float | None:
+    """Seconds from an instant until a second's completed orders are nine tenths of the usual rate.
+
+    None when that does not come before the recording's end.
+    """
+    width, first = int(WINDOW_S / CELL_S), int(from_s / CELL_S)
+    for cell in range(first, len(completed) - width + 1):
+        if sum(completed[cell : cell + width]) >= RECOVERED * usual_per_s * WINDOW_S:
+            return (cell - first) * CELL_S
+    return None

@@ -1,0 +1,370 @@
+"""A made-up but complete results directory, for tests of whoever reads results.
+
+The figures are plausible and come from a seed: throughput by the Universal Scalability Law with
+noise, latency by Little's law, a dip where a fault is. Nothing here was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from common.contratos import SERVICOS
+from loadgen.arms import ARMS
+from loadgen.histograms import encoded, lag_histogram, latency_histogram
+from loadgen.hops import Sample
+from loadgen.objectives import parse_objective
+from loadgen.plan import Plan, Population
+from loadgen.recorder import CELL_NS, Recording
+from loadgen.result import make_result
+from loadgen.schedule import steady
+from loadgen.study import record as r
+from loadgen.study.plan import (
+    BARE_ARMS,
+    NO_WAIT,
+    SHOP_WAIT,
+    WORKERS,
+    Curve,
+    Fault,
+    Ladder,
+    Study,
+    Timeline,
+    Wait,
+)
+
+# By arm: orders a second at one caller without any wait, contention, crosstalk (the USL's).
+SCALING: Final[dict[str, tuple[float, float, float]]] = {
+    "grpc": (140.0, 0.12, 2e-7),
+    "http": (110.0, 0.13, 4e-7),
+    "grpc-threads": (150.0, 0.22, 6e-6),
+    "http-threads": (95.0, 0.25, 9e-6),
+    "bare-grpc": (420.0, 0.20, 1e-7),
+    "bare-http": (360.0, 0.22, 1e-7),
+}
+# Orders of each run that tell their time in full.
+SAMPLED: Final = 120
+CPU_MS: Final = {
+    "grpc": 0.9, "http": 1.2, "grpc-threads": 1.6, "http-threads": 2.1,
+    "bare-grpc": 0.3, "bare-http": 0.4,
+}  # fmt: skip
+FAULTS: Final = (
+    Fault(service="estoque", kind="down", at_s=6.0, for_s=3.0),
+    Fault(service="fiscal", kind="slow", at_s=14.0, for_s=4.0, delay_s=1.0),
+)
+OBJECTIVES: Final = ("p99<2500ms", "errors<0.1%")
+PLAN: Final = Study(
+    name="made",
+    experiments=(
+        Curve(
+            name="grid", arms=ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
+            concurrency=(1, 8, 64, 256, 1_000, 4_000), loop_concurrency=(10_000,),
+        ),
+        Curve(name="floor", arms=BARE_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
+              concurrency=(1, 64)),
+        Curve(name="noise", arms=("grpc",), repetitions=5, concurrency=(256,), twins=True),
+        Curve(name="workers", arms=("grpc-threads", "http-threads"), repetitions=3,
+              concurrency=(1_000,), workers=(10, 100, 1_000)),
+        Curve(name="storage", arms=("grpc-threads", "http-threads"), repetitions=3,
+              payment_waits=(NO_WAIT,), concurrency=(64,), storages=("shared", "plain")),
+        Curve(name="event-loop", arms=("grpc", "http"), repetitions=3, payment_waits=(NO_WAIT,),
+              concurrency=(64,), event_loops=("uvloop", "asyncio")),
+        Curve(name="payload", arms=ARMS, repetitions=3, payment_waits=(NO_WAIT,),
+              concurrency=(64,), items=((1, 1), (10, 10), (50, 50))),
+        Ladder(name="knee", arms=ARMS, repetitions=3, objectives=OBJECTIVES,
+               first_per_s=20, most_per_s=1_000),
+        Timeline(name="faults", arms=ARMS, repetitions=3, rate_per_s=40, faults=FAULTS,
+                 seconds=25.0),
+    ),
+    limits=("made up: nothing here was measured",),
+)  # fmt: skip
+
+
+@dataclass
+class Made:
+    """A results directory under way."""
+
+    directory: Path
+    seed: int = 7
+    orders_a_run: int = 300
+    order: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.draw = Random(self.seed)
+
+    def keep(self, run: r.RunRecord) -> None:
+        """Write one run."""
+        self.order.append(run.id)
+        r.write_run(self.directory, run)
+
+    def capacity(self, cell: r.Cell) -> float:
+        """Orders a second that the cell's arm could do at most, or at its concurrency."""
+        first, contention, crosstalk = SCALING[cell.arm]
+        callers = cell.concurrency or 200
+        usl = (
+            first * callers / (1 + contention * (callers - 1) + crosstalk * callers * (callers - 1))
+        )
+        usl *= 0.7 if cell.storage == "plain" else 0.85 if cell.event_loop == "asyncio" else 1.0
+        usl /= 1 + 0.01 * cell.items[1]
+        wait = sum(cell.payment_wait_s) / 2
+        if wait:
+            served = min(callers, cell.workers or callers)
+            usl = min(usl, served / (wait + served / max(usl, 1.0)))
+        return usl
+
+    def run(self, cell: r.Cell, repetition: int, rate: float, middle_ms: float) -> None:
+        """Make up one run of so many orders a second with this median latency."""
+        name = f"{cell.experiment}-{len(self.order):04}-r{repetition}"
+        rate *= self.draw.lognormvariate(0, 0.03)
+        result = make_result(
+            load_plan(cell, repetition), self.recording(cell, rate, middle_ms),
+            {"arm": {"mode": cell.arm}}, list(map(parse_objective, cell.objectives)),
+        )  # fmt: skip
+        spent = {
+            service: r.Spent(CPU_MS[cell.arm] * self.draw.uniform(0.9, 1.1), 55.0 + index)
+            for index, service in enumerate(SERVICOS)
+        }
+        run = r.RunRecord(
+            format=r.FORMAT, id=name, cell=cell, repetition=repetition, seed=42 + repetition,
+            status="ok" if result.valid else "invalid", reasons=tuple(result.invalid_reasons),
+            started="2026-01-02T03:04:05+00:00", took_s=12.5,
+            commands=(
+                f"python run_all.py --mode {cell.arm} --fresh",
+                f"python -m loadgen --concurrency {cell.concurrency}"
+                if cell.concurrency
+                else f"python -m loadgen --rate {cell.rate_per_s:.3f}",
+                "python run_all.py --audit --settled",
+            ),
+            result=result,
+            audit=r.Verdict(clean=True, orders={"enviado": result.sent}, rules=40, total=0,
+                            violations=()),
+            events=tuple(
+                r.Happened(at, what, fault.service)
+                for fault in cell.faults
+                for at, what in ((fault.at_s, fault.kind), (fault.at_s + fault.for_s, "up"))
+            ),
+            spent=spent | {r.GENERATOR: r.Spent(0.25, 80.0)},
+            bytes_per_order=(9_000 if cell.protocol == "grpc" else 14_000) * self.draw.uniform(0.99, 1.01),
+            resources={name: self.series(cell, rate) for name in SERVICOS},
+            flows={name: self.flow(rate, middle_ms, hop) for hop, name in enumerate(SERVICOS[:5])},
+            commit="0" * 40,
+        )  # fmt: skip
+        self.keep(run)
+
+    def recording(self, cell: r.Cell, rate: float, middle_ms: float) -> Recording:
+        """Orders at an even pace, none while a service is down, with log-normal latencies."""
+        histogram, lag = latency_histogram(cell.timeout_s), lag_histogram()
+        # A thousand draws make the shape; more orders are more of each.
+        draws = min(self.orders_a_run, 1_000)
+        for _ in range(draws):
+            value = int(middle_ms * 1e3 * self.draw.lognormvariate(0, 0.25))
+            bounded = max(1, min(value, int(cell.timeout_s * 1e6)))
+            histogram.record_value(bounded, self.orders_a_run // draws)
+            lag.record_value(self.draw.randint(1, 3_000))
+        cells = int((cell.warmup_s + cell.seconds) * 1e9 / CELL_NS)
+        # The open loop offers what it was asked for; a closed one sends what was answered.
+        sent = _evenly(cell.rate_per_s or rate, cells)
+        answered = _evenly(min(rate, cell.rate_per_s or rate), cells)
+        down = [fault for fault in cell.faults if fault.kind == "down"]
+        ended = [
+            0 if any(f.at_s <= i / 10 < f.at_s + f.for_s for f in down) else number
+            for i, number in enumerate(answered)
+        ]
+        measured = sum(sent[int(cell.warmup_s * 10) :]) or 1
+        return Recording(
+            start_ns=0, last_send_ns=cells * CELL_NS, end_ns=cells * CELL_NS,
+            outcomes={"enviado": {"": measured}}, warmup={"enviado": {"": sum(sent) - measured}},
+            samples=self.samples(middle_ms), sampled=SAMPLED, in_time=measured, latency=encoded(histogram), service=encoded(histogram), lag=encoded(lag), sent=sent,
+            offered=[] if cell.rate_per_s is None else sent, late=encoded(lag),
+            completed=ended, failed=[0] * cells, cpu_s=[1.0], rss_max_bytes=[80 * 2**20],
+            hops={
+                name: {"n": 100.0, "dur": 100 * middle_ms * (1 - 0.15 * hop), "banco": 150.0,
+                       "proximo": 100 * middle_ms * (0.85 - 0.15 * hop)}
+                for hop, name in enumerate(SERVICOS[:5])
+            },
+        )  # fmt: skip
+
+    def samples(self, middle_ms: float) -> list[Sample]:
+        """Orders that told their time in full: each hop keeps some of it and hands on the rest."""
+        made = []
+        for number in range(SAMPLED):
+            whole = middle_ms * self.draw.lognormvariate(0, 0.25)
+            at, left, hops = 1_000.0 * number, whole, []
+            for hop, name in enumerate(SERVICOS[:5]):
+                way = 0.03 * left / 2
+                at, left = at + way, left - 2 * way
+                own = left if hop == 4 else 0.2 * left
+                shares = {"fila": 0.1, "espera": 0.25, "trabalho": 0.3, "banco": 0.3}
+                fields = {"em": at, "dur": left} | {key: own * s for key, s in shares.items()}
+                fields["commit"] = fields["banco"] * 0.6
+                if hop < 4:
+                    fields |= {"proximo": left - own, "saida": at + own / 2}
+                hops.append(
+                    ";".join([name, *(f"{key}={value:.4f}" for key, value in fields.items())])
+                )
+                at, left = at + own / 2, left - own
+            begin, end = 1_000_000_000 * number, 1_000_000_000 * number + int(whole * 1e6)
+            made.append(Sample(begin, begin, end, end, ", ".join(hops)))
+        return made
+
+    def series(self, cell: r.Cell, rate: float) -> r.Series:
+        """A service over time, a sample each half second."""
+        samples = int(2 * (cell.warmup_s + cell.seconds))
+        loops = cell.io_model == "loop"
+        return r.Series(
+            t_s=tuple(i / 2 for i in range(samples)),
+            cpu=tuple(min(1.0, rate / 1e3 * self.draw.uniform(0.9, 1.1)) for _ in range(samples)),
+            rss_mb=tuple(50 + i / 4 for i in range(samples)),
+            open_files=(30 + (cell.workers or 0),) * samples,
+            wal_kb=tuple(100.0 * (i % 8) for i in range(samples)),
+            loop_lag_ms=tuple(self.draw.uniform(0.1, 4) if loops else None for _ in range(samples)),
+            writer_queue=tuple(self.draw.randint(0, 9) for _ in range(samples)),
+            in_flight=tuple(self.draw.randint(1, 60) for _ in range(samples)),
+        )
+
+    def flow(self, rate: float, middle_ms: float, hop: int) -> r.Flow:
+        """Inputs of Little's law that agree within its bound."""
+        time_s = middle_ms / 1e3 * (1 - 0.15 * hop)
+        return r.Flow(rate * time_s * self.draw.uniform(0.97, 1.03), rate, time_s)
+
+
+def _evenly(rate: float, cells: int) -> list[int]:
+    """So many a second, a tenth of a second at a time."""
+    due = [int(rate * i / 10) for i in range(cells + 1)]
+    return [after - before for before, after in pairwise(due)]
+
+
+def cell_of(experiment: str, arm: str, wait: Wait, **changes: Any) -> r.Cell:
+    """A cell of one arm, closed loop unless told otherwise."""
+    threads = arm.endswith("-threads")
+    values: dict[str, Any] = {
+        "experiment": experiment, "phase": "point", "arm": arm,
+        "protocol": "grpc" if "grpc" in arm else "http",
+        "io_model": "threads" if threads else "loop", "bare": arm.startswith("bare-"),
+        "payment_wait_s": wait, "loop": "closed", "concurrency": None, "rate_per_s": None,
+        "steps": (), "workers": WORKERS if threads else None,
+        "event_loop": None if threads else "uvloop", "items": (1, 5), "storage": "shared",
+        "faults": (), "objectives": (), "twin": "", "warmup_s": 2.0, "seconds": 5.0,
+        "timeout_s": 60.0,
+    }  # fmt: skip
+    return r.Cell(**(values | changes))
+
+
+def load_plan(cell: r.Cell, repetition: int) -> Plan:
+    """What the generator was asked for in a cell."""
+    length_s = cell.warmup_s + cell.seconds
+    schedule = None if cell.rate_per_s is None else steady(cell.rate_per_s, length_s)
+    return Plan(
+        mode=cell.arm.removeprefix("bare-"), address="127.0.0.1:1",
+        population=Population((1, 2), (1, 2)), run_id="made",
+        concurrency=cell.concurrency or 0, schedule=schedule,
+        duration_s=None if schedule else cell.warmup_s + cell.seconds,
+        warmup_s=cell.warmup_s, timeout_s=cell.timeout_s, seed=42 + repetition,
+    )  # fmt: skip
+
+
+def make_results(
+    directory: Path,
+    seed: int = 7,
+    *,
+    repetitions: int | None = None,
+    orders_a_run: int = 300,
+    only: Collection[str] | None = None,
+    plan: Study = PLAN,
+) -> Path:
+    """Write a complete study of a plan, every run valid; returns the directory.
+
+    `repetitions` overrules those of the plan's experiments, `orders_a_run` is how many latencies
+    each run's histogram holds, `only` names the experiments that are wanted: each run takes a
+    twentieth of a second, and all of them are some four hundred.
+    """
+    made = Made(directory, seed, orders_a_run)
+    searches: list[r.Found] = []
+    chosen = [each for each in plan.experiments if only is None or each.name in only]
+    plan = msgspec.structs.replace(plan, experiments=tuple(chosen))
+    for experiment in chosen:
+        times = range(1, (repetitions or experiment.repetitions) + 1)
+        for arm in experiment.arms:
+            for wait in experiment.payment_waits:
+                if isinstance(experiment, Curve):
+                    _curve(made, experiment, arm, wait, times)
+                elif isinstance(experiment, Ladder):
+                    searches.append(_ladder(made, experiment, arm, wait, times))
+                else:
+                    _timeline(made, experiment, arm, wait, times)
+    sitting = r.Sitting(
+        "2026-01-02T03:00:00+00:00", "2026-01-02T04:00:00+00:00",
+        "python -m loadgen.study --standard", "0" * 40,
+    )  # fmt: skip
+    environment = {
+        "python": "3.11.0", "packages": {"grpcio": "1.0"}, "platform": "Linux", "cpu_count": 2,
+        "processor": "made up", "memory_mb": 8_000, "filesystem": "ext4", "commit": "0" * 40,
+        "command": sitting.command, "date": sitting.started,
+    }  # fmt: skip
+    manifest = r.Manifest(
+        format=r.FORMAT, preset="made", plan=plan, seed=plan.seed,
+        durability="WAL, synchronous=FULL", environment=environment, order=tuple(made.order),
+        sittings=(sitting,), searches=tuple(searches), complete=True,
+    )  # fmt: skip
+    r.write_manifest(directory, manifest)
+    return directory
+
+
+def _curve(made: Made, experiment: Curve, arm: str, wait: Wait, times: range) -> None:
+    threads = arm.endswith("-threads")
+    loads = experiment.concurrency + (() if threads else experiment.loop_concurrency)
+    for callers in loads:
+        for workers in experiment.workers if threads else (None,):
+            for storage in experiment.storages:
+                for loop in (None,) if threads else experiment.event_loops:
+                    for items in experiment.items:
+                        for twin in ("A", "B") if experiment.twins else ("",):
+                            cell = cell_of(
+                                experiment.name, arm, wait, concurrency=callers, workers=workers,
+                                storage=storage, event_loop=loop, items=items, twin=twin,
+                            )  # fmt: skip
+                            rate = made.capacity(cell)
+                            for repetition in times:
+                                made.run(cell, repetition, rate, callers / rate * 1e3)
+
+
+def _ladder(made: Made, experiment: Ladder, arm: str, wait: Wait, times: range) -> r.Found:
+    knee = made.capacity(cell_of(experiment.name, arm, wait)) * 0.8
+    base_ms = sum(wait) / 2 * 1e3 + 20
+
+    def go(phase: str, share: float, repetition: int, **changes: Any) -> None:
+        rate = knee * share
+        cell = cell_of(
+            experiment.name, arm, wait, phase=phase, loop="open", rate_per_s=rate,
+            objectives=experiment.objectives, **changes,
+        )  # fmt: skip
+        slower = 1.0 if share < 1 else 1 + 4 * (share - 1)
+        made.run(cell, repetition, min(rate, 1.1 * knee), base_ms * slower)
+
+    for share in (0.3, 0.6, 0.95, 1.2):
+        go("search", share, 1)
+    for repetition in times:
+        for share in experiment.rungs:
+            go("rung", share, repetition)
+        beyond, back = knee * experiment.overload, knee / 2
+        go(
+            "recovery", experiment.overload, repetition,
+            steps=((beyond, 2 + experiment.overload_s), (back, experiment.recovery_s)),
+            seconds=experiment.overload_s + experiment.recovery_s,
+        )  # fmt: skip
+    return r.Found(experiment.name, arm, wait, knee * 0.95, knee * 1.2)
+
+
+def _timeline(made: Made, experiment: Timeline, arm: str, wait: Wait, times: range) -> None:
+    cell = cell_of(
+        experiment.name, arm, wait, phase="timeline", loop="open",
+        rate_per_s=experiment.rate_per_s, faults=experiment.faults,
+        seconds=experiment.seconds or 5.0,
+    )  # fmt: skip
+    for repetition in times:
+        made.run(cell, repetition, experiment.rate_per_s, sum(wait) / 2 * 1e3 + 30)

@@ -1,0 +1,309 @@
+"""The report's words: every branch of a sentence, numbers as Brazilians write them, the charts."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.hops import Where
+from loadgen.report import charts, diagrams, hypothesis, ladders, numerals, opening, scaling, web
+from loadgen.report import sentences as say
+from loadgen.report.charts import Axis, Band, Bar, Bars, Chart, Lines, Point, Series, Span, Spans
+from loadgen.report.document import Document, Heading, Paragraph, Table
+from loadgen.report.faults import Struck, recovery_sentence
+from loadgen.report.markdown import rendered
+from loadgen.report.pictures import picture
+from loadgen.report.waterfalls import Told, growth_sentence, little_sentence, residual_sentence
+from loadgen.study.plan import NO_WAIT, SHOP_WAIT, Fault
+from loadgen.study.record import Found
+from loadgen.study.statistics import Interval, UslFit
+
+LOW = Interval(5, 10.0, 9.0, 11.0)
+HIGH = Interval(5, 20.0, 19.0, 21.0)
+WIDE = Interval(5, 15.0, 8.0, 30.0)
+FEW = Interval(2, 10.0, None, None)
+SOME = Interval(3, 10.0, 9.0, 11.0)
+
+
+def spaced(text: str) -> str:
+    """The text with plain spaces, to be compared."""
+    return text.replace(numerals.NO_BREAK, " ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"), (1234567, "1.234.567"), (1234.5, "1.234"), (123.4, "123"), (12.34, "12,3"),
+        (9.996, "10,0"), (0.01234, "0,0123"), (2.95e-9, "2,95 × 10⁻⁹"), (None, "–"), (float("nan"), "–"),
+    ],
+)  # fmt: skip
+def test_numeros_tem_tres_algarismos(value: float | None, text: str) -> None:
+    """Three significant digits, a decimal comma, points between thousands."""
+    assert spaced(numerals.number(value)) == text
+
+
+@given(st.floats(min_value=1e-3, max_value=1e9))
+def test_numero_escrito_e_o_numero(value: float) -> None:
+    """What is written is within half of its third digit of what was measured."""
+    written = float(numerals.number(value).replace(".", "").replace(",", "."))
+    assert written == pytest.approx(value, rel=0.0051)
+
+
+def test_unidades_e_datas() -> None:
+    """Milliseconds past a thousand are seconds; a date is in words; what was chosen keeps its digits."""
+    assert spaced(numerals.milliseconds(999)) == "999 ms"
+    assert spaced(numerals.milliseconds(1500)) == "1,50 s"
+    assert spaced(numerals.percent(0.0512)) == "5,12 %"
+    assert spaced(numerals.bound(0.05)) == "5 %"
+    assert numerals.plain(0.5) == "0,5"
+    assert numerals.plain(200) == "200"
+    assert numerals.date("2026-01-02T03:04:05+00:00") == "2 de janeiro de 2026"
+    assert numerals.date("ontem") == "ontem"
+    assert numerals.listed(["a", "b", "c"]) == "a, b e c"
+
+
+@pytest.mark.parametrize(
+    ("measure", "first", "second", "sentence", "cell"),
+    [
+        (say.THROUGHPUT, LOW, HIGH, "**B** melhor, por 2,00×", "**B** (2,00×)"),
+        (say.THROUGHPUT, HIGH, LOW, "**A** melhor, por 2,00×", "**A** (2,00×)"),
+        (say.TAIL, LOW, HIGH, "**A** melhor, por 2,00×", "**A** (2,00×)"),
+        (say.TAIL, HIGH, LOW, "**B** melhor, por 2,00×", "**B** (2,00×)"),
+        (say.TAIL, WIDE, LOW, "nenhuma diferença demonstrada", "nenhuma diferença demonstrada"),
+        (say.TAIL, FEW, HIGH, "nenhuma diferença é afirmada", "sem intervalo"),
+        (say.TAIL, None, HIGH, "não medido neste conjunto para A", "não medido neste conjunto"),
+        (say.TAIL, None, None, "não medido neste conjunto para A e B", "não medido neste conjunto"),
+    ],
+)  # fmt: skip
+def test_comparacao_segue_os_intervalos(
+    measure: say.Measure, first: Interval | None, second: Interval | None, sentence: str, cell: str
+) -> None:
+    """A better, B better, no difference shown, too few runs, not measured: each has its words."""
+    assert sentence in spaced(say.compared(measure, "A", first, "B", second))
+    assert say.winner(measure, "A", first, "B", second) == cell
+    assert say.versus(measure, "A", first, "B", second)[3] == cell
+
+
+@given(st.floats(0.1, 1e4), st.floats(0.1, 1e4), st.floats(1.01, 3), st.floats(1.01, 3))
+def test_ninguem_e_melhor_com_intervalos_sobrepostos(
+    one: float, other: float, wide: float, wider: float
+) -> None:
+    """A name is in bold exactly when the intervals do not overlap, and swapping changes nothing."""
+    first = Interval(5, one, one / wide, one * wide)
+    second = Interval(5, other, other / wider, other * wider)
+    cell = say.winner(say.THROUGHPUT, "A", first, "B", second)
+    apart = one / wide > other * wider or other / wider > one * wide
+    assert ("**" in cell) == apart
+    assert cell == say.winner(say.THROUGHPUT, "B", second, "A", first)
+
+
+def test_intervalo_de_poucas_execucoes_e_indicativo() -> None:
+    """Five runs make an interval, three one for the eye, two none."""
+    assert (
+        spaced(say.figure(say.CPU, LOW)) == "10,0 ms de CPU (IC 95 %: 9,00 a 11,0 ms de CPU; n = 5)"
+    )
+    assert "n = 3, só indicativo" in say.figure(say.CPU, SOME)
+    assert "n = 2, sem intervalo" in say.figure(say.CPU, FEW)
+    assert say.figure(say.CPU, None) == say.NOT_MEASURED
+
+
+def test_contagem_de_vereditos() -> None:
+    """Wins are counted by what is better, and only where intervals allow a verdict."""
+    verdicts: list[say.Verdict] = ["higher", "lower", "lower", "none", "missing", "unsure"]
+    more = say.tally(verdicts, "A", "B", more_is_better=True)
+    assert "Em 4 pontos comparados: A melhor em 1, B melhor em 2" in more
+    assert "A melhor em 2, B melhor em 1" in say.tally(verdicts, "A", "B", more_is_better=False)
+    assert "não foi medida" in say.tally(["missing"], "A", "B", more_is_better=True)
+    assert "nenhuma diferença é afirmada" in say.tally(["unsure"], "A", "B", more_is_better=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (None, "não medido"),
+        (Found("knee", "grpc", SHOP_WAIT, None, 20.0), "nenhuma taxa tentada"),
+        (Found("knee", "grpc", SHOP_WAIT, 300.0, None), "acima disso"),
+        (
+            Found("knee", "grpc", SHOP_WAIT, 300.0, 345.0),
+            "joelho em 300 pedidos/s; a 345 pedidos/s",
+        ),
+    ],
+)
+def test_frase_do_joelho(found: Found | None, words: str) -> None:
+    """Between two rates, above all that were tried, below all, or not looked for."""
+    assert words in spaced(ladders.knee_sentence("grpc", found))
+
+
+def struck(recovery: tuple[float | None, ...], upstream: dict[str, Interval | None]) -> Struck:
+    fault = Fault(service="fiscal", kind="slow", at_s=1, for_s=1, delay_s=1)
+    return Struck(fault, "grpc", len(recovery), LOW, (0.0,), recovery, upstream)
+
+
+def test_frase_de_recuperacao() -> None:
+    """In every run, in some, in none."""
+    assert "não voltou" not in recovery_sentence(struck((1.0, 2.0, 3.0), {}))
+    assert "em 1 execução o ritmo não voltou" in recovery_sentence(struck((1.0, None, 3.0), {}))
+    assert "em nenhuma das 2 execuções" in recovery_sentence(struck((None, None), {}))
+    assert "em nenhuma das 2 execuções" in ladders.recovery_sentence("grpc", [None, None], None)
+    assert "em 1 execução não se recuperou" in ladders.recovery_sentence("grpc", [1.0, None], FEW)
+
+
+@pytest.mark.parametrize(
+    ("rates", "tails", "answer"),
+    [
+        ((LOW, LOW), (LOW, HIGH), "yes"),
+        ((HIGH, LOW), (LOW, HIGH), "yes"),
+        ((LOW, HIGH), (LOW, HIGH), "no"),
+        ((LOW, LOW), (LOW, LOW), "open"),
+        ((LOW, FEW), (LOW, HIGH), "open"),
+        ((LOW, None), (LOW, HIGH), "missing"),
+    ],
+)
+def test_gargalo(
+    rates: tuple[Interval, Interval], tails: tuple[Interval, Interval], answer: str
+) -> None:
+    """A bottleneck is a rate that is not shown to rise under a tail that is."""
+    assert hypothesis.saturated(rates[0], rates[1], tails[0], tails[1]) == answer
+
+
+@pytest.mark.parametrize(
+    ("upstream", "answer"),
+    [
+        ({"pedidos": HIGH, "estoque": HIGH}, "yes"),
+        ({"pedidos": HIGH, "estoque": Interval(5, 1.0, 0.9, 1.1)}, "open"),
+        ({"pedidos": Interval(5, 0.5, 0.4, 0.6)}, "no"),
+        ({"pedidos": FEW}, "open"),
+        ({"pedidos": None}, "missing"),
+        ({}, "missing"),
+    ],
+)
+def test_acoplamento(upstream: dict[str, Interval | None], answer: str) -> None:
+    """The chain suffers when every service in front of the slow one has more under way."""
+    assert hypothesis.filled(struck((1.0,), upstream)) == answer
+
+
+def finding(answer: hypothesis.Answer) -> hypothesis.Finding:
+    return hypothesis.Finding("grpc", "sem espera de pagamento", answer, "")
+
+
+def test_veredito_da_hipotese() -> None:
+    """Supported, contradicted, in part, not measured: one verdict over all arms."""
+    assert "sustentam a afirmação" in hypothesis.overall([finding("yes"), finding("missing")]).text
+    assert "contrariam a afirmação" in hypothesis.overall([finding("no"), finding("no")]).text
+    mixed = hypothesis.overall([finding("yes"), finding("no"), finding("open")]).text
+    assert "respondem em parte" in mixed
+    assert "sustentam em 1" in mixed
+    assert "contrariam em 1" in mixed
+    assert "nenhuma diferença é demonstrada em 1" in mixed
+    assert hypothesis.overall([finding("missing")]).text == "**Não medido neste conjunto.**"
+    assert hypothesis.overall([]).tone == "note"
+
+
+def where(latency: float, residual: float, **parts: float) -> Where:
+    return Where((45, 55), 10, latency, {"pedidos": parts}, residual * latency, residual)
+
+
+def test_frases_da_cascata() -> None:
+    """The largest part is named, a residual out of bounds is said, growth names what grew."""
+    light, heavy = where(10, 0.01, trabalho=4, espera=6), where(100, 0.2, trabalho=8, espera=92)
+    told = spaced(residual_sentence("grpc", Told(light, None)))
+    assert "a maior parte é espera do laço ou da thread, 6,00 ms (60,0 %)" in told
+    assert "dentro do limite de 5 %" in told
+    assert "**fora** do limite" in spaced(residual_sentence("grpc", Told(heavy, None)))
+    grown = spaced(growth_sentence("grpc", light, heavy))
+    assert (
+        "crescem sobretudo espera do laço ou da thread 86,0 ms e trabalho próprio 4,00 ms" in grown
+    )
+    assert "não ficou mais lento" in growth_sentence("grpc", heavy, light)
+
+
+def test_frase_de_little() -> None:
+    """All within the bound, or how many are not."""
+    assert "em todas as 2 medidas" in little_sentence([0.01, 0.02])
+    assert spaced(little_sentence([0.01, 0.2])).startswith("Em 1 de 2 medidas")
+
+
+@pytest.mark.parametrize(("beta", "worst", "words"), [
+    (0.0, 0.01, ("sem máximo dentro das cargas medidas", "no máximo 1,00 %")),
+    (1e-2, 0.01, ("máximo perto de 9 clientes", "no máximo 1,00 %")),
+    (1e-2, 0.4, ("máximo perto de 9 clientes", "não descreve bem")),
+])  # fmt: skip
+def test_frase_do_ajuste(beta: float, worst: float, words: tuple[str, str]) -> None:
+    """A peak within the measured loads or none; a law that does not fit says so."""
+    fit = UslFit(gamma=LOW, alpha=Interval(5, 0.1, 0.1, 0.1), beta=Interval(5, beta, beta, beta),
+                 loads=(1, 10, 100), worst=worst)  # fmt: skip
+    told = spaced(scaling.peak_sentence(scaling.Fitted("grpc", NO_WAIT, fit)))
+    assert all(each in told for each in words)
+
+
+LINES = Lines(
+    "linhas", "Linhas & <marcas>", Axis("x", log=True), Axis("y", log=True),
+    (Series("A", (Point(1, 2, 1, 3), Point(10, 4), Point(100, None)), 0),
+     Series("B", (Point(1, 3), Point(100, 5)), 3, joined=False)),
+    (Band(2, 5, "falha"),),
+)  # fmt: skip
+BARS = Bars(
+    "barras", "Barras", Axis("x"), (Bar("um", "A", 0, 1.0, 0.5, 2.0), Bar("um", "B", 1, 3.0))
+)
+SPANS = Spans(
+    "trechos", "Trechos", Axis("ms"), (Span("um", "p", 0, 0, 1), Span("um", "q", 1, 1, 3))
+)
+
+
+@pytest.mark.parametrize("chart", [LINES, BARS, SPANS], ids=lambda chart: chart.name)
+def test_figura_e_svg_e_a_mesma_sempre(chart: Chart) -> None:
+    """Each kind of chart is drawn as well-formed SVG, the same each time, without anything linked."""
+    first = picture(chart)
+    ET.fromstring(first)
+    assert picture(chart) == first
+    assert not re.search(r'href="(?!#)', first)
+
+
+def test_tabela_atras_do_grafico_tem_tudo() -> None:
+    """What a chart shows is in its table: points, intervals and gaps."""
+    columns, rows = charts.tabulated(LINES)
+    assert columns == ("x", "A", "B")
+    assert rows == [
+        ("1,000", "2,00 (1,00 a 3,00)", "3,00"), ("10,00", "4,00", "–"), ("100,0", "–", "5,00"),
+    ]  # fmt: skip
+    assert charts.tabulated(BARS)[1][1] == ("um", "B", "3,00", "–")
+    assert charts.tabulated(SPANS)[1][1] == ("um", "q", "1,00", "3,00", "2,00")
+
+
+def test_texto_alheio_nao_vira_marcacao() -> None:
+    """Text with signs of HTML or of a table is shown, and does nothing."""
+    evil = '</script><script>alert("|")</script>'
+    document = Document(evil, evil, (Heading(2, evil), Paragraph(f"`{evil}`"),
+                                     Table(("a", evil), ((evil, "1"),), evil)))  # fmt: skip
+    page = web.rendered(document)
+    assert "<script>alert" not in page
+    assert page.count("</script>") == web.rendered(Document("", "", ())).count("</script>")
+    table = [line for line in rendered(document).splitlines() if line.startswith("|")]
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in table)
+
+
+def test_diagramas_vem_das_tabelas() -> None:
+    """Each protocol's diagram names each call of the chain as the protocol does, in order."""
+    for protocol in diagrams.PROTOCOLS:
+        drawing = diagrams.architecture(protocol)
+        ET.fromstring(drawing.svg)
+        calls = [diagrams.on_the_wire(row, protocol) for row in diagrams.chain_of_calls()]
+        places = [drawing.svg.index(f">{call}<") for call in calls]
+        assert places == sorted(places)
+    odd = diagrams.states("pedidos", {("ausente", "nascer"): "vivo", ("vivo", "morrer"): "morto"})
+    assert "nascer" in odd.svg
+    assert "pagamento_aprovado" not in odd.svg
+    for drawing in diagrams.every_state_machine():
+        ET.fromstring(drawing.svg)
+
+
+def test_abertura_sem_auditoria() -> None:
+    """Runs that nobody audited are not called correct."""
+    from loadgen.report.gathering import Gathered
+
+    empty = Gathered((), (), ())
+    assert "Correção desconhecida" in opening.correctness(empty).text

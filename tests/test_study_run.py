@@ -1,0 +1,288 @@
+"""A study as a whole: every run once, resumed where it was left, and what it says at its end."""
+
+import asyncio
+import io
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import psutil
+import pytest
+from rich.console import Console
+
+from loadgen.result import Steady
+from loadgen.study import cli
+from loadgen.study import record as r
+from loadgen.study.campaign import Campaign, begin, resume
+from loadgen.study.cells import Task, tasks
+from loadgen.study.comparing import compare_directories
+from loadgen.study.ladder import sustained
+from loadgen.study.plan import NO_WAIT, Curve, Ladder, Study
+from loadgen.study.progress import Progress
+from loadgen.study.running import Bench
+from tests.made_results import Made, cell_of
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+STUDY: Final = Study(
+    name="made",
+    experiments=(
+        Curve(name="grid", arms=("grpc", "http"), repetitions=2, concurrency=(4, 8)),
+        Ladder(
+            name="knee", arms=("grpc", "http"), repetitions=2, objectives=("p99<2500ms",),
+            first_per_s=40, most_per_s=1_000, rungs=(0.5, 1.0),
+        ),
+    ),
+)  # fmt: skip
+# What each made-up arm sustains, in orders a second.
+KNEES: Final = {"grpc": 200.0, "http": 90.0}
+
+
+def quiet() -> Progress:
+    return Progress(Console(file=io.StringIO()))
+
+
+# Made-up runs by arm and whether it was beyond its knee: making one takes a while.
+_MADE: dict[tuple[str, bool], r.RunRecord] = {}
+
+
+class FakeRuns:
+    """Makes up each run; the `stop_after`-th is cut off, as by an interrupt."""
+
+    def __init__(self, stop_after: int | None = None, doubtful: str = "") -> None:
+        self._stop_after = stop_after
+        self._doubtful = doubtful
+        self.asked: list[str] = []
+
+    async def __call__(self, task: Task, bench: Bench) -> r.RunRecord:
+        """Make up a run."""
+        if len(self.asked) == self._stop_after:
+            raise asyncio.CancelledError
+        self.asked.append(task.id)
+        cell = task.cell
+        kind = (cell.arm, (cell.rate_per_s or 50.0) > KNEES[cell.arm])
+        if kind not in _MADE:
+            made = Made(Path())
+            made.keep = lambda run: _MADE.update({kind: run})  # type: ignore[method-assign]
+            made.run(cell, 1, cell.rate_per_s or 50.0, 9_000.0 if kind[1] else 300.0)
+        status = "invalid" if task.id == self._doubtful else "ok"
+        return msgspec.structs.replace(
+            _MADE[kind], id=task.id, cell=cell, repetition=task.repetition, status=status
+        )
+
+
+async def go_on(directory: Path, manifest: r.Manifest, fakes: FakeRuns) -> Campaign:
+    campaign = Campaign(directory, manifest, quiet(), fakes)
+    await campaign.run()
+    return campaign
+
+
+# --- the whole ------------------------------------------------------------------------------------
+
+
+async def test_cada_corrida_uma_vez_e_nada_mais(tmp_path: Path) -> None:
+    """A study makes every run of its plan once, searches each knee, climbs it, and is complete."""
+    fakes = FakeRuns()
+    campaign = await go_on(tmp_path, begin(tmp_path, STUDY, "command"), fakes)
+    manifest = r.read_manifest(tmp_path)
+    assert manifest.complete
+    assert sorted(fakes.asked) == sorted(manifest.order)
+    assert len(set(fakes.asked)) == len(fakes.asked)
+    assert {task.id for task in tasks(STUDY)} <= set(fakes.asked)
+    found = {search.arm: search for search in manifest.searches}
+    for arm, truth in KNEES.items():
+        assert found[arm].rate_per_s <= truth < found[arm].beyond_per_s
+    # Two rungs and an overload, twice, in each arm.
+    rungs = [run for run in r.read_runs(tmp_path) if run.cell.phase in {"rung", "recovery"}]
+    assert len(rungs) == 12
+    assert campaign.statuses == {"ok": len(fakes.asked)}
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("stop_after", [0, 3, 9, 15])
+async def test_interrompido_continua_sem_repetir(tmp_path: Path, stop_after: int) -> None:
+    """Wherever it is cut off, what was complete is not made again and the rest is what it was."""
+    whole = FakeRuns()
+    await go_on(tmp_path / "whole", begin(tmp_path / "whole", STUDY, "command"), whole)
+    directory = tmp_path / "cut"
+    first = FakeRuns(stop_after)
+    with pytest.raises(asyncio.CancelledError):
+        await go_on(directory, begin(directory, STUDY, "command"), first)
+    assert not r.read_manifest(directory).complete
+    second = FakeRuns()
+    await go_on(directory, resume(directory, "again"), second)
+    assert first.asked + second.asked == whole.asked
+    manifest = r.read_manifest(directory)
+    assert manifest.complete
+    assert manifest.order == r.read_manifest(tmp_path / "whole").order
+    assert [sitting.command for sitting in manifest.sittings] == ["command", "again"]
+    assert all(sitting.ended for sitting in manifest.sittings)
+
+
+async def test_passo_duvidoso_da_busca_e_repetido(tmp_path: Path) -> None:
+    """One invalid run does not bound a search: its rate is asked for once more."""
+    doubtful = "knee-grpc-p0.5-1.5-search-01"
+    fakes = FakeRuns(doubtful=doubtful)
+    await go_on(tmp_path, begin(tmp_path, STUDY, "command"), fakes)
+    rates = [r.read_run(tmp_path, f"{doubtful[:-1]}{n}").cell.rate_per_s for n in (1, 2, 3)]
+    assert rates[0] == rates[1] == 40
+    assert rates[2] > 40
+    found = next(each for each in r.read_manifest(tmp_path).searches if each.arm == "grpc")
+    assert found.rate_per_s <= KNEES["grpc"] < found.beyond_per_s
+
+
+def made_run(**cell: Any) -> r.RunRecord:
+    """One made-up run of a cell, at 50 orders a second."""
+    kept: list[r.RunRecord] = []
+    made = Made(Path())
+    made.keep = kept.append  # type: ignore[method-assign]
+    made.run(cell_of("grid", "grpc", NO_WAIT, **cell), 1, 50.0, 300.0)
+    return kept[0]
+
+
+def changed(run: r.RunRecord, **changes: Any) -> r.RunRecord:
+    """A run whose result differs in this."""
+    assert run.result is not None
+    return msgspec.structs.replace(run, result=msgspec.structs.replace(run.result, **changes))
+
+
+def test_sustentar_pede_objetivo_conclusao_e_fila_parada() -> None:
+    """A rate is sustained only with its objectives met, 99 % completed, and no growing backlog."""
+    good = made_run(phase="rung", loop="open", rate_per_s=50.0, objectives=("p99<2500ms",))
+    assert good.result is not None
+    assert sustained(good)
+    assert not sustained(msgspec.structs.replace(good, status="invalid"))
+    assert not sustained(changed(good, completed=int(0.98 * good.result.offered)))
+    assert [objective.met for objective in good.result.objectives] == [True]
+    missed = msgspec.structs.replace(good.result.objectives[0], met=False)
+    assert not sustained(changed(good, objectives=[missed]))
+    stuck = msgspec.structs.replace(good.result.recording, completed=[0])
+    assert not sustained(changed(good, recording=stuck))
+
+
+def test_ordens_que_se_contradizem_sao_ditas(tmp_path: Path) -> None:
+    """Two results that rank two arms in opposite ways are told with the load and both arms."""
+    study = msgspec.structs.replace(STUDY, experiments=(
+        Curve(name="grid", arms=("grpc", "http"), repetitions=3, concurrency=(8,)),
+    ))  # fmt: skip
+    base = made_run(concurrency=8)
+    for name, rates in (("one", (50.0, 100.0)), ("other", (100.0, 50.0)), ("same", (51.0, 99.0))):
+        begin(tmp_path / name, study, "command")
+        for task in tasks(study):
+            rate = rates[task.cell.arm == "http"] + task.repetition
+            steady = Steady(2.0, 7.0, int(5 * rate), rate)
+            run = msgspec.structs.replace(changed(base, steady=steady), id=task.id, cell=task.cell)
+            r.write_run(tmp_path / name, run)
+        order = tuple(task.id for task in tasks(study))
+        manifest = msgspec.structs.replace(r.read_manifest(tmp_path / name), order=order)
+        r.write_manifest(tmp_path / name, manifest)
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    assert compare_directories(tmp_path / "one", tmp_path / "same", console) == 0
+    assert "1 pairs of arms ranked alike, 0 otherwise" in out.getvalue()
+    assert compare_directories(tmp_path / "one", tmp_path / "other", console) == 1
+    assert "8 callers" in out.getvalue()
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "name a study: --quick, --standard, --full"),
+        (["--plan", "missing.toml"], "missing.toml: No such file or directory"),
+        (["--resume", "nowhere"], "nowhere is not a results directory"),
+        (["--show", "nowhere"], "nowhere is not a results directory"),
+        (["--compare", "nowhere", "neither"], "nowhere is not a results directory"),
+    ],
+)
+def test_opcoes_erradas_sao_uma_linha(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be done leaves with 2 and one line on standard error."""
+    assert cli.main(options) == cli.EXIT_UNUSABLE
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_resultados_existentes_nao_sao_sobrescritos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A directory that holds a study is not begun anew; the line says how to go on with it."""
+    (plan := tmp_path / "plan.json").write_bytes(msgspec.json.encode(TINY))
+    begin(tmp_path, TINY, "command")
+    assert cli.main(["--plan", str(plan), "--out", str(tmp_path)]) == cli.EXIT_UNUSABLE
+    assert f"--resume {tmp_path}" in capsys.readouterr().err
+
+
+def test_lista_nao_roda_nada(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--list names each run and the time they take together, and makes nothing."""
+    (plan := tmp_path / "plan.json").write_bytes(msgspec.json.encode(TINY))
+    assert cli.main(["--plan", str(plan), "--list"]) == cli.EXIT_OK
+    said = capsys.readouterr().out
+    for task in tasks(TINY):
+        assert task.id in said
+    assert "2 runs and 0 searches, about" in said
+    assert list(tmp_path.iterdir()) == [plan]
+
+
+TINY: Final = Study(
+    name="tiny",
+    experiments=(
+        Curve(name="arms", arms=("grpc", "http"), repetitions=1, concurrency=(8,),
+              payment_waits=(NO_WAIT,)),
+    ),
+    warmup_s=0.3, seconds=1.0,
+)  # fmt: skip
+
+
+def test_estudo_real_interrompido_e_retomado(tmp_path: Path) -> None:
+    """A real study killed by an interrupt leaves no process, keeps its runs and is resumed to the end."""
+    (plan := tmp_path / "plan.json").write_bytes(msgspec.json.encode(TINY))
+    out = tmp_path / "results"
+    command = [sys.executable, "-m", "loadgen.study"]
+    process = subprocess.Popen(
+        [*command, "--plan", str(plan), "--out", str(out)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    line = ""
+    for line in process.stderr:
+        if line.startswith("1/2"):
+            break
+    assert line.startswith("1/2"), line
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == cli.EXIT_INTERRUPTED
+    assert f"--resume {out}" in said
+    assert not [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if str(out) in " ".join(each.info["cmdline"] or [])
+    ]
+    kept = {path.name: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
+    assert len(r.finished(out)) == 1
+    ended = subprocess.run(
+        [*command, "--resume", str(out)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    runs = list(r.read_runs(out))
+    memory_disk = any(
+        "where a commit costs nothing" in words for run in runs for words in run.reasons
+    )
+    assert ended.returncode == (cli.EXIT_NOT_ALL if memory_disk else cli.EXIT_OK), ended.stderr
+    assert len(runs) == 2
+    for name, instant in kept.items():
+        assert (out / "runs" / name).stat().st_mtime_ns == instant
+    for run in runs:
+        assert run.audit is not None
+        assert run.audit.clean
+        assert run.result is not None
+        assert run.result.completed > 0
+        assert run.cpu_ms_per_order
+        assert run.flows["pedidos"].in_flight > 0
+        assert run.resources["estoque"].wal_kb[-1]
+        assert run.commands[-1] == "python run_all.py --audit --data-dir=dados --settled"

@@ -1,0 +1,243 @@
+"""The study's statistics against known truths: intervals, the two laws, and the knee."""
+
+import math
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadgen.recorder import Recording
+from loadgen.study.knee import Search, back_after_s, backlog, drained_after_s, grows, knee
+from loadgen.study.record import Flow
+from loadgen.study.statistics import (
+    RUNS_PUBLISHED,
+    compare,
+    fit_usl,
+    interval,
+    little,
+    ranking,
+    usl,
+)
+
+LOADS = (1, 8, 32, 128, 512, 2_000, 4_000)
+
+
+def runs(truth: float, n: int, draw: Random, spread: float = 0.05) -> list[float]:
+    return [truth * draw.lognormvariate(0, spread) for _ in range(n)]
+
+
+# --- intervals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_intervalo_cobre_a_verdade_em_95_por_cento(n: int) -> None:
+    """Of two thousand sets of runs, 95 in a hundred have the true median within their interval."""
+    draw = Random(n)
+    sets = [interval(runs(100.0, n, draw, 0.2)) for _ in range(2_000)]
+    covered = sum(each.low <= 100.0 <= each.high for each in sets) / len(sets)
+    # Four standard deviations of a count of 2,000 with 95 %.
+    assert covered == pytest.approx(0.95, abs=0.02)
+
+
+def test_intervalo_e_o_do_livro() -> None:
+    """Three runs give exactly what Student's t with two degrees of freedom gives on logarithms."""
+    found = interval([math.exp(1), math.exp(2), math.exp(3)])
+    half = 4.302652729911275 / math.sqrt(3)
+    assert found.mean == pytest.approx(math.exp(2))
+    assert found.low == pytest.approx(math.exp(2 - half))
+    assert found.high == pytest.approx(math.exp(2 + half))
+
+
+def test_poucas_corridas_nao_tem_intervalo() -> None:
+    """Two runs have no interval, three one that is not published, five one that is."""
+    assert interval([1.0, 2.0]).low is None
+    assert interval([1.0, 2.0, 3.0]).low is not None
+    assert not interval([1.0] * (RUNS_PUBLISHED - 1)).published
+    assert interval([1.0] * RUNS_PUBLISHED).published
+
+
+@pytest.mark.parametrize("figures", [[], [1.0, 0.0], [-1.0]])
+def test_nao_positivo_nao_tem_media(figures: list[float]) -> None:
+    """No figure, or one that has no logarithm, is refused."""
+    with pytest.raises(ValueError, match="positive"):
+        interval(figures)
+
+
+# The first one waits for scipy.
+@settings(deadline=None)
+@given(st.lists(st.floats(0.1, 1e6), min_size=1, max_size=8), st.floats(0.01, 100))
+def test_intervalo_nao_depende_da_unidade(figures: list[float], scale: float) -> None:
+    """Milliseconds or seconds: the interval is the same, in the other unit."""
+    one, other = interval(figures), interval([figure * scale for figure in figures])
+    assert other.mean == pytest.approx(one.mean * scale)
+    if one.low is not None:
+        assert other.low == pytest.approx(one.low * scale)
+        assert one.low <= one.mean * (1 + 1e-9)
+        assert one.high >= one.mean * (1 - 1e-9)
+
+
+def test_comparacao_so_afirma_o_que_os_intervalos_mostram() -> None:
+    """Overlap reads as no difference, two runs as too few, apart as higher or lower."""
+    near, same, far = [100.0, 104.0, 97.0], [101.0, 99.0, 105.0], [200.0, 204.0, 197.0]
+    assert compare(near, same).shown == "no difference shown"
+    assert compare(far, near).shown == "higher"
+    assert compare(near, far).shown == "lower"
+    assert compare(near, far[:2]).shown == "too few runs"
+    assert compare(far, near).ratio == pytest.approx(2, rel=0.02)
+
+
+def test_pares_iguais_raramente_diferem() -> None:
+    """Two sets of the same truth are told apart far less often than one time in twenty."""
+    draw = Random(1)
+    told = sum(
+        compare(runs(50, 5, draw), runs(50, 5, draw)).shown != "no difference shown"
+        for _ in range(500)
+    )
+    assert told <= 25
+
+
+def test_ordem_diz_so_os_pares_separados() -> None:
+    """A ranking holds the pairs whose intervals do not overlap, and no other."""
+    sets = {"a": [100.0, 101.0, 99.0], "b": [100.5, 99.5, 101.5], "c": [50.0, 50.5, 49.5]}
+    assert ranking(sets) == [("a", "c"), ("b", "c")]
+
+
+# --- the Universal Scalability Law ----------------------------------------------------------------
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    gamma=st.floats(20, 500), alpha=st.floats(0.02, 0.4), beta=st.floats(1e-7, 1e-4),
+    seed=st.integers(0, 1_000),
+)  # fmt: skip
+def test_lei_e_recuperada_do_ruido(gamma: float, alpha: float, beta: float, seed: int) -> None:
+    """The curve fitted to noisy runs lies near the true one at every measured load."""
+    draw = Random(seed)
+    rates = {load: runs(usl(load, gamma, alpha, beta), 5, draw, 0.03) for load in LOADS}
+    fit = fit_usl(rates)
+    for load in LOADS:
+        assert fit.at(load) == pytest.approx(usl(load, gamma, alpha, beta), rel=0.1)
+    assert fit.worst < 0.1
+
+
+def test_parametros_da_lei_ficam_em_seus_intervalos() -> None:
+    """In most of thirty fits each true parameter lies within its interval."""
+    truth, draw, hits = (150.0, 0.15, 5e-6), Random(3), [0, 0, 0]
+    for _ in range(30):
+        rates = {load: runs(usl(load, *truth), 5, draw, 0.03) for load in LOADS}
+        fit = fit_usl(rates)
+        for index, found in enumerate((fit.gamma, fit.alpha, fit.beta)):
+            hits[index] += found.low <= truth[index] <= found.high
+    assert min(hits) >= 24
+
+
+def test_lei_sem_ruido_da_os_parametros() -> None:
+    """Exact rates give the exact parameters, and the peak where the law has it."""
+    fit = fit_usl({load: [usl(load, 100.0, 0.05, 1e-5)] for load in LOADS})
+    assert fit.gamma.mean == pytest.approx(100.0)
+    assert fit.alpha.mean == pytest.approx(0.05)
+    assert fit.beta.mean == pytest.approx(1e-5)
+    assert fit.peak == pytest.approx(math.sqrt(0.95 / 1e-5))
+    assert fit.gamma.low is None
+
+
+def test_lei_nao_passa_do_que_foi_medido() -> None:
+    """Neither a rate nor a peak is told beyond the measured loads."""
+    fit = fit_usl({load: [usl(load, 100.0, 0.05, 1e-9)] for load in LOADS})
+    with pytest.raises(ValueError, match="beyond the measured loads, 1 to 4000"):
+        fit.at(4_001)
+    assert fit.peak is None
+
+
+def test_menos_de_seis_cargas_nao_tem_ajuste() -> None:
+    """Five loads are refused, whatever the number of runs."""
+    rates = {load: [usl(load, 100.0, 0.05, 1e-5)] * 9 for load in LOADS[:5]}
+    with pytest.raises(ValueError, match="6 loads or more, there are 5"):
+        fit_usl(rates)
+
+
+# --- Little's law ---------------------------------------------------------------------------------
+
+
+def test_lei_de_little_acusa_instrumentos() -> None:
+    """It holds within five per cent, fails beyond, and says nothing of an idle hop."""
+    assert little(Flow(10.0, 100.0, 0.098)).held is True
+    assert little(Flow(10.0, 100.0, 0.09)).held is False
+    assert little(Flow(10.0, 100.0, 0.09)).off == pytest.approx(0.1)
+    assert little(Flow(0.0, 0.0, 0.0)).held is None
+
+
+# --- the knee -------------------------------------------------------------------------------------
+
+
+@given(
+    truth=st.floats(1.5, 900), first=st.floats(1, 200), growth=st.floats(1.2, 3),
+    resolution=st.floats(0.05, 0.5),
+)  # fmt: skip
+def test_busca_acha_o_joelho(truth: float, first: float, growth: float, resolution: float) -> None:
+    """With exact answers the search ends within its resolution, in no more steps than it said."""
+    search, steps = Search(first, 1_000, growth, resolution), 0
+    while (rate := search.next()) is not None:
+        steps += 1
+        search.note(rate, sustained=rate <= truth)
+    assert steps <= Search.most_steps(first, 1_000, growth, resolution)
+    if search.sustained is None:
+        # It stops shrinking at one a second.
+        assert truth < search.beyond < growth * 1.0001
+        return
+    assert search.sustained <= truth < search.beyond
+    assert search.beyond / search.sustained <= (1 + resolution) * 1.0001
+
+
+def test_busca_para_no_maximo_do_plano() -> None:
+    """A rate that is sustained at the plan's most has nothing beyond it."""
+    search = Search(100, 300, 2.0, 0.1)
+    while (rate := search.next()) is not None:
+        search.note(rate, sustained=True)
+    assert (search.sustained, search.beyond) == (300, None)
+
+
+def test_joelho_e_o_ultimo_degrau_antes_do_que_falhou() -> None:
+    """A rung above one that failed does not count, even if it passed by chance."""
+    assert knee([(30, True), (10, True), (20, False)]).rate_per_s == 10
+    assert knee([(10, False), (20, True)]).rate_per_s is None
+    assert knee([(10, True), (20, True)]).rate_per_s == 20
+
+
+def test_fila_que_cresce_e_notada_e_a_do_acaso_nao() -> None:
+    """A backlog that rises by a tenth of what came grows; one that only trembles does not."""
+    draw = Random(5)
+    steady = [max(0, round(draw.gauss(40, 6))) for _ in range(60)]
+    rising = [round(40 + cell * 30 / 60) for cell in range(60)]
+    assert not grows(steady, 240)
+    assert grows(rising, 300)
+    assert not grows(rising, 3_000)
+    assert not grows([7], 10)
+
+
+def recording(sent: list[int], completed: list[int]) -> Recording:
+    return Recording(
+        start_ns=0, last_send_ns=0, end_ns=0, outcomes={}, warmup={}, in_time=0, latency="", service="", lag="",
+        sent=sent, completed=completed, failed=[1],
+    )  # fmt: skip
+
+
+def test_fila_e_o_que_foi_enviado_e_nao_terminou() -> None:
+    """What is under way is all sent less all ended, cell by cell, though series differ in length."""
+    assert backlog(recording([3, 2, 0], [0, 1, 2, 1])) == [2, 3, 1, 0]
+
+
+def test_recuperacao_conta_ate_a_fila_assentar() -> None:
+    """A backlog that falls to a level has recovered there; one that still falls has not."""
+    fell = [200] * 20 + list(range(200, 20, -6)) + [20] * 60
+    assert drained_after_s(fell, 2.0) == pytest.approx(2.8, abs=0.3)
+    assert drained_after_s([200] * 20 + list(range(2_000, 1_000, -10)), 2.0) is None
+    assert drained_after_s([5] * 6, 0.5) is None
+
+
+def test_goodput_de_volta_e_o_primeiro_segundo_a_nove_decimos() -> None:
+    """After an outage the rate is back at the first whole second that has 90 % of it."""
+    completed = [4] * 50 + [0] * 30 + [4] * 50
+    assert back_after_s(completed, 5.0, 40.0) == pytest.approx(2.9, abs=0.11)
+    assert back_after_s([4] * 50 + [0] * 30, 5.0, 40.0) is None
