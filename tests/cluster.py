@@ -42,8 +42,8 @@ import http_aio.client
 import http_aio.server
 from blocking.execution import run_to_end
 from blocking.ports import ThreadPorts
+from common import connection, lifecycle
 from common import contratos as c
-from common import lifecycle
 from common.app import App, Dial, Ports
 from common.database import database_path
 from common.erros import ErroServico
@@ -96,6 +96,10 @@ PORT_ATTEMPTS: Final = 20
 PORT_PAUSE_S: Final = 0.1
 # Seconds. A drain in a test has nothing to wait for but what the test itself holds.
 DRAIN_S: Final = 0.3
+# Pages of a log. Seven of them are reserved on the disk for each cluster: at their full length that
+# costs more than all that most tests do.
+LOG_PAGES: Final = 64
+FULL_LOG_PAGES: Final = connection.PAGINAS_POR_CHECKPOINT
 
 
 class Arm(NamedTuple):
@@ -138,9 +142,6 @@ ARMS: Final = {
         ThreadPorts, _in_a_thread,
     ),
 }  # fmt: skip
-# Those on event loops, and those on threads.
-LOOPS: Final = tuple(name for name in ARMS if not name.endswith("-threads"))
-THREADS: Final = tuple(name for name in ARMS if name.endswith("-threads"))
 
 
 class _Serving(AbstractAsyncContextManager[tuple[App, str]]):
@@ -480,7 +481,7 @@ async def open_cluster(
 ) -> AsyncIterator[Cluster]:
     """A cluster for the life of the block; `options` are fields of Settings."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    with _short_drains():
+    with _small_and_quick():
         cluster = Cluster(ARMS[arm], data_dir, shop, options)
         try:
             await cluster.start(*servicos)
@@ -490,16 +491,21 @@ async def open_cluster(
 
 
 @contextmanager
-def _short_drains() -> Iterator[None]:
+def _small_and_quick() -> Iterator[None]:
+    """Short drains, and short logs where a test has not chosen a length of its own."""
     modules = (lifecycle, http_aio.server)
     before, notice = [module.DRENO_S for module in modules], lifecycle.AVISO_S
+    pages = connection.PAGINAS_POR_CHECKPOINT
     lifecycle.AVISO_S = 0.0
     for module in modules:
         module.DRENO_S = DRAIN_S
+    if pages == FULL_LOG_PAGES:
+        connection.PAGINAS_POR_CHECKPOINT = LOG_PAGES
     try:
         yield
     finally:
         lifecycle.AVISO_S = notice
+        connection.PAGINAS_POR_CHECKPOINT = pages
         for module, value in zip(modules, before, strict=True):
             module.DRENO_S = value
 

@@ -11,7 +11,8 @@ from blocking.execution import TaskStoppedError
 from common.erros import Categoria, indisponivel
 from common.servicos import livro, recuperacao
 from common.servicos.retentativa import TENTATIVAS_MAX, Orcamento
-from tests.cluster import CANCEL, CHAIN, FORWARD, LOOPS, Cluster, Process
+from loadgen.arms import LOOP_ARMS
+from tests.cluster import CANCEL, CHAIN, FORWARD, Cluster, Process
 from tests.conftest import OpenCluster
 from tests.links import Gate
 
@@ -340,7 +341,7 @@ async def test_registro_interrompido_solta_quem_se_juntou(
     arm: str, open_fresh: OpenCluster, stopped: bool
 ) -> None:
     """A claim that is cut off after its commit releases whoever joined; the sweep ends the order."""
-    stop = asyncio.CancelledError() if arm in LOOPS else TaskStoppedError()
+    stop = asyncio.CancelledError() if arm in LOOP_ARMS else TaskStoppedError()
     failure = stop if stopped else indisponivel("sem disco")
     async with open_fresh() as cluster:
         pedidos = cluster.apps["pedidos"].service

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import os
 import re
@@ -28,9 +29,10 @@ from common.database import GATEWAY, SALAS, prepare
 from common.lock import InUseError, held
 from common.preflight import DATABASES, RefusedError, check_packages, ensure_shop, remove_data
 from common.runfile import NotRunningError, Run, read_run, supervising, write_run
+from common.settings import TRABALHADORES_MAX
 from common.shop_generator import Opcoes, gerar
 from common.supervisor import STARTS_MAX, STOP_MAX_S, Supervisor
-from run_all import ARMS, _load_and_audit
+from run_all import ARMS, _load_and_audit, main
 
 RAIZ = Path(__file__).parent.parent
 PRAZO_S = 15.0
@@ -380,6 +382,25 @@ def test_pacote_que_falta_tem_nome_e_remedio() -> None:
         check_packages(("sqlite3", "nao_existe"))
 
 
+def test_pacote_de_um_braco_que_falta_e_uma_linha(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An arm without one of its packages is refused in one line; the others need it not."""
+    achar = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda nome: None if nome == "flask" else achar(nome)
+    )
+    # The test's own process keeps its way to stop.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    dados = tmp_path / "dados"
+    assert main([str(parte) for parte in comando("http-threads", dados)]) == 2
+    assert capsys.readouterr().err == (
+        "run_all.py: missing flask: run pip install -r requirements.txt\n"
+    )
+    assert not dados.exists()
+    check_packages(ARMS["http"].needs)
+
+
 # Imports a module where no installed package can be found but those named.
 IMPORTAR_SO_COM = """
 import importlib, sys
@@ -497,6 +518,17 @@ def comando(arm: str, data_dir: Path, *mais: str) -> list[str | Path]:
         (["--audit", "--fresh"], "stands alone"),
         (["--audit", "--complete"], "needs --history"),
         (["--mode", "grpc", "--load", "0"], "at least 1"),
+        (["--mode", "grpc", "--workers", "5"], "--workers: of grpc-threads and http-threads only"),
+        (
+            ["--mode", "http", "--workers", "5", "--storage", "plain"],
+            "--workers and --storage: of grpc-threads and http-threads only; http has no workers",
+        ),
+        (["--mode", "http-threads", "--workers", "0"], f"from 1 to {TRABALHADORES_MAX}"),
+        (
+            ["--mode", "http-threads", "--workers", str(TRABALHADORES_MAX + 1)],
+            f"from 1 to {TRABALHADORES_MAX}",
+        ),
+        (["--mode", "grpc-threads", "--storage", "none"], "invalid choice"),
     ],
 )
 def test_opcoes_erradas(argumentos: list[str], trecho: str) -> None:
@@ -575,10 +607,10 @@ async def test_carga_que_falha_nao_deixa_o_resultado_de_outra(
     assert len(comandos) == 2
 
 
-# --- Both arms, whole ----------------------------------------------------------------------------
+# --- The arms, whole ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arm", ["grpc", "http"])
+@pytest.mark.parametrize("arm", ARMS)
 def test_braco_inteiro_comeca_diz_e_para(arm: str, tmp_path: Path) -> None:
     """Six services start, are in run.json, stop when told and leave nothing; --stock comes once."""
     dados = tmp_path / "dados"
@@ -604,10 +636,13 @@ def test_braco_inteiro_comeca_diz_e_para(arm: str, tmp_path: Path) -> None:
     assert "--fresh" in recusa(*comando(arm, dados, "--stock=8"))
 
 
-def test_carga_completa_e_auditada(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arm", "mais"), [("http", ()), ("grpc-threads", ("--workers=5", "--storage=plain"))]
+)
+def test_carga_completa_e_auditada(arm: str, mais: tuple[str, ...], tmp_path: Path) -> None:
     """--load starts, drives, audits with the history and stops; 0 means valid and clean."""
     resultado = run_all(
-        *comando("http", tmp_path / "dados", "--stock=1000", "--payment-latency=0", "--load=20")
+        *comando(arm, tmp_path / "dados", "--stock=1000", "--payment-latency=0", "--load=20", *mais)
     )
     assert resultado.returncode == 0, resultado
     assert "load valid, audit clean" in resultado.stdout

@@ -19,8 +19,8 @@ from common.loop_lag import LoopLag
 from common.preflight import remove_data
 from common.settings import stats_path
 from common.stats import Gauges, Lag, Line, Sampler, Tally
+from loadgen.arms import LOOP_ARMS
 from loadgen.service_stats import StatsError, littles_law, read_lines, read_stats
-from tests.cluster import LOOPS
 from tests.conftest import OpenCluster
 
 INTERVAL_S = 0.02
@@ -218,7 +218,7 @@ async def test_servicos_contam_o_que_fizeram(arm: str, open_fresh: OpenCluster) 
     assert 0 < last["pedidos"].batches <= last["pedidos"].units
     assert last["pedidos"].commit_s > 0
     assert (last["pedidos"].driven, last["estoque"].driven) == (0, None)
-    assert {line.loop is not None for line in last.values()} == {arm in LOOPS}
+    assert {line.loop is not None for line in last.values()} == {arm in LOOP_ARMS}
     assert all(line.in_flight_now == 0 for line in last.values())
     assert not [thread for thread in threading.enumerate() if thread.name == "stats"]
 

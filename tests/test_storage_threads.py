@@ -19,7 +19,8 @@ from common import batching, connection
 from common.erros import Categoria, ErroServico
 from common.load import Load
 from common.servicos.contexto import Contexto
-from tests.cluster import THREADS, open_cluster
+from loadgen.arms import THREAD_ARMS
+from tests.cluster import open_cluster
 
 AnyStorage = SharedStorage | PlainStorage
 CALLERS = 20
@@ -313,7 +314,7 @@ def test_sob_pressao_o_lote_espera_por_companhia(
     run_to_end(banco.close())
 
 
-@pytest.mark.parametrize("arm", THREADS)
+@pytest.mark.parametrize("arm", THREAD_ARMS)
 async def test_pedidos_terminam_com_um_commit_por_chamada(
     arm: str, shop: Path, tmp_path: Path
 ) -> None:

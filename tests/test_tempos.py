@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+from loadgen.arms import LOOP_ARMS, THREAD_ARMS
 from loadgen.hops import parse
-from tests.cluster import CHAIN, LOOPS, THREADS, Cluster
+from tests.cluster import CHAIN, Cluster
 from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -129,7 +130,7 @@ async def test_sob_carga_as_partes_somam_o_salto(cluster: Cluster) -> None:
     assert any(entry["espera"] > 1 for entry in entries.values())
 
 
-@pytest.mark.parametrize("arm", THREADS, scope="module")
+@pytest.mark.parametrize("arm", THREAD_ARMS, scope="module")
 async def test_quem_espera_por_um_trabalhador_espera(open_fresh: OpenCluster) -> None:
     """On threads, an order that finds every worker taken waits to run until one is free."""
     latency = {"payment_latency_min_s": 0.1, "payment_latency_max_s": 0.1}
@@ -146,7 +147,7 @@ async def test_quem_espera_por_um_trabalhador_espera(open_fresh: OpenCluster) ->
             assert abs(_residual(entry)) <= RESIDUAL_MAX * second["pedidos"]["dur"]
 
 
-@pytest.mark.parametrize("arm", LOOPS, scope="module")
+@pytest.mark.parametrize("arm", LOOP_ARMS, scope="module")
 async def test_laco_ocupado_e_espera_e_nao_pagamento(open_fresh: OpenCluster) -> None:
     """While the loop is held, an order whose payment is due waits to run; the payment is as long."""
     latency = {"payment_latency_min_s": 0.1, "payment_latency_max_s": 0.1}

@@ -35,7 +35,8 @@ from common.servicos import livro
 from common.servicos.contexto import Contexto
 from common.servicos.memoria import Memoria
 from common.servicos.retentativa import Orcamento
-from tests.cluster import THREADS, open_cluster
+from loadgen.arms import THREAD_ARMS
+from tests.cluster import open_cluster
 
 # Seconds. Far more than anything here takes; a hang fails by name.
 PATIENCE_S = 10.0
@@ -531,7 +532,7 @@ async def _as_coroutine(work: Callable[[], object]) -> None:
     work()
 
 
-@pytest.mark.parametrize("arm", THREADS)
+@pytest.mark.parametrize("arm", THREAD_ARMS)
 async def test_o_ritmo_e_trabalhadores_por_espera(arm: str, shop: Path, tmp_path: Path) -> None:
     """W workers, each held by its payment for p seconds, end W / p orders a second and no more."""
     workers, payment_s, rounds = 4, 0.25, 4
