@@ -15,7 +15,7 @@ import time
 from collections import deque
 from typing import Final
 
-from common.erros import encerrando, sobrecarga
+from common.erros import ErroServico, encerrando, sobrecarga
 from common.servicos.contexto import Contexto
 from common.servicos.portas import Execucao, Promessa
 
@@ -68,6 +68,19 @@ class Slots:
                 turn.promise.falhar(encerrando())
             self._fila.clear()
 
+    def recusa(
+        self, entregues: int, na_frente: int, trabalhadores: int, ate: float
+    ) -> ErroServico | None:
+        """Why an order may not stand in line for a worker, where an arm has workers; else None.
+
+        `entregues` orders were handed to the workers and not answered yet, `na_frente` of them
+        still wait for one. `ate` is the instant (monotonic) by which this one must be answered.
+        """
+        with self._tranca:
+            em_voo = max(entregues, na_frente + self._ativas + len(self._fila))
+            espera = self._ocupacao_s * (na_frente + 1) / min(trabalhadores, self._ativas_max)
+            return self._excesso(em_voo, espera, time.monotonic(), ate)
+
     async def ocupar(self, ctx: Contexto) -> Slot:
         """Wait in order for a place; see portas.Vagas."""
         inicio = time.monotonic()
@@ -86,14 +99,21 @@ class Slots:
 
     def _queue(self, ctx: Contexto, agora: float) -> _Turn:
         """Stand in line. Raises ErroServico when there is no room, or would be no time."""
-        if self._ativas + len(self._fila) >= self._em_voo_max:
-            raise sobrecarga("há pedidos demais em andamento", self._espera_estimada())
-        espera = self._espera_estimada()
-        if agora + espera + self._ocupacao_s > ctx.prazo:
-            raise sobrecarga("a fila não terminaria este pedido dentro do prazo", espera)
+        em_voo = self._ativas + len(self._fila)
+        recusa = self._excesso(em_voo, self._espera_estimada(), agora, ctx.prazo)
+        if recusa is not None:
+            raise recusa
         turn = _Turn(self._execucao.promessa())
         self._fila.append(turn)
         return turn
+
+    def _excesso(self, em_voo: int, espera: float, agora: float, ate: float) -> ErroServico | None:
+        """Why one more order in line is too many, if it is: for the bound, or for its deadline."""
+        if em_voo >= self._em_voo_max:
+            return sobrecarga("há pedidos demais em andamento", espera)
+        if agora + espera + self._ocupacao_s > ate:
+            return sobrecarga("a fila não terminaria este pedido dentro do prazo", espera)
+        return None
 
     async def _wait(self, turn: _Turn, ate: float) -> None:
         try:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -15,50 +12,23 @@ from grpc_health.v1 import health, health_pb2
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
+from blocking.entrance import Entrance
 from blocking.execution import run_to_end
 from blocking.grpc_threads.client import dial
+from blocking.grpc_threads.workers import DEADLINE_MAX_S, Orders, Workers
 from blocking.ports import ThreadPorts
 from common.app import App
 from common.contratos import Operacao
 from common.erros import ErroServico, invalido
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import LIMITE_MAX_MS, Endpoint, endpoints, heed
+from common.pipeline import Endpoint, endpoints, heed
 from common.servicos.contexto import Contexto
-from common.settings import CONEXOES_A_MAIS, Settings
+from common.settings import BACKLOG, Settings
 from grpc_aio.options import SERVIDOR, free_or_taken
 from grpc_aio.status import codigo, trailing
 from grpc_aio.wire import CODECS, nome_do_servico
 
-DEADLINE_MAX_S: Final = LIMITE_MAX_MS / 1e3
-
 Handler = Callable[[bytes, grpc.ServicerContext], bytes]
-
-
-class Workers(ThreadPoolExecutor):
-    """The pool; a worker knows when the call that it serves came."""
-
-    def __init__(self, workers: int) -> None:
-        super().__init__(workers, thread_name_prefix="worker")
-        self._mine = threading.local()
-
-    def arrived(self) -> float:
-        """The monotonic instant at which this worker's call was handed to the pool."""
-        instant: float = self._mine.arrived
-        return instant
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hand over a call."""
-        return super().submit(self._serve, time.monotonic(), function, args, kwargs)
-
-    def _serve(
-        self,
-        arrived: float,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        self._mine.arrived = arrived
-        return function(*args, **kwargs)
 
 
 def _handler(servico: str, operacao: Operacao, endpoint: Endpoint, workers: Workers) -> Handler:
@@ -77,6 +47,9 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint, workers: Work
                 # How this API says that the caller set none.
                 remaining_s = None
             heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
+            refusal = workers.refusal()
+            if refusal is not None:
+                raise refusal
             answer = run_to_end(ctx.medir(endpoint(ctx, read(parse(data)))))
         except ErroServico as erro:
             _abort(context, servico, ctx, start, erro)
@@ -103,18 +76,22 @@ class GrpcTransport:
     def __init__(self, app: App) -> None:
         settings = app.settings
         self._address = (settings.host, settings.port)
-        self._workers = Workers(settings.workers)
+        entrance = Entrance(settings.workers, app.slots)
+        self._workers = Workers(settings.workers, entrance)
+        self._orders = Orders(self._workers, entrance)
         self._server = grpc.server(
             self._workers,
             options=SERVIDOR,
-            # Beyond it the core refuses: workers that all wait have nobody left to say so.
-            maximum_concurrent_rpcs=settings.in_flight_max + CONEXOES_A_MAIS,
+            # Beyond it the core refuses, in words of its own. Within it are those that are refused.
+            maximum_concurrent_rpcs=settings.in_flight_max + BACKLOG,
         )
         self._health = health.HealthServicer()
         nome = nome_do_servico(settings.servico)
         methods = {
             operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
-                _handler(settings.servico, operacao, endpoint, self._workers)
+                self._taken_in(
+                    operacao, _handler(settings.servico, operacao, endpoint, self._workers)
+                )
             )
             for operacao, endpoint in endpoints(
                 app.service, settings.servico, app.load.in_flight
@@ -127,6 +104,13 @@ class GrpcTransport:
         names = (nome, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
         self._names = ("", nome)
+
+    def _taken_in(self, operacao: Operacao, handler: Handler) -> Handler:
+        """A handler to which calls come by way of the pool that takes them in."""
+        if operacao.classe == "pedido":
+            # As grpcio's own health service asks for a pool; all others go to the server's.
+            handler.experimental_thread_pool = self._orders  # type: ignore[attr-defined]
+        return handler
 
     async def start(self) -> str:
         """Listen and serve. Raises OSError when the port is taken."""
@@ -152,6 +136,7 @@ class GrpcTransport:
     async def stop(self, grace_s: float) -> None:
         """Wait for calls under way, at most `grace_s` seconds, then end them."""
         self._server.stop(grace_s).wait(grace_s + 0.5)
+        self._orders.shutdown(wait=False, cancel_futures=True)
         self._workers.shutdown(wait=False, cancel_futures=True)
 
 

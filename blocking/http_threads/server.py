@@ -16,12 +16,13 @@ import flask
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
-from waitress.task import ThreadedTaskDispatcher
 from waitress.wasyncore import dispatcher
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
+from blocking.entrance import Entrance
 from blocking.execution import run_to_end
 from blocking.http_threads.client import dial
+from blocking.http_threads.workers import Workers
 from blocking.ports import ThreadPorts
 from common.app import App
 from common.contratos import Operacao
@@ -29,7 +30,7 @@ from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import Endpoint, endpoints, heed
 from common.servicos.contexto import Contexto
-from common.settings import BACKLOG, CONEXOES_A_MAIS, CORPO_MAX, Settings
+from common.settings import BACKLOG, CORPO_MAX, Settings
 from http_aio.answers import JSON, Answer, answer, marks_back, problem
 from http_aio.openapi import documento
 from http_aio.wire import CODECS, Codec
@@ -115,38 +116,6 @@ def _other_method(method: str) -> NoReturn:
     raise MethodNotAllowed([method])
 
 
-class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
-    """waitress's pool; a worker knows when the call that it serves came."""
-
-    def __init__(self, workers: int) -> None:
-        super().__init__()
-        self._mine = threading.local()
-        self.set_thread_count(workers)
-
-    def arrived(self) -> float:
-        """The monotonic instant at which this worker's call was handed to the pool."""
-        instant: float = self._mine.arrived
-        return instant
-
-    def add_task(self, task: Any) -> None:
-        """Hand over a call."""
-        super().add_task(_Timed(task, self._mine))
-
-
-class _Timed:
-    """A task of waitress's and the instant at which it was handed over."""
-
-    def __init__(self, task: Any, mine: threading.local) -> None:
-        self._task = task
-        self._mine = mine
-        self._arrived = time.monotonic()
-        self.cancel = task.cancel
-
-    def service(self) -> None:
-        self._mine.arrived = self._arrived
-        self._task.service()
-
-
 def _view(servico: str, operacao: Operacao, endpoint: Endpoint, workers: Workers) -> View:
     """One operation as a Flask view: a request in, JSON or problem+json out."""
     codec = CODECS[operacao.nome]
@@ -159,6 +128,9 @@ def _view(servico: str, operacao: Operacao, endpoint: Endpoint, workers: Workers
         request = flask.request
         try:
             heed(ctx, request.headers.get, keyed=keyed, arrived=start)
+            refusal = workers.refusal()
+            if refusal is not None:
+                raise refusal
             body = _body(request, codec)
             query = _query(request) if has_query and request.query_string else {}
             message = run_to_end(ctx.medir(endpoint(ctx, codec.read(path, query, body))))
@@ -210,7 +182,7 @@ class HttpTransport:
         self._settings = settings
         self._ready = self._accepting = False
         self._document = documento(settings.servico)
-        self._workers = Workers(settings.workers)
+        self._workers = Workers(settings.workers, Entrance(settings.workers, app.slots))
         web = _Web(__name__, static_folder=None)
         web.config["MAX_CONTENT_LENGTH"] = CORPO_MAX
         web.url_map.strict_slashes = True
@@ -243,8 +215,8 @@ class HttpTransport:
             host=settings.host,
             port=settings.port,
             backlog=BACKLOG,
-            # A connection a caller: those beyond would wait where nobody sees them.
-            connection_limit=settings.in_flight_max + CONEXOES_A_MAIS,
+            # A connection a caller, also of those refused: more would wait where nobody sees them.
+            connection_limit=settings.in_flight_max + BACKLOG,
             channel_timeout=CONEXAO_OCIOSA_S,
             max_request_body_size=CORPO_LIDO_MAX,
             max_request_header_size=CABECALHO_MAX,
