@@ -66,6 +66,13 @@ def in_task() -> bool:
     return getattr(_mine, "task", None) is not None
 
 
+def stop_if_asked() -> None:
+    """Raise TaskStoppedError in a task that was asked to stop."""
+    task: ThreadTask | None = getattr(_mine, "task", None)
+    if task is not None and task.stopped:
+        raise TaskStoppedError
+
+
 @contextmanager
 def interruptible(interrupt: Callable[[], object]) -> Iterator[None]:
     """Around a call that holds this thread: `interrupt` makes it fail when the task is to stop.
@@ -166,6 +173,11 @@ class ThreadTask:
         self._lock = threading.Lock()
         self._stopped = False
         self._interrupt: Callable[[], object] | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """True once it was asked to stop."""
+        return self._stopped
 
     def cancelar(self) -> None:
         """Ask it to stop at its next wait, and end the one that it is in."""

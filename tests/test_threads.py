@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from blocking.execution import (
     run_to_end,
     wait,
 )
+from blocking.grpc_threads.client import _made
 from common import contratos as c
 from common.admission import Slots
 from common.circuit_breaker import FAILURES, CircuitBreaker, Timing
@@ -188,6 +190,35 @@ def test_parar_interrompe_a_chamada_em_curso(tasks: ThreadExecution, raises: boo
     task.cancelar()
     _soon(lambda: tasks.em_curso() == 0)
     assert seen == [TaskStoppedError]
+
+
+@pytest.mark.parametrize("asked", ["before the call", "as it is sent"])
+def test_uma_tarefa_que_deve_parar_nao_deixa_chamada_para_tras(
+    tasks: ThreadExecution, asked: str
+) -> None:
+    """Over gRPC a task that is to stop sends nothing more; what it was just sending is cancelled."""
+    begun, go, sent = threading.Event(), threading.Event(), []
+
+    class Channel:
+        def future(self, data: bytes) -> Any:
+            sent.append(Future())
+            if asked == "as it is sent":
+                begun.set()
+                assert go.wait(PATIENCE_S)
+            return sent[-1]
+
+    async def calls() -> None:
+        if asked == "before the call":
+            begun.set()
+            assert go.wait(PATIENCE_S)
+        _made(Channel(), b"")
+
+    task = tasks.iniciar(calls())
+    assert begun.wait(PATIENCE_S)
+    task.cancelar()
+    go.set()
+    _soon(lambda: tasks.em_curso() == 0)
+    assert [call.cancelled() for call in sent] == [True] * (asked == "as it is sent")
 
 
 def test_uma_falha_que_nao_e_parada_fica_como_e(tasks: ThreadExecution) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from blocking.execution import blocked, in_task, interruptible
+from blocking.execution import blocked, in_task, interruptible, stop_if_asked
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import indisponivel
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
@@ -73,10 +73,16 @@ def _made(send: Any, data: bytes, **options: Any) -> tuple[bytes, Any]:
             answer, call = send.with_call(data, **options)
             return answer, call
     with blocked():
+        stop_if_asked()
         # Only a call that was handed over can be interrupted; it costs another thread's attention.
         rpc = send.future(data, **options)
-        with interruptible(rpc.cancel):
-            return rpc.result(), rpc
+        try:
+            with interruptible(rpc.cancel):
+                return rpc.result(), rpc
+        except BaseException:
+            # Also when the task was asked to stop before the wait could be interrupted.
+            rpc.cancel()
+            raise
 
 
 def dial(servico: str, address: str, *, connections: int = 1) -> GrpcClient:
