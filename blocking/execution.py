@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from math import inf
 from typing import Any, Final, Generic, TypeVar
 
+from common.erros import encerrando
 from common.execution import MachineClock
 from common.servicos.portas import Tarefa
 from common.timing import running
@@ -66,6 +67,16 @@ def in_task() -> bool:
     return getattr(_mine, "task", None) is not None
 
 
+def become_worker() -> None:
+    """From now on this thread serves calls: its sleeps end when the service does."""
+    _mine.worker = True
+
+
+def in_worker() -> bool:
+    """True in a thread that serves calls."""
+    return getattr(_mine, "worker", False)
+
+
 def stop_if_asked() -> None:
     """Raise TaskStoppedError in a task that was asked to stop."""
     task: ThreadTask | None = getattr(_mine, "task", None)
@@ -103,13 +114,47 @@ def wait(event: threading.Event, ate: float = inf) -> None:
 class ThreadClock(MachineClock):
     """The port `Relogio`; letting time pass holds the thread."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # Workers that let time pass, each until its instant; and the last instant there may be.
+        self._naps: dict[threading.Event, float] = {}
+        self._latest = inf
+
     async def dormir(self, segundos: float) -> None:
-        """Let time pass."""
+        """Let time pass. Raises ErroServico (unavailable) in a worker whose service ends before."""
         if in_task():
             wait(threading.Event(), time.monotonic() + segundos)
+        elif in_worker():
+            self._nap(segundos)
         else:
             with blocked():
                 time.sleep(segundos)  # noqa: ASYNC251 - blocking is what this arm is for
+
+    def wake(self, after_s: float = 0.0) -> None:
+        """The service ends in `after_s` seconds: no worker lets time pass beyond that.
+
+        Whoever would is woken now, as a handler on an event loop is cancelled then.
+        """
+        with self._lock:
+            self._latest = time.monotonic() + after_s
+            for nap, until in self._naps.items():
+                if until > self._latest:
+                    nap.set()
+
+    def _nap(self, seconds: float) -> None:
+        nap, until = threading.Event(), time.monotonic() + seconds
+        with self._lock:
+            if until > self._latest:
+                raise encerrando()
+            self._naps[nap] = until
+        try:
+            with blocked():
+                woken = nap.wait(min(seconds, threading.TIMEOUT_MAX))
+        finally:
+            with self._lock:
+                del self._naps[nap]
+        if woken:
+            raise encerrando()
 
 
 class ThreadPromise(Generic[R]):
@@ -224,7 +269,9 @@ class ThreadTask:
 class ThreadExecution:
     """Owns every task that outlives a request; threads without one are used again."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ThreadClock | None = None) -> None:
+        """`clock` is the one by which workers sleep that nobody waits for any more at the end."""
+        self._clock = clock
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
         self._tasks: set[ThreadTask] = set()
@@ -258,7 +305,9 @@ class ThreadExecution:
             return len(self._tasks) - (exceto in self._tasks)
 
     async def encerrar(self) -> None:
-        """Stop what is left and wait until it has ended, or cannot be woken."""
+        """Stop what is left and wait until it has ended, or cannot be woken; wake who sleeps."""
+        if self._clock is not None:
+            self._clock.wake()
         with self._lock:
             tasks = list(self._tasks)
         for task in tasks:

@@ -20,7 +20,7 @@ class ThreadPorts:
 
     def __init__(self, settings: Settings) -> None:
         self.clock = ThreadClock()
-        self.execution = ThreadExecution()
+        self.execution = ThreadExecution(self.clock)
         self._plain = settings.storage == "plain"
 
     async def storage(self, path: Path, synchronous: Synchronous, load: Load) -> OwnStorage:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -13,16 +15,22 @@ from hypothesis import strategies as st
 
 from blocking.entrance import Entrance
 from blocking.execution import ThreadExecution
+from blocking.http_threads.workers import Workers, wait_until
 from common.admission import Slots
-from common.erros import Categoria
+from common.erros import ENCERRANDO, Categoria
+from common.settings import TRABALHADORES_MAX
 from loadgen.arms import THREAD_ARMS
-from tests.cluster import open_cluster
+from tests.cluster import FORWARD, NEVER_S, Cluster, open_cluster, step
 from tests.edges import Reply
 
 on_threads = pytest.mark.parametrize("arm", THREAD_ARMS)
 
 # Seconds. Far more than anything here takes; a hang fails by name.
 PATIENCE_S = 10.0
+# Seconds. Of two stops that wait for nothing but the drain of a test.
+STOP_S = 3.0
+# Idle threads; beginning them takes longest.
+IDLE = 1_000
 
 
 async def _refused(tasks: list[asyncio.Task[Reply]], number: int) -> None:
@@ -102,6 +110,90 @@ async def test_consultas_e_cancelamentos_nao_sao_recusados_na_fila(
         assert [(await task).category for task in others] == [None, None, Categoria.PRECONDICAO]
 
 
+# --- its end -------------------------------------------------------------------------------------
+
+
+@on_threads
+async def test_parar_responde_a_quem_espera_por_trabalhador(
+    arm: str, shop: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stop answers everybody in words and in time, with workers held by payments or waiting."""
+    latency = {"payment_latency_min_s": NEVER_S, "payment_latency_max_s": NEVER_S}
+    async with open_cluster(arm, tmp_path, shop, workers=2, **latency) as cluster:
+        calls = [asyncio.create_task(cluster.create(key=str(n))) for n in range(12)]
+        await _in_flight(cluster, "pagamentos", 2)
+        start = time.monotonic()
+        await cluster.stop("pedidos")
+        replies = await asyncio.wait_for(asyncio.gather(*calls), PATIENCE_S)
+        await cluster.stop("pagamentos")
+        assert time.monotonic() - start < STOP_S
+    assert [reply.body["status"] for reply in replies if reply.category is None] == ["pendente"] * 2
+    refused = [reply for reply in replies if reply.category is not None]
+    assert {reply.category for reply in refused} == {Categoria.INDISPONIVEL}
+    assert all(ENCERRANDO in str(reply.body) for reply in refused)
+    assert not [record.getMessage() for record in caplog.records if record.name != "asyncio"]
+
+
+@on_threads
+async def test_o_pagamento_que_nao_terminaria_e_acordado(
+    arm: str, shop: Path, tmp_path: Path
+) -> None:
+    """A service that stops answers whoever waits for its sleeping worker, and charges nobody."""
+    latency = {"payment_latency_min_s": NEVER_S, "payment_latency_max_s": NEVER_S}
+    async with open_cluster(arm, tmp_path, shop, workers=1, **latency) as cluster:
+        call = cluster.edge.call(FORWARD["pagamentos"], step("pagamentos", 500_000))
+        paying = asyncio.create_task(call)
+        await _in_flight(cluster, "pagamentos", 1)
+        await cluster.stop("pagamentos")
+        reply = await asyncio.wait_for(paying, PATIENCE_S)
+        assert reply.category is Categoria.INDISPONIVEL
+        assert ENCERRANDO in str(reply.body)
+        assert cluster.situation(500_000).cobrado == 0
+
+
+def test_muitos_trabalhadores_parados_terminam_logo(caplog: pytest.LogCaptureFixture) -> None:
+    """Threads are begun as calls need them; a thousand idle ones end without being waited for."""
+    workers = Workers(TRABALHADORES_MAX, Entrance(TRABALHADORES_MAX, None))
+    assert not workers.threads
+    held, released = threading.Semaphore(0), threading.Event()
+
+    class Held:
+        requests = (SimpleNamespace(error="unread"),)
+
+        def service(self) -> None:
+            held.release()
+            assert released.wait(PATIENCE_S)
+
+    for _ in range(IDLE):
+        workers.add_task(Held())
+    for _ in range(IDLE):
+        assert held.acquire(timeout=PATIENCE_S)
+    assert len(workers.threads) == IDLE
+    released.set()
+    wait_until(lambda: workers.active_count == 0, time.monotonic() + PATIENCE_S)
+    # Idle threads are used again.
+    workers.add_task(Held())
+    assert held.acquire(timeout=PATIENCE_S)
+    assert len(workers.threads) == IDLE
+    start = time.monotonic()
+    workers.close_line()
+    workers.end(start + PATIENCE_S)
+    assert time.monotonic() - start < STOP_S
+    wait_until(lambda: not workers.threads, time.monotonic() + PATIENCE_S)
+    assert not workers.threads
+    assert not caplog.records
+
+
+async def _in_flight(cluster: Cluster, servico: str, number: int) -> None:
+    """Wait until a service works on so many calls."""
+    async with asyncio.timeout(PATIENCE_S):
+        while cluster.apps[servico].load.in_flight.total != number:
+            await asyncio.sleep(0.002)
+
+
+# --- its count -----------------------------------------------------------------------------------
+
+
 @given(
     workers=st.integers(1, 3),
     bound=st.integers(1, 6),
@@ -112,9 +204,9 @@ def test_a_entrada_conta_como_um_modelo(workers: int, bound: int, steps: list[st
     entrance = Entrance(workers, Slots(bound, bound, ThreadExecution()))
     waiting: list[bool] = []
     served: list[bool] = []
-    for step in steps:
-        if step in {"order", "call"}:
-            order = step == "order"
+    for move in steps:
+        if move in {"order", "call"}:
+            order = move == "order"
             full = len(waiting) + len(served) >= workers and sum(waiting + served) >= bound
             refusal = entrance.join((lambda: inf) if order else None)
             assert (refusal is not None) == (order and full)
@@ -122,8 +214,8 @@ def test_a_entrada_conta_como_um_modelo(workers: int, bound: int, steps: list[st
                 waiting.append(order)
             else:
                 assert refusal.categoria is Categoria.SOBRECARGA
-        elif step == "begin" and waiting and len(served) < workers:
+        elif move == "begin" and waiting and len(served) < workers:
             served.append(waiting.pop(0))
             entrance.begin(order=served[-1])
-        elif step == "end" and served:
+        elif move == "end" and served:
             entrance.end(order=served.pop(0))

@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from blocking.entrance import Entrance
-from blocking.execution import run_to_end
+from blocking.execution import ThreadClock, run_to_end
 from blocking.grpc_threads.client import dial
 from blocking.grpc_threads.workers import DEADLINE_MAX_S, Orders, Workers
 from blocking.ports import ThreadPorts
@@ -23,7 +23,7 @@ from common.erros import ErroServico, invalido
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import Endpoint, endpoints, heed
 from common.servicos.contexto import Contexto
-from common.settings import BACKLOG, Settings
+from common.settings import BACKLOG, DRENO_S, Settings
 from grpc_aio.options import SERVIDOR, free_or_taken
 from grpc_aio.status import codigo, trailing
 from grpc_aio.wire import CODECS, nome_do_servico
@@ -76,6 +76,8 @@ class GrpcTransport:
     def __init__(self, app: App) -> None:
         settings = app.settings
         self._address = (settings.host, settings.port)
+        assert isinstance(app.clock, ThreadClock)
+        self._clock = app.clock
         entrance = Entrance(settings.workers, app.slots)
         self._workers = Workers(settings.workers, entrance)
         self._orders = Orders(self._workers, entrance)
@@ -131,7 +133,11 @@ class GrpcTransport:
         self._health.enter_graceful_shutdown()
 
     async def stop_accepting(self) -> None:
-        """Nothing: a gRPC server that stops drops in silence what it has not picked up yet."""
+        """Go on: a gRPC server that stops drops in silence what it has not picked up yet.
+
+        Calls that wait for a worker are refused in words once one comes to them.
+        """
+        self._clock.wake(DRENO_S)
 
     async def stop(self, grace_s: float) -> None:
         """Wait for calls under way, at most `grace_s` seconds, then end them."""

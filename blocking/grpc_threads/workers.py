@@ -11,6 +11,7 @@ from math import inf
 from typing import Any, Final
 
 from blocking.entrance import RECUSAM, Entrance
+from blocking.execution import become_worker
 from common.erros import ErroServico
 from common.pipeline import CABECALHO_LIMITE, CABECALHO_PRAZO, LIMITE_MAX_MS, deadline
 
@@ -22,7 +23,7 @@ class Workers(ThreadPoolExecutor):
     """The pool; a worker knows when the call that it serves came."""
 
     def __init__(self, workers: int, entrance: Entrance) -> None:
-        super().__init__(workers, thread_name_prefix="worker")
+        super().__init__(workers, thread_name_prefix="worker", initializer=become_worker)
         self._entrance = entrance
         self._mine = threading.local()
 

@@ -20,9 +20,9 @@ from waitress.wasyncore import dispatcher
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from blocking.entrance import Entrance
-from blocking.execution import run_to_end
+from blocking.execution import ThreadClock, run_to_end
 from blocking.http_threads.client import dial
-from blocking.http_threads.workers import Workers
+from blocking.http_threads.workers import Workers, wait_until
 from blocking.ports import ThreadPorts
 from common.app import App
 from common.contratos import Operacao
@@ -30,7 +30,7 @@ from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import Endpoint, endpoints, heed
 from common.servicos.contexto import Contexto
-from common.settings import BACKLOG, CORPO_MAX, Settings
+from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
 from http_aio.answers import JSON, Answer, answer, marks_back, problem
 from http_aio.openapi import documento
 from http_aio.wire import CODECS, Codec
@@ -41,8 +41,6 @@ CONEXAO_OCIOSA_S: Final = 75
 CORPO_LIDO_MAX: Final = 16 * CORPO_MAX
 # Seconds. The least that what was answered last has to leave the machine when a service stops.
 ENVIO_S: Final = 0.1
-# Seconds between looks at what a stop waits for.
-OLHAR_S: Final = 0.002
 
 # Bytes of a request in front of its body, as far as aiohttp's two limits together.
 CABECALHO_MAX: Final = 16 * 1_024
@@ -180,6 +178,8 @@ class HttpTransport:
     def __init__(self, app: App) -> None:
         settings = app.settings
         self._settings = settings
+        assert isinstance(app.clock, ThreadClock)
+        self._clock = app.clock
         self._ready = self._accepting = False
         self._document = documento(settings.servico)
         self._workers = Workers(settings.workers, Entrance(settings.workers, app.slots))
@@ -236,19 +236,19 @@ class HttpTransport:
         self._ready = False
 
     async def stop_accepting(self) -> None:
-        """Take no new connections and refuse new calls; those under way go on."""
+        """Take no new connections and refuse new calls; those that workers serve go on."""
         self._accepting = False
+        self._workers.close_line()
+        self._clock.wake(DRENO_S)
         # In waitress's own thread, like all that changes its sockets: it looks at them all the time.
         self._server.trigger.pull_trigger(partial(dispatcher.close, self._server))
 
     async def stop(self, grace_s: float) -> None:
         """Let calls under way end, at most `grace_s` seconds, then end them."""
         until = time.monotonic() + grace_s
-        # Those that wait for a worker are refused in words, as far as there is time.
-        _wait(lambda: not self._workers.queue, until)
-        self._workers.shutdown(cancel_pending=True, timeout=max(0.0, until - time.monotonic()))
+        self._workers.end(until)
         self._server.trigger.pull_trigger(self._hang_up)
-        _wait(lambda: not self._server.active_channels, max(until, time.monotonic() + ENVIO_S))
+        wait_until(lambda: not self._server.active_channels, max(until, time.monotonic() + ENVIO_S))
         # The thread ends when it has no sockets to look at. They are closed here: it must not take
         # away the trigger while that is being pulled.
         self._server.trigger.pull_trigger(self._server._map.clear)  # noqa: SLF001 - as waitress's tests do
@@ -297,12 +297,6 @@ class HttpTransport:
 
     def _openapi(self) -> flask.Response:
         return flask.Response(self._document, content_type=JSON)
-
-
-def _wait(done: Callable[[], bool], until: float) -> None:
-    """Wait until `done`, at most until the monotonic instant `until`."""
-    while not done() and time.monotonic() < until:
-        time.sleep(OLHAR_S)
 
 
 def serving(settings: Settings) -> AbstractAsyncContextManager[tuple[App, str]]:

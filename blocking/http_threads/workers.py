@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any, Final, NamedTuple
@@ -11,9 +12,15 @@ from typing import Any, Final, NamedTuple
 from waitress.task import ThreadedTaskDispatcher
 
 from blocking.entrance import RECUSAM, Entrance
+from blocking.execution import become_worker
 from common.contratos import OPERACOES
 from common.erros import ErroServico
 from common.pipeline import CABECALHO_LIMITE, CABECALHO_PRAZO, deadline
+
+# Seconds. The least that the last refusal has to be said when a service stops.
+RESPOSTA_S: Final = 0.1
+# Seconds between looks at what a stop waits for.
+OLHAR_S: Final = 0.002
 
 # Method and path of operations that ask for an order.
 _ORDERS: Final = {
@@ -26,16 +33,23 @@ _ORDERS: Final = {
 class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
     """waitress's pool; a worker knows when the call that it serves came.
 
-    Orders that there is no room for do not stand in its line: another thread says so.
+    Calls that are refused do not stand in its line: another thread says so. Threads are begun as
+    calls need them, `workers` at most.
     """
 
     def __init__(self, workers: int, entrance: Entrance) -> None:
         super().__init__()
+        self._most = workers
         self._entrance = entrance
         self._mine = threading.local()
         self._refusing = ThreadedTaskDispatcher()
-        self.set_thread_count(workers)
         self._refusing.set_thread_count(RECUSAM)
+        self._closed = False
+
+    def handler_thread(self, thread_no: int) -> None:
+        """What a worker does."""
+        become_worker()
+        super().handler_thread(thread_no)
 
     def arrived(self) -> float:
         """The monotonic instant at which this thread's call was handed over."""
@@ -54,15 +68,52 @@ class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
         order = request.error is None and (request.command, request.path) in _ORDERS
         refusal = self._entrance.join(partial(_until, request) if order else None)
         call = _Call(task, order, time.monotonic(), refusal)
-        if refusal is None:
-            super().add_task(_Task(call, self._mine, self._entrance))
-        else:
+        if refusal is not None:
             self._refusing.add_task(_Refusal(call, self._mine))
+            return
+        work = _Task(call, self._mine, self._entrance)
+        with self.lock:
+            if not self._closed:
+                self._stand_in_line(work)
+                return
+        self._refusing.add_task(work)
 
-    def shutdown(self, *args: Any, **kwargs: Any) -> None:
-        """End the threads, as waitress does."""
-        self._refusing.shutdown(*args, **kwargs)
-        super().shutdown(*args, **kwargs)
+    def _stand_in_line(self, work: _Task) -> None:
+        """Have a worker take it, a new one if none is idle; the lock is held."""
+        self.queue.append(work)
+        self.queue_cv.notify()
+        idle = len(self.threads) - self.active_count
+        number = len(self.threads)
+        if len(self.queue) > idle and number < self._most:
+            self.threads.add(number)
+            self.active_count += 1
+            self.start_new_thread(self.handler_thread, number)
+
+    def close_line(self) -> None:
+        """Have the calls that wait for a worker, and those to come, answered without one.
+
+        The service is to refuse them all by now.
+        """
+        with self.lock:
+            self._closed = True
+            left = list(self.queue)
+            self.queue.clear()
+        for work in left:
+            self._refusing.add_task(work)
+
+    def end(self, until: float) -> None:
+        """End the threads, those that serve a call until the monotonic instant `until`."""
+        with self.lock:
+            self._closed = True
+            self.stop_count = len(self.threads)
+            self.queue_cv.notify_all()
+            # Those that are idle end by themselves.
+            self.thread_exit_cv.wait_for(
+                lambda: self.active_count <= 0, max(0.0, until - time.monotonic())
+            )
+        # What is still in that line is answered first.
+        wait_until(lambda: not self._refusing.queue, until)
+        self._refusing.shutdown(timeout=max(RESPOSTA_S, until - time.monotonic()))
 
 
 class _Call(NamedTuple):
@@ -105,6 +156,12 @@ class _Task(_Refusal):
             super().service()
         finally:
             self._entrance.end(order=self.call.order)
+
+
+def wait_until(done: Callable[[], bool], until: float) -> None:
+    """Wait until `done`, at most until the monotonic instant `until`."""
+    while not done() and time.monotonic() < until:
+        time.sleep(OLHAR_S)
 
 
 def _until(request: Any) -> float:
