@@ -44,11 +44,12 @@ class Recording(Struct, kw_only=True):
     warmup: Counts
     in_time: int
     latency: str
-    service: str
     lag: str
     sent: list[int]
     completed: list[int]
     failed: list[int]
+    # Empty where it is not apart from latency.
+    service: str = ""
     seconds: list[str] = field(default_factory=list)
     offered: list[int] = field(default_factory=list)
     unsent: list[int] = field(default_factory=list)
@@ -207,7 +208,6 @@ class Recorder:
     def recording(self, lag: HdrHistogram) -> Recording:
         """Everything recorded so far."""
         last = [self._second.encoded()] if self._second else []
-        latency = self._latency.encoded()
         return Recording(
             start_ns=self._start_ns,
             last_send_ns=self._last_send_ns,
@@ -216,8 +216,8 @@ class Recorder:
             outcomes=_nested(self._outcomes),
             warmup=_nested(self._warmup),
             in_time=self._in_time,
-            latency=latency,
-            service=latency if self._service is None else self._service.encoded(),
+            latency=self._latency.encoded(),
+            service="" if self._service is None else self._service.encoded(),
             lag=encoded(lag),
             sent=self._sent.cells(),
             completed=self._completed.cells(),

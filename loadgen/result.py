@@ -122,7 +122,7 @@ def make_result(
         goodput_per_s=rate(recording.in_time, duration_s),
         outcomes=outcomes,
         latency_ms=latency(decoded(recording.latency)),
-        service_ms=latency(decoded(recording.service)),
+        service_ms=latency(decoded(recording.service or recording.latency)),
         valid=not reasons,
         invalid_reasons=reasons,
         mode=plan.mode,

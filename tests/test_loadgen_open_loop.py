@@ -237,3 +237,19 @@ def test_ritmo_pedido_e_poisson_sao_conferidos() -> None:
     opened = kept().open_loop
     assert rate_check(opened).passed
     assert not rate_check(msgspec.structs.replace(opened, sent_per_s=98.9)).passed
+
+
+def test_a_memoria_nao_cresce_com_os_pedidos() -> None:
+    """Ten times the orders in the same time make the same recording, but for longer numbers."""
+
+    def size(orders_per_s: int) -> int:
+        recorder = Recorder(0, 0.0, 60.0)
+        recorder.open_loop()
+        for at in instants(steady(orders_per_s, 60, "constant"), 0):
+            due = int(at * 1e9)
+            recorder.sent(due + 1_000, due)
+            recorder.ended(due, due + 1_000, due + 1_000_000 * (1 + due % 97), SENT, "a;dur=1.0")
+        return len(msgspec.json.encode(recorder.recording(lag_histogram())))
+
+    few, many = size(30), size(300)
+    assert many < 1.5 * few
