@@ -61,8 +61,9 @@ async def grpc_client(address: str, callers: int, prepared: list[Basket]) -> tup
         ).SerializeToString()
         for basket in prepared
     ]
-    channel = grpc.aio.insecure_channel(address)
-    create: Any = channel.unary_unary(
+    # Its types ask for a serializer, which bytes do not need.
+    channel: Any = grpc.aio.insecure_channel(address)
+    create = channel.unary_unary(
         "/ecommerce.v1.Pedidos/CriarPedido",
         response_deserializer=pedidos_pb2.PedidoResponse.FromString,
     )
