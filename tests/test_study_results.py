@@ -158,6 +158,44 @@ def test_metade_de_uma_escrita_nao_e_uma_corrida(results: Path, tmp_path: Path) 
     assert [each.id for each in store.read_runs(directory)] == [second]
 
 
+@pytest.mark.parametrize("name", ["run", "raw"])
+def test_o_conselho_de_um_arquivo_truncado_serve(results: Path, tmp_path: Path, name: str) -> None:
+    """Whoever deletes what the line says has a study that goes on, and results that can be read."""
+    directory = copy_of(results, tmp_path)
+    first, second = store.read_manifest(results).order[:2]
+    files = {"run": f"runs/{first}.json", "raw": f"runs/{first}.raw.json.gz"}
+    path = directory / files[name]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(store.ResultsError) as error:
+        list(store.read_runs(directory))
+    words = str(error.value)
+    Path(words.partition("delete ")[2].partition(" and ")[0]).unlink()
+    assert words.endswith(f"--resume {directory}")
+    assert store.finished(directory) == {second}
+    assert [run.id for run in store.read_runs(directory)] == [second]
+
+
+def test_corrida_sem_dados_crus_e_feita_de_novo(results: Path, tmp_path: Path) -> None:
+    """A record whose raw data were deleted is not complete, and so is made again."""
+    directory = copy_of(results, tmp_path)
+    first, second = store.read_manifest(results).order[:2]
+    (directory / "runs" / f"{first}.raw.json.gz").unlink()
+    assert store.finished(directory) == {second}
+
+
+def test_o_que_e_posto_de_lado_fica(results: Path, tmp_path: Path) -> None:
+    """A run that is discarded, twice even, is kept aside whole and is counted."""
+    directory = copy_of(results, tmp_path)
+    first, second = store.read_manifest(results).order[:2]
+    run = store.read_run(directory, first)
+    store.discard(directory, first)
+    store.write_run(directory, run)
+    store.discard(directory, first)
+    assert store.discarded(directory) == (first, first)
+    assert store.finished(directory) == {second}
+    assert len(list((directory / "runs" / "discarded").iterdir())) == 4
+
+
 def test_de_novo_esquece_so_o_que_nao_vale(results: Path, tmp_path: Path) -> None:
     """Going on with --again forgets invalid and failed runs, and no valid one."""
     directory = copy_of(results, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from loadgen.result import Result
 from loadgen.study.plan import EventLoop, Fault, Storage, Study, Wait
 
 # Raised when a reader of the older format would misread or miss something.
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 Protocol = Literal["grpc", "http"]
 IoModel = Literal["loop", "threads"]
@@ -99,12 +100,13 @@ class Flow(Struct, frozen=True):
     """The inputs of Little's law at one hop, over the measured window, each by its own means.
 
     `in_flight` is the mean number of calls under way, by sampling; `arrivals_per_s` and `time_s`
-    are of the calls that ended.
+    are of the calls that ended. `window_s` is how long was looked.
     """
 
     in_flight: float
     arrivals_per_s: float
     time_s: float
+    window_s: float
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):
@@ -116,7 +118,9 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     and a slow order spent their time. `commands` are those of the arm, of the load
     and of the audit, to be given one after the other. `resources` and `spent` are by service,
     `spent` also of the generator. `bytes_per_order` are those on loopback between all processes,
-    headers of TCP and IP included, null where the machine does not tell.
+    headers of TCP and IP included and less what idle services send each other in that time
+    (`idle_bytes_per_s`), null where the machine does not tell. `others_cores` are processor cores
+    that were busy during the load with anything but the arm and its generator.
     """
 
     format: int
@@ -137,6 +141,8 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     resources: dict[str, Series] = {}
     flows: dict[str, Flow] = {}
     commit: str | None = None
+    others_cores: float | None = None
+    idle_bytes_per_s: float | None = None
 
     @property
     def throughput_per_s(self) -> float | None:
@@ -161,18 +167,25 @@ class RunRecord(Struct, frozen=True, kw_only=True):
 
 
 class Sitting(Struct, frozen=True):
-    """One time that the study was started or resumed; `ended` is null when it was cut off."""
+    """One time that the study was started or resumed; `ended` is null when it was cut off.
+
+    `environment` is the machine and the packages as they were that time.
+    """
 
     started: str
     ended: str | None
     command: str
     commit: str | None
+    environment: dict[str, Any] = {}
 
 
 class Found(Struct, frozen=True):
-    """What a ladder's search found: the highest rate that met the objectives, null when none did.
+    """Where a ladder's search places its rungs. One run a rate: it is no knee, the rungs tell that.
 
-    `beyond` is the lowest rate that missed one, null when the search ended at the plan's most.
+    `rate_per_s` is the highest rate that was sustained, null when none was; `beyond_per_s` the
+    lowest that was not, null when the search ended at the plan's most. `doubts` say why the run at
+    `beyond_per_s` could not be believed, twice: then the search was bounded by the generator or the
+    machine, and what the arm does there is not known.
     """
 
     experiment: str
@@ -180,6 +193,14 @@ class Found(Struct, frozen=True):
     payment_wait_s: Wait
     rate_per_s: float | None
     beyond_per_s: float | None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def middle_per_s(self) -> float | None:
+        """The rate that the shares of rungs are of: halfway, in ratio, to what was not sustained."""
+        if self.rate_per_s is None or self.beyond_per_s is None:
+            return self.rate_per_s
+        return math.sqrt(self.rate_per_s * self.beyond_per_s)
 
 
 class Manifest(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@
     runs/<id>.json           a run: its cell, its figures, its audit, what it used
     runs/<id>.raw.json.gz    its recording, the histograms and sampled orders that its figures come
                              from, and its services' resources over time
+    runs/discarded/          runs that were made again, or whose search was: kept, and no part of it
 
 Every file is written beside its place and renamed into it, so that one that is there is whole; of a
 run the raw data come first, so that `<id>.json` means that both are there. Whoever reads results
@@ -13,6 +14,7 @@ does it through this module.
 from __future__ import annotations
 
 import gzip
+import shlex
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,10 @@ from loadgen.study.record import FORMAT, Manifest, RunRecord, Series
 
 MANIFEST: Final = "manifest.json"
 RUNS: Final = "runs"
+DISCARDED: Final = "discarded"
+# How the names of a run's two files end.
+_RUN: Final = ".json"
+_RAW: Final = ".raw.json.gz"
 S = TypeVar("S", bound=Struct)
 
 
@@ -42,6 +48,10 @@ class _Raw(Struct, frozen=True):
 
 class _Head(Struct):
     format: int
+
+
+class _Brief(Struct):
+    result: Any
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -72,9 +82,23 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def discard(directory: Path, run_id: str) -> None:
-    """Forget a run, so that it is made again. Raises OSError."""
-    _run_file(directory, run_id).unlink()
-    _raw_file(directory, run_id).unlink(missing_ok=True)
+    """Set a run aside, so that it is made again; what was measured is never erased. Raises OSError."""
+    aside = directory / RUNS / DISCARDED
+    aside.mkdir(exist_ok=True)
+    times = len(list(aside.glob(f"{run_id}.[0-9]*{_RUN}")))
+    # The record first: without it the run is not complete, whatever comes between.
+    for path, suffix in (
+        (_run_file(directory, run_id), _RUN),
+        (_raw_file(directory, run_id), _RAW),
+    ):
+        if path.exists():
+            path.replace(aside / f"{run_id}.{times + 1}{suffix}")
+
+
+def discarded(directory: Path) -> tuple[str, ...]:
+    """The ids of the runs that were set aside, as often as they were, sorted."""
+    names = (path.name for path in (directory / RUNS / DISCARDED).glob(f"*{_RUN}"))
+    return tuple(sorted(name.removesuffix(_RUN).rpartition(".")[0] for name in names))
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -92,9 +116,25 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def finished(directory: Path) -> set[str]:
-    """The ids of the runs that are complete."""
-    names = (path.name for path in (directory / RUNS).glob("*.json"))
-    return {name.removesuffix(".json") for name in names if not name.startswith(".")}
+    """The ids of the runs that are complete: record and raw data, but where nothing was measured."""
+    names = {path.name for path in (directory / RUNS).glob("*.json*")}
+    ids = (
+        name.removesuffix(_RUN)
+        for name in names
+        if name.endswith(_RUN) and not name.startswith(".")
+    )
+    return {each for each in ids if each + _RAW in names or _stands_alone(directory, each)}
+
+
+def _stands_alone(directory: Path, run_id: str) -> bool:
+    """Whether a run needs no raw data: it failed, or cannot be read, which its reader is to say."""
+    try:
+        return (
+            msgspec.json.decode(_run_file(directory, run_id).read_bytes(), type=_Brief).result
+            is None
+        )
+    except (OSError, msgspec.DecodeError):
+        return True
 
 
 def read_run(directory: Path, run_id: str) -> RunRecord:
@@ -148,15 +188,22 @@ def _checked(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> ResultsError:
+    if path.name == MANIFEST:
+        return ResultsError(
+            f"{path} is truncated or damaged ({error}); put back a copy of it, or begin the study in"
+            " another directory: without its manifest this one cannot be read"
+        )
+    record = path.with_name(path.name.removesuffix(_RAW).removesuffix(_RUN) + _RUN)
+    resume = shlex.join(["python", "-m", "loadgen.study", "--resume", str(path.parent.parent)])
     return ResultsError(
-        f"{path} is truncated or damaged ({error}); delete it and run"
-        " python -m loadgen.study --resume on its directory"
+        f"{path} is truncated or damaged ({error}); delete {record} and make the run again with"
+        f" {resume}"
     )
 
 
 def _run_file(directory: Path, run_id: str) -> Path:
-    return directory / RUNS / f"{run_id}.json"
+    return directory / RUNS / f"{run_id}{_RUN}"
 
 
 def _raw_file(directory: Path, run_id: str) -> Path:
-    return directory / RUNS / f"{run_id}.raw.json.gz"
+    return directory / RUNS / f"{run_id}{_RAW}"
