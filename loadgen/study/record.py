@@ -148,15 +148,19 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     def throughput_per_s(self) -> float | None:
         """Terminal answers a second; None when the run has none to tell.
 
-        In the closed loop it is the rate while every caller had a next order, where that was long
-        enough to have one.
+        It is the rate while orders were being sent, where that was long enough to have one: the
+        last orders of a run, which may take a whole timeout, do not dilute it.
         """
         if self.result is None or self.status != "ok":
             return None
-        steady = self.result.steady
-        if self.cell.loop == "closed" and steady is not None:
-            return steady.throughput_per_s
-        return self.result.throughput_per_s
+        return self.result.sustained_per_s
+
+    @property
+    def goodput_per_s(self) -> float | None:
+        """The same of answers in time; None also after an audit that was not clean."""
+        if self.result is None or self.status != "ok":
+            return None
+        return self.result.sustained_goodput_per_s
 
     @property
     def cpu_ms_per_order(self) -> float | None:
