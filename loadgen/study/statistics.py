@@ -122,20 +122,21 @@ def carried(percentile: float, samples: int) -> bool:
     return samples * (100 - percentile) / 100 >= BEYOND_MIN
 
 
-def recovery(times: Sequence[float | None]) -> Interval | None:
+def recovery(times: Sequence[float | None], half_s: float = CELL_HALF_S) -> Interval | None:
     """The mean time to recover of repeated runs, in seconds; None stands for a run that never did.
 
     Bounds are given only when every run recovered: without those that did not, the mean is that of
-    the survivors. They are no closer than half a cell of the recording. None when no run recovered.
+    the survivors. They are no closer than `half_s`, half of what the times were read to. None when
+    no run recovered.
     """
-    known = [max(time, CELL_HALF_S) for time in times if time is not None]
+    known = [max(time, half_s) for time in times if time is not None]
     if not known:
         return None
     found = interval(known)
     if found.low is None or found.high is None or len(known) < len(times):
         return Interval(found.n, found.mean, None, None)
-    low = max(min(found.low, found.mean - CELL_HALF_S), 0.0)
-    return Interval(found.n, found.mean, low, max(found.high, found.mean + CELL_HALF_S))
+    low = max(min(found.low, found.mean - half_s), 0.0)
+    return Interval(found.n, found.mean, low, max(found.high, found.mean + half_s))
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
