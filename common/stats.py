@@ -48,7 +48,8 @@ class Line(Struct, kw_only=True):
     `t`; `steps_now` are the steps of orders among those. `operations` are calls ended and their
     summed seconds by operation, `units` of work in `batches` and the seconds of their commits,
     `collections` of the garbage collector and their seconds, and the processor seconds used: all
-    cumulative, and nothing where an arm does not count them. `open_breakers` names neighbours that are not called now. `driven` and `waiting` are
+    cumulative. What concerns the writer is None where there is none that others share
+    (`--storage plain`). `open_breakers` names neighbours that are not called now. `driven` and `waiting` are
     orders with a place and in the queue for one, None but at the edge; `loop` is None where there
     is no event loop.
     """
@@ -62,10 +63,10 @@ class Line(Struct, kw_only=True):
     steps_now: int
     looks: int
     operations: dict[str, tuple[int, float]]
-    queue: int
-    batches: int
-    units: int
-    commit_s: float
+    queue: int | None
+    batches: int | None
+    units: int | None
+    commit_s: float | None
     open_breakers: list[str]
     driven: int | None
     waiting: int | None
@@ -259,10 +260,10 @@ class Sampler:
             operations={
                 nome: read for nome, tally in gauges.operations.items() if (read := tally.read())[0]
             },
-            queue=writer.queue if writer else 0,
-            batches=writer.batches if writer else 0,
-            units=writer.units if writer else 0,
-            commit_s=round(writer.commit_s, 6) if writer else 0.0,
+            queue=writer.queue if writer else None,
+            batches=writer.batches if writer else None,
+            units=writer.units if writer else None,
+            commit_s=round(writer.commit_s, 6) if writer else None,
             open_breakers=[nome for nome, closed in gauges.closed.items() if not closed()],
             driven=places.ativas if places else None,
             waiting=places.esperando if places else None,
