@@ -26,6 +26,7 @@ class StatsError(Exception):
 class Little(Struct, frozen=True):
     """Little's law at one hop over a window of `seconds`.
 
+    On threads the queue for a worker belongs to the hop, on both sides of the law.
     `gap` is |L - XW| / L; None when nothing was in flight at any look.
     """
 
@@ -81,11 +82,16 @@ def littles_law(lines: Sequence[Line], from_s: float, to_s: float) -> Little | N
     # A line speaks of the interval before it: the first one's lies outside.
     looks = sum(line.looks for line in window[1:])
     in_flight = (
-        sum(line.in_flight * (line.t - before.t) for before, line in pairwise(window)) / seconds
+        sum(_under_way(line) * (line.t - before.t) for before, line in pairwise(window)) / seconds
     )
     spent = _spent(last) - _spent(first)
     gap = abs(in_flight - spent / seconds) / in_flight if in_flight else None
     return Little(seconds, looks, in_flight, ended / seconds, spent / ended, gap)
+
+
+def _under_way(line: Line) -> float:
+    """Calls at the hop, those that wait for a worker too."""
+    return line.in_flight + (line.pool.waiting if line.pool is not None else 0.0)
 
 
 def _ended(line: Line) -> int:
@@ -93,4 +99,6 @@ def _ended(line: Line) -> int:
 
 
 def _spent(line: Line) -> float:
-    return sum(seconds for _, seconds in line.operations.values())
+    """Seconds of calls that ended, and of waits for a worker that did."""
+    served = sum(seconds for _, seconds in line.operations.values())
+    return served + (line.pool.taken.waited_s if line.pool is not None else 0.0)

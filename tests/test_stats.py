@@ -86,7 +86,7 @@ def test_uma_linha_diz_o_que_ha(tmp_path: Path) -> None:
     bare.start()
     bare.stop()
     line = read_lines(tmp_path / "bare.jsonl")[-1]
-    assert (line.driven, line.waiting, line.loop) == (None, None, None)
+    assert (line.driven, line.waiting, line.loop, line.pool) == (None, None, None, None)
     assert (line.queue, line.batches, line.units, line.commit_s) == (None, None, None, None)
     assert (line.operations, line.open_breakers) == ({}, [])
 
@@ -160,7 +160,7 @@ def _line(t: float, in_flight: float, ended: int, seconds: float, pid: int = 1) 
     return Line(
         service="fiscal", pid=pid, t=t, time=0.0, in_flight=in_flight, in_flight_now=0,
         steps_now=0, looks=10, operations={"emitir_nota_fiscal": (ended, seconds)}, queue=0,
-        batches=0, units=0, commit_s=0.0, open_breakers=[], driven=None, waiting=None, loop=None,
+        batches=0, units=0, commit_s=0.0, open_breakers=[], driven=None, waiting=None, loop=None, pool=None,
         collections=0, collecting_s=0.0, threads=1, cpu_s=0.0,
     )  # fmt: skip
 
@@ -220,8 +220,36 @@ async def test_servicos_contam_o_que_fizeram(arm: str, open_fresh: OpenCluster) 
     assert (last["pedidos"].commit_s or 0) > 0
     assert (last["pedidos"].driven, last["estoque"].driven) == (0, None)
     assert {line.loop is not None for line in last.values()} == {arm in LOOPS}
+    assert {line.pool is None for line in last.values()} == {arm in LOOPS}
     assert all(line.in_flight_now == 0 for line in last.values())
     assert not [thread for thread in threading.enumerate() if thread.name == "stats"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_fila_por_um_trabalhador_aparece(arm: str, open_fresh: OpenCluster) -> None:
+    """Callers that wait for the only worker are in the lines, with how long the first has waited.
+
+    Little's law at the hop holds with them in it: before, nothing at Pedidos showed that they wait.
+    """
+    if arm in LOOPS:
+        pytest.skip("an event loop has no workers")
+    async with open_fresh(
+        stats=True, workers=1, payment_latency_min_s=0.05, payment_latency_max_s=0.05
+    ) as cluster:
+        started = time.monotonic()
+        await asyncio.gather(*(cluster.create() for _ in range(12)))
+        ended = time.monotonic()
+    lines = read_stats(cluster.data_dir)["pedidos"]
+    pools = [line.pool for line in lines if line.pool is not None]
+    assert max(pool.waiting for pool in pools) >= 5
+    assert max(line.in_flight for line in lines) <= 2
+    assert 0.05 <= max(pool.head_s for pool in pools) <= ended - started
+    assert (pools[-1].workers, pools[-1].waiting_now) == (1, 0)
+    assert pools[-1].taken.calls >= 12
+    assert pools[-1].taken.waited_s > 12 * 0.05
+    whole = littles_law(lines, started - 1, ended + 1)
+    assert whole is not None
+    assert whole.in_flight > 3
 
 
 @pytest.mark.asyncio(loop_scope="module")
