@@ -18,8 +18,10 @@ from common.load import InFlight
 from common.loop_lag import LoopLag
 from common.preflight import remove_data
 from common.settings import stats_path
-from common.stats import Gauges, Lag, Line, Sampler, Tally
+from common.stats import Gauges, Lag, Line, PoolLine, Sampler, Taken, Tally
 from loadgen.service_stats import StatsError, littles_law, read_lines, read_stats
+from loadgen.study.record import Flow
+from loadgen.study.statistics import little
 from tests.cluster import LOOPS
 from tests.conftest import OpenCluster
 
@@ -156,34 +158,76 @@ async def test_atraso_do_laco_aparece() -> None:
 # --- Little's law ---------------------------------------------------------------------------------
 
 
-def _line(t: float, in_flight: float, ended: int, seconds: float, pid: int = 1) -> Line:
+def _line(
+    t: float, in_flight: float, ended: int, seconds: float, pid: int = 1, looks: int = 10
+) -> Line:
     return Line(
         service="fiscal", pid=pid, t=t, time=0.0, in_flight=in_flight, in_flight_now=0,
-        steps_now=0, looks=10, operations={"emitir_nota_fiscal": (ended, seconds)}, queue=0,
+        steps_now=0, looks=looks, operations={"emitir_nota_fiscal": (ended, seconds)}, queue=0,
         batches=0, units=0, commit_s=0.0, open_breakers=[], driven=None, waiting=None, loop=None, pool=None,
         collections=0, collecting_s=0.0, threads=1, cpu_s=0.0,
     )  # fmt: skip
 
 
-@given(st.floats(1, 1e4), st.floats(0.001, 10), st.integers(2, 50))
+def _window(lines: int, looks: int, per_line: int, mean_s: float, share: float = 1.0) -> list[Line]:
+    """Lines a second apart; in flight is this share of what rate and time come to."""
+    flight = per_line * mean_s * share
+    return [
+        _line(t, flight, 100 + t * per_line, 3 + t * per_line * mean_s, looks=looks)
+        for t in range(lines)
+    ]
+
+
+@given(st.integers(100, 10_000), st.floats(0.1, 10), st.integers(12, 50))
 def test_lei_de_little_vale_quando_os_instrumentos_valem(
-    per_s: float, mean_s: float, lines: int
+    per_s: int, mean_s: float, lines: int
 ) -> None:
     """Where L is the rate times the mean time there is no gap; an L half as large shows as one."""
-
-    def window(in_flight: float) -> list[Line]:
-        rate = max(1, round(per_s))
-        return [_line(t, in_flight, 100 + t * rate, 3 + t * rate * mean_s) for t in range(lines)]
-
-    exact = littles_law(window(max(1, round(per_s)) * mean_s), 0, lines)
+    exact = littles_law(_window(lines, 100, per_s, mean_s), 0, lines)
     assert exact is not None
     assert exact.seconds == lines - 1
-    assert exact.per_s == pytest.approx(max(1, round(per_s)))
+    assert (exact.looks, exact.calls) == (100 * (lines - 1), per_s * (lines - 1))
+    assert exact.per_s == pytest.approx(per_s)
     assert exact.mean_s == pytest.approx(mean_s)
     assert exact.gap == pytest.approx(0, abs=1e-6)
-    half = littles_law(window(max(1, round(per_s)) * mean_s / 2), 0, lines)
+    half = littles_law(_window(lines, 100, per_s, mean_s, 0.5), 0, lines)
     assert half is not None
     assert half.gap == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("looks", "per_line", "mean_s", "told"),
+    [
+        (100, 20, 0.1, True),  # 1,000 looks, 200 calls, 2 in flight
+        (99, 20, 0.1, False),
+        (100, 19, 0.2, False),
+        (100, 20, 0.07, False),  # 1,000 looks saw 1,400 calls
+    ],
+)
+def test_lei_de_little_cala_sobre_o_pouco(
+    looks: int, per_line: int, mean_s: float, told: bool
+) -> None:
+    """Below a number of looks, of calls or of calls seen there are figures and no verdict."""
+    found = littles_law(_window(11, looks, per_line, mean_s), 0, 11)
+    assert found is not None
+    assert (found.gap is not None) is told
+    flow = Flow(found.in_flight, found.per_s, found.mean_s, found.looks, found.calls)
+    assert (little(flow).off is not None) is told
+
+
+def test_lei_de_little_conta_a_fila_por_um_trabalhador() -> None:
+    """Calls that wait for a worker are in flight at the hop, and their waits in its time."""
+    lines = [
+        msgspec.structs.replace(
+            line, pool=PoolLine(10, 30.0, 30, 1.0, Taken(int(line.t) * 100, line.t * 30.0))
+        )
+        for line in _window(11, 100, 100, 0.1)
+    ]
+    found = littles_law(lines, 0, 11)
+    assert found is not None
+    assert found.in_flight == pytest.approx(40)
+    assert found.mean_s == pytest.approx(0.4)
+    assert found.gap == pytest.approx(0, abs=1e-6)
 
 
 def test_lei_de_little_quer_uma_janela_de_um_so_processo() -> None:
@@ -195,7 +239,7 @@ def test_lei_de_little_quer_uma_janela_de_um_so_processo() -> None:
     outside = [_line(0, 50, 0, 0), _line(1, 9, 0, 0), _line(2, 2, 10, 2), _line(9, 70, 99, 99)]
     found = littles_law(outside, 1, 2)
     assert found is not None
-    assert (found.in_flight, found.per_s, found.mean_s, found.gap) == (2, 10, 0.2, 0)
+    assert (found.in_flight, found.per_s, found.mean_s, found.gap) == (2, 10, 0.2, None)
 
 
 # --- a real service -------------------------------------------------------------------------------

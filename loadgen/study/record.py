@@ -122,12 +122,15 @@ class Flow(Struct, frozen=True):
     """The inputs of Little's law at one hop, over the measured window, each by its own means.
 
     `in_flight` is the mean number of calls under way, by sampling; `arrivals_per_s` and `time_s`
-    are of the calls that ended.
+    are of the calls that ended. `looks` and `calls` say how many it rests on, null where that is
+    not known.
     """
 
     in_flight: float
     arrivals_per_s: float
     time_s: float
+    looks: int | None = None
+    calls: int | None = None
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):

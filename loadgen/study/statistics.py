@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from loadgen.service_stats import enough
 from loadgen.study.record import Flow
 
 # Runs below which a spread says nothing, and below which no interval is published.
@@ -209,18 +210,21 @@ def _percentile_interval(best: float, resampled: Sequence[float], runs: int) -> 
 
 
 class Little(Struct, frozen=True):
-    """Little's law at one hop: `off` is |L - XW| / L, null where nothing was under way."""
+    """Little's law at one hop: `off` is |L - XW| / L, null where too little was seen to tell."""
 
     off: float | None
 
     @property
     def held(self) -> bool | None:
-        """True when the instruments agree; None when there was nothing to compare."""
+        """True when the instruments agree; None when there was too little to compare."""
         return None if self.off is None else self.off < LITTLE_MAX
 
 
 def little(flow: Flow) -> Little:
     """Check one hop (J. D. C. Little, A Proof for the Queuing Formula L = lambda W, 1961)."""
     if flow.in_flight <= 0:
+        return Little(None)
+    known = flow.looks is not None and flow.calls is not None
+    if known and not enough(flow.looks or 0, flow.calls or 0, flow.in_flight):
         return Little(None)
     return Little(abs(flow.in_flight - flow.arrivals_per_s * flow.time_s) / flow.in_flight)
