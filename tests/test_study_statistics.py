@@ -173,19 +173,19 @@ def test_menos_de_seis_cargas_nao_tem_ajuste() -> None:
 
 def test_lei_de_little_acusa_instrumentos() -> None:
     """It holds within five per cent, fails beyond, and says nothing of an idle hop."""
-    assert little(Flow(10.0, 100.0, 0.098, 5.0)).held is True
-    assert little(Flow(10.0, 100.0, 0.09, 5.0)).held is False
-    assert little(Flow(10.0, 100.0, 0.09, 5.0)).off == pytest.approx(0.1)
-    assert little(Flow(0.0, 0.0, 0.0, 5.0)).held is None
+    assert little(Flow(10.0, 100.0, 0.098, 5.0, 500, 500)).held is True
+    assert little(Flow(10.0, 100.0, 0.09, 5.0, 500, 500)).held is False
+    assert little(Flow(10.0, 100.0, 0.09, 5.0, 500, 500)).off == pytest.approx(0.1)
+    assert little(Flow(0.0, 0.0, 0.0, 5.0, 500, 0)).held is None
 
 
 @pytest.mark.parametrize(
     "flow",
     [
-        # Under 200 calls, less than one under way, and a window of less than five calls' time.
-        Flow(10.0, 39.0, 0.2, 5.0),
-        Flow(0.9, 100.0, 0.001, 5.0),
-        Flow(1_000.0, 300.0, 1.1, 5.0),
+        # Under 200 calls, too few seen under way, and a window of less than five calls' time.
+        Flow(10.0, 39.0, 0.2, 5.0, 500, 195),
+        Flow(0.9, 100.0, 0.001, 5.0, 500, 500),
+        Flow(1_000.0, 300.0, 1.1, 5.0, 500, 1_500),
     ],
 )
 def test_janela_curta_nao_acusa_ninguem(flow: Flow) -> None:
