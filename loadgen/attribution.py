@@ -53,13 +53,24 @@ class _Raw(Struct):
     sampled: int
 
 
+class _Asked(Struct):
+    asked_per_s: float
+
+
 class Saved(Struct):
-    """What is read of a saved result."""
+    """What is read of a saved result; `open_loop` is null in a closed one."""
 
     mode: str
     concurrency: int
     valid: bool
     recording: _Raw
+    open_loop: _Asked | None = None
+
+    def title(self) -> str:
+        """The arm and the load."""
+        if self.open_loop is not None:
+            return f"{self.mode}, open loop, {self.open_loop.asked_per_s:,g} orders/s"
+        return f"{self.mode}, {self.concurrency:,} callers"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -106,7 +117,7 @@ def _read(path: Path) -> tuple[str, Attribution]:
         msg = f"{path}: {told} of its orders told their time in full, too few; see --sample-every"
         raise ResultError(msg)
     invalid = "" if saved.valid else ", INVALID"
-    return f"{path}: {saved.mode}, {saved.concurrency:,} callers{invalid}", found
+    return f"{path}: {saved.title()}{invalid}", found
 
 
 def show_attribution(found: Attribution, console: Console) -> None:

@@ -29,6 +29,7 @@ from loadgen.merging import merge
 from loadgen.outcomes import Outcome
 from loadgen.recorder import Recorder, Recording
 from loadgen.result import make_result, to_json
+from loadgen.schedule import steady
 from tests.loadgen_support import FakePedidos, plan, run
 
 MS = 1_000_000
@@ -231,6 +232,17 @@ def test_comando_mostra_um_resultado_e_o_que_mudou_no_outro(
     assert "a median order is 200.0 ms longer; of that 100% volta at cliente" in (
         " ".join(capsys.readouterr().out.split())
     )
+
+
+def test_titulo_diz_qual_era_a_carga(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A closed loop is titled by its callers, an open one by its rate."""
+    closed = _saved(tmp_path / "closed.json", range(100, 220))
+    opened = tmp_path / "open.json"
+    asked = plan(concurrency=0, checkouts=None, schedule=steady(12.5, 10))
+    opened.write_bytes(to_json(make_result(asked, _recording(range(100, 220)), {})))
+    for path, words in ((closed, "grpc, 4 callers"), (opened, "grpc, open loop, 12.5 orders/s")):
+        command.main([str(path)])
+        assert f"{path}: {words}" in capsys.readouterr().out.replace("\n", "")
 
 
 def test_comando_recusa_o_que_nao_pode_ler(
