@@ -37,6 +37,7 @@ _EXPLAINED: Final = """parts of an order, in milliseconds:
   commit     the shared commit
   gateway    the simulated payment
   ida volta  the way to the next hop and back, until its code and then ours took the call up
+  tentativas earlier attempts at the next hop, whose answer was lost
   proximo    waiting for a next hop that told nothing
   consultas  asking again after an order that was accepted first
   residuo    what no instrument accounts for

@@ -30,16 +30,16 @@ CLIENT: Final = "cliente"
 RESIDUAL: Final = "residuo"
 # What a part's time was spent on, in the order in which it is shown: the generator sent late; the
 # queue for admission; ready but not running; own work; storage up to the commit, and the commit;
-# the simulated payment; transport to the next hop and back; an answer that did not come along;
-# asking again after an order that was accepted only; and what is left.
+# the simulated payment; the way to the next hop and back; earlier attempts at it; a next hop that
+# told nothing; asking again after an order that was accepted only; and what is left.
 PARTS: Final = (
     "atraso", "fila", "espera", "trabalho", "banco", "commit", "gateway", "ida", "volta",
-    "proximo", "consultas", RESIDUAL,
+    "tentativas", "proximo", "consultas", RESIDUAL,
 )  # fmt: skip
 # Instants in a record, not durations.
 _INSTANTS: Final = frozenset({"em", "saida"})
 # Parts that a hop measures by itself.
-_OWN: Final = ("fila", "espera", "trabalho", "gateway")
+_OWN: Final = ("fila", "espera", "trabalho", "gateway", "tentativas")
 
 # Milliseconds by hop and part.
 Parts = dict[str, dict[str, float]]

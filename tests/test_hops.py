@@ -69,6 +69,16 @@ def test_caminho_mais_curto_que_nada_e_residuo() -> None:
     assert hops["pedidos"][RESIDUAL] == 1 - 3
 
 
+def test_tentativa_perdida_nao_e_caminho() -> None:
+    """What an earlier attempt took is a part of its own: the way is that of the last one."""
+    lost = PEDIDOS.replace("dur=90", "dur=3090").replace("proximo", "tentativas=3000.000;proximo")
+    hops = parts(sample(f"{lost}, {PAGAMENTOS}", ms=3_100))
+    assert hops is not None
+    assert hops["pedidos"]["tentativas"] == 3_000
+    assert (hops["pedidos"]["ida"], hops["pedidos"]["volta"]) == (2, 1)
+    assert hops["pedidos"][RESIDUAL] == 1
+
+
 def test_salto_que_nada_disse_fica_com_quem_esperou() -> None:
     """Where the next hop's answer brought no record, the whole wait is told as such."""
     for timing in (PEDIDOS, f"{PEDIDOS}, pagamentos;dur;em;trabalho"):

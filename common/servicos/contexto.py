@@ -14,7 +14,8 @@ hop. What is left is own work and waiting for the event loop or thread.
 The caller may ask for one order's record to be complete (`completo`). Each hop then measures the
 call from the inside (the port `Medidor`), and its entry tells all parts apart: `trabalho` is the
 processor time of the hop's own code, `espera` the time it could have run and did not, and `banco`,
-`gateway` and `proximo` end when what was waited for was there. `em` and `saida` are instants on the
+`gateway` and `proximo` end when what was waited for was there. `proximo` is then of the last call to
+the next hop alone, and `tentativas` of those before it, whose answer was lost. `em` and `saida` are instants on the
 machine's monotonic clock: the call's arrival, and the departure of the call to the next hop.
 """
 
@@ -134,6 +135,8 @@ class Contexto:
             texto += f";trabalho={partes.get('trabalho', 0.0) * 1e3:.3f}"
             banco, gateway = partes.get("banco", 0.0), partes.get("gateway", 0.0)
             proximo = partes.get("proximo", 0.0)
+            if (tentativas := partes.get("tentativas", 0.0)) > 0:
+                texto += f";tentativas={tentativas * 1e3:.3f}"
         if self.fila:
             texto += f";fila={self.fila * 1e3:.3f}"
         if banco:
