@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -126,8 +126,9 @@ class Where(Struct, frozen=True):
     """Where the `n` orders between two percentiles of latency spent their time, on average.
 
     `hops` are milliseconds by hop and part, from the client down; all of them sum to `latency_ms`.
-    `residual_ms` is the mean over orders of what is not accounted for, each hop's counted without
-    its sign; `residual_share` its share of the latency.
+    `residual_ms` is the mean over orders of what is not accounted for, its share of the latency is
+    `residual_share`. Each piece of it counts without its sign: a way that would be negative at one
+    hop makes up for nothing that is missing there or elsewhere.
     """
 
     percentiles: tuple[float, float]
@@ -159,20 +160,27 @@ def attribution(samples: Sequence[Sample], sampled: int) -> Attribution | None:
     """Where sampled orders spent their time; None when none was sampled."""
     if not sampled:
         return None
-    told = sorted(
-        ((_ms(each.end_ns - each.intended_ns), hops) for each in samples if (hops := parts(each))),
-        key=lambda order: order[0],
+    orders = sorted(
+        (order for each in samples if (order := told(each))), key=lambda order: order.latency_ms
     )
     return Attribution(
         sampled=sampled,
-        told=len(told),
-        median=_where(told, MEDIAN_BAND) if len(told) >= SAMPLES_MIN else None,
-        slow=_where(told, SLOW_BAND) if len(told) >= SLOW_SAMPLES_MIN else None,
+        told=len(orders),
+        median=_where(orders, MEDIAN_BAND) if len(orders) >= SAMPLES_MIN else None,
+        slow=_where(orders, SLOW_BAND) if len(orders) >= SLOW_SAMPLES_MIN else None,
     )
 
 
-def parts(sample: Sample) -> Parts | None:
-    """One order's latency by hop and part; None when its record does not tell its time in full."""
+class Told(NamedTuple):
+    """One order's latency by hop and part; `unaccounted_ms` sums pieces without their sign."""
+
+    latency_ms: float
+    hops: Parts
+    unaccounted_ms: float
+
+
+def told(sample: Sample) -> Told | None:
+    """Where one order spent its time; None when its record does not tell it in full."""
     record = parse(sample.timing)
     if not record or not all({"dur", "em", "trabalho"} <= hop.keys() for hop in record.values()):
         return None
@@ -182,7 +190,8 @@ def parts(sample: Sample) -> Parts | None:
         "consultas": _ms(sample.end_ns - sample.replied_ns),
     }
     call_ms = _ms(sample.replied_ns - sample.sent_ns)
-    hops = {CLIENT: client | _transport(call_ms, _ms(sample.sent_ns), each[0][1])}
+    way, pieces = _transport(call_ms, _ms(sample.sent_ns), each[0][1])
+    hops = {CLIENT: client | way}
     for index, (name, said) in enumerate(each):
         own: dict[str, float] = {part: said[part] for part in _OWN if part in said}
         if "banco" in said:
@@ -193,43 +202,46 @@ def parts(sample: Sample) -> Parts | None:
         left = said["dur"] - sum(own.values()) - waited
         below = each[index + 1][1] if index + 1 < len(each) else None
         if below is not None:
-            own |= _transport(waited, said.get("saida", below["em"]), below)
+            way, unaccounted = _transport(waited, said.get("saida", below["em"]), below)
+            own |= way
+            pieces += unaccounted
         elif waited:
             own["proximo"] = waited
         own[RESIDUAL] = own.get(RESIDUAL, 0.0) + left
+        pieces.append(left)
         hops[name] = own
-    return hops
+    latency_ms = _ms(sample.end_ns - sample.intended_ns)
+    return Told(latency_ms, hops, sum(abs(piece) for piece in pieces))
 
 
-def _transport(waited_ms: float, left_ms: float, below: dict[str, float]) -> dict[str, float]:
+def _transport(
+    waited_ms: float, left_ms: float, below: dict[str, float]
+) -> tuple[dict[str, float], list[float]]:
     """The way to the next hop and back: what the wait for it was longer than its own time.
 
-    A way cannot be shorter than nothing: what would be is not accounted for.
+    A way cannot be shorter than nothing: what would be is not accounted for, and comes beside it in
+    pieces.
     """
     there = below["em"] - left_ms
     back = waited_ms - below["dur"] - there
-    return {
-        "ida": max(0.0, there),
-        "volta": max(0.0, back),
-        RESIDUAL: min(0.0, there) + min(0.0, back),
-    }
+    pieces = [min(0.0, there), min(0.0, back)]
+    return {"ida": max(0.0, there), "volta": max(0.0, back), RESIDUAL: sum(pieces)}, pieces
 
 
-def _where(told: Sequence[tuple[float, Parts]], band: tuple[float, float]) -> Where:
-    """The average of the orders in a band; `told` is sorted by latency."""
-    first = int(len(told) * band[0] / 100)
-    last = max(first + 1, int(len(told) * band[1] / 100))
-    orders = told[first:last]
+def _where(ranked: Sequence[Told], band: tuple[float, float]) -> Where:
+    """The average of the orders in a band; `ranked` is sorted by latency."""
+    first = int(len(ranked) * band[0] / 100)
+    last = max(first + 1, int(len(ranked) * band[1] / 100))
+    orders = ranked[first:last]
     n = len(orders)
     sums: Parts = {}
-    residual = 0.0
-    for _, hops in orders:
-        for name, values in hops.items():
+    for order in orders:
+        for name, values in order.hops.items():
             into = sums.setdefault(name, {})
             for part, value in values.items():
                 into[part] = into.get(part, 0.0) + value
-            residual += abs(values[RESIDUAL])
-    latency = sum(latency for latency, _ in orders) / n
+    residual = sum(order.unaccounted_ms for order in orders)
+    latency = sum(order.latency_ms for order in orders) / n
     return Where(
         percentiles=band,
         n=n,

@@ -19,11 +19,12 @@ from loadgen.hops import (
     SLOW_SAMPLES_MIN,
     Attribution,
     Hops,
+    Parts,
     Sample,
     Samples,
     attribution,
     means,
-    parts,
+    told,
 )
 from loadgen.merging import merge
 from loadgen.outcomes import Outcome
@@ -44,6 +45,12 @@ def sample(timing: str = f"{PEDIDOS}, {PAGAMENTOS}", *, ms: float = 100) -> Samp
     """An order of some milliseconds, meant to be sent at 1,000 ms."""
     end = 1_000 * MS + int(ms * MS)
     return Sample(1_000 * MS, 1_001 * MS, end, end, timing)
+
+
+def parts(order: Sample) -> Parts | None:
+    """An order's parts by hop, when it told them."""
+    found = told(order)
+    return None if found is None else found.hops
 
 
 def test_as_partes_de_um_pedido() -> None:
@@ -67,6 +74,15 @@ def test_caminho_mais_curto_que_nada_e_residuo() -> None:
     assert hops["pedidos"]["ida"] == 0
     assert hops["pedidos"]["volta"] == 6
     assert hops["pedidos"][RESIDUAL] == 1 - 3
+
+
+def test_residuos_de_sinais_contrarios_nao_se_anulam() -> None:
+    """What is missing at a hop is not made up for by a way there that would be negative."""
+    early = PAGAMENTOS.replace("em=1032", "em=1029")
+    found = told(sample(f"{PEDIDOS}, {early}"))
+    assert found is not None
+    assert found.hops["pedidos"][RESIDUAL] == 1 - 1
+    assert found.unaccounted_ms == 1 + 1 + 0.5
 
 
 def test_tentativa_perdida_nao_e_caminho() -> None:
