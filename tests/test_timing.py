@@ -373,4 +373,4 @@ def test_tentativa_perdida_fica_a_parte(clock: Clock, drive: bool) -> None:
     assert _parts(meter) == {"trabalho": 0.002, "tentativas": 3.0, "proximo": 0.02, "espera": 0.0}
     ctx = Contexto()
     ctx.medidor = meter
-    assert "tentativas=3000.000;proximo=20.000;" in ctx.registro("pedidos", 3.022)
+    assert "proximo=20.000;tentativas=3000.000;saida=" in ctx.registro("pedidos", 3.022)

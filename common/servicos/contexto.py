@@ -128,6 +128,7 @@ class Contexto:
         texto = f"{servico};dur={duracao_s * 1e3:.3f}"
         medidor = self.medidor
         banco, gateway, proximo = self.banco, self.gateway, self.proximo
+        partes: dict[str, float] = {}
         if medidor is not None:
             partes = medidor.partes()
             texto += f";em={medidor.inicio * 1e3:.3f}"
@@ -135,8 +136,6 @@ class Contexto:
             texto += f";trabalho={partes.get('trabalho', 0.0) * 1e3:.3f}"
             banco, gateway = partes.get("banco", 0.0), partes.get("gateway", 0.0)
             proximo = partes.get("proximo", 0.0)
-            if (tentativas := partes.get("tentativas", 0.0)) > 0:
-                texto += f";tentativas={tentativas * 1e3:.3f}"
         if self.fila:
             texto += f";fila={self.fila * 1e3:.3f}"
         if banco:
@@ -145,6 +144,8 @@ class Contexto:
             texto += f";gateway={gateway * 1e3:.3f}"
         if proximo:
             texto += f";proximo={proximo * 1e3:.3f}"
+            if (tentativas := partes.get("tentativas", 0.0)) > 0:
+                texto += f";tentativas={tentativas * 1e3:.3f}"
             if medidor is not None:
                 texto += f";saida={medidor.saida * 1e3:.3f}"
         return f"{texto}, {self.abaixo}" if self.abaixo else texto

@@ -38,7 +38,7 @@ def arm_options(cell: Cell, seed: int) -> list[str]:
 def load_plan(cell: Cell, chain: Chain, seed: int) -> Plan:
     """What the generator is asked for."""
     length_s = cell.warmup_s + cell.seconds
-    return Plan(
+    plan = Plan(
         mode=cell.protocol,
         address=chain.address,
         population=chain.population,
@@ -52,6 +52,7 @@ def load_plan(cell: Cell, chain: Chain, seed: int) -> Plan:
         itens_min=cell.items[0],
         itens_max=cell.items[1],
     )
+    return plan if cell.bare else plan.well_sampled(sum(cell.payment_wait_s) / 2, cell.workers)
 
 
 def _schedule(cell: Cell, length_s: float) -> Schedule | None:
