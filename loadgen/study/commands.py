@@ -43,7 +43,7 @@ def arm_options(cell: Cell, seed: int) -> list[str]:
 def load_plan(cell: Cell, chain: Chain, seed: int) -> Plan:
     """What the generator is asked for."""
     length_s = cell.warmup_s + cell.seconds
-    return Plan(
+    plan = Plan(
         mode=cell.protocol,
         address=chain.address,
         population=chain.population,
@@ -58,6 +58,7 @@ def load_plan(cell: Cell, chain: Chain, seed: int) -> Plan:
         itens_max=cell.items[1],
         sample_every=sample_every(cell),
     )
+    return plan if cell.bare else plan.well_sampled(sum(cell.payment_wait_s) / 2, cell.workers)
 
 
 def sample_every(cell: Cell) -> int:
