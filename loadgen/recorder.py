@@ -145,7 +145,7 @@ class Recorder:
         sent_ns: int,
         end_ns: int,
         outcome: Outcome,
-        timing: str = "",
+        timing: str | None = None,
         *,
         replied_ns: int | None = None,
     ) -> None:
@@ -153,7 +153,9 @@ class Recorder:
 
         Only orders with a terminal answer, and those that timed out (at their timeout), have a
         latency: how fast an error came says nothing about how long a checkout takes. `timing` is
-        the record of a sampled order, which was first answered at `replied_ns` (by default its end).
+        the record of a sampled order, which was first answered at `replied_ns` (by default its
+        end); None for the others. Every sampled order that has a latency is noted, so that a median
+        of them is that of all.
         """
         self._end_ns = end_ns
         if end_ns >= self._second_ends_ns:
@@ -183,9 +185,10 @@ class Recorder:
         self._latency.note(latency_us)
         if self._service is not None:
             self._service.note(service_us)
-        if completed and timing:
+        if timing is not None:
             replied_ns = end_ns if replied_ns is None else replied_ns
-            self._samples.note(Sample(intended_ns, sent_ns, replied_ns, end_ns, timing))
+            sample = Sample(intended_ns, sent_ns, replied_ns, end_ns, timing)
+            self._samples.note(sample if completed else sample.lost(self._timeout_ns))
 
     def _note_recent(self, latency_us: int) -> None:
         """Keep each latency since the last look with the same chance (Vitter's algorithm R)."""

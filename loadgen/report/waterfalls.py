@@ -37,7 +37,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "confirmação (commit)": ("commit",),
     "pagamento simulado": ("gateway",),
     "transporte": ("ida", "volta"),
-    "sem registro do próximo": ("proximo", "consultas"),
+    "tentativas sem resposta ou sem registro": ("tentativas", "proximo", "consultas"),
     "resíduo": ("residuo",),
 }
 # Of the median order, at most this may be unaccounted for.
