@@ -14,6 +14,7 @@ from loadgen.report import charts, diagrams, hypothesis, ladders, numerals, open
 from loadgen.report import sentences as say
 from loadgen.report.charts import Axis, Band, Bar, Bars, Chart, Lines, Point, Series, Span, Spans
 from loadgen.report.document import Document, Heading, Paragraph, Table
+from loadgen.report.estimates import AtLeast
 from loadgen.report.faults import Struck, recovery_sentence
 from loadgen.report.markdown import rendered
 from loadgen.report.pictures import picture
@@ -27,6 +28,7 @@ HIGH = Interval(5, 20.0, 19.0, 21.0)
 WIDE = Interval(5, 15.0, 8.0, 30.0)
 FEW = Interval(2, 10.0, None, None)
 SOME = Interval(3, 10.0, 9.0, 11.0)
+LIMIT = AtLeast(5, 60_000.0, None, None)
 
 
 def spaced(text: str) -> str:
@@ -74,7 +76,9 @@ def test_unidades_e_datas() -> None:
         (say.TAIL, LOW, HIGH, "**A** melhor, por 2,00×", "**A** (2,00×)"),
         (say.TAIL, HIGH, LOW, "**B** melhor, por 2,00×", "**B** (2,00×)"),
         (say.TAIL, WIDE, LOW, "nenhuma diferença demonstrada", "nenhuma diferença demonstrada"),
-        (say.TAIL, FEW, HIGH, "nenhuma diferença é afirmada", "sem intervalo"),
+        (say.TAIL, FEW, HIGH, "nenhuma diferença é afirmada", "execuções de menos"),
+        (say.TAIL, SOME, HIGH, "nenhuma diferença é afirmada", "execuções de menos"),
+        (say.TAIL, LIMIT, HIGH, "nenhuma razão é afirmada", "sem razão: no limite de espera"),
         (say.TAIL, None, HIGH, "não medido neste conjunto para A", "não medido neste conjunto"),
         (say.TAIL, None, None, "não medido neste conjunto para A e B", "não medido neste conjunto"),
     ],
@@ -107,6 +111,8 @@ def test_intervalo_de_poucas_execucoes_e_indicativo() -> None:
         spaced(say.figure(say.CPU, LOW)) == "10,0 ms de CPU (IC 95 %: 9,00 a 11,0 ms de CPU; n = 5)"
     )
     assert "n = 3, só indicativo" in say.figure(say.CPU, SOME)
+    assert "n = 3, só indicativo" in say.short(say.CPU, SOME)
+    assert "indicativo" not in say.short(say.CPU, LOW)
     assert "n = 2, sem intervalo" in say.figure(say.CPU, FEW)
     assert say.figure(say.CPU, None) == say.NOT_MEASURED
 
@@ -118,7 +124,15 @@ def test_contagem_de_vereditos() -> None:
     assert "Em 4 pontos comparados: A melhor em 1, B melhor em 2" in more
     assert "A melhor em 2, B melhor em 1" in say.tally(verdicts, "A", "B", more_is_better=False)
     assert "não foi medida" in say.tally(["missing"], "A", "B", more_is_better=True)
+    assert "1 comparação não tem execuções bastantes" in more
     assert "nenhuma diferença é afirmada" in say.tally(["unsure"], "A", "B", more_is_better=True)
+    assert "chega ao limite de espera" in say.tally(["censored"], "A", "B", more_is_better=True)
+
+
+def test_latencia_no_limite_e_um_minimo() -> None:
+    """A percentile at the timeout reads as at least that, and no ratio is made of it."""
+    assert spaced(say.figure(say.TAIL, LIMIT)).startswith("≥ 60,0 s (o limite de espera")
+    assert spaced(say.short(say.TAIL, LIMIT)) == "≥ 60.000"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from loadgen.report import (
     analysis,
     background,
+    ceilings,
     closing,
     costs,
     factors,
@@ -39,6 +40,7 @@ def compose(gathered: Gathered) -> Document:
         *background.implementation(),
         Heading(2, "Resultados"),
         *loads.results(gathered),
+        *ceilings.results(gathered),
         *ladders.results(gathered),
         *faults.results(gathered),
         *waterfalls.results(gathered),

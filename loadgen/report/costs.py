@@ -12,7 +12,7 @@ from loadgen.report.commands import behind
 from loadgen.report.document import Block, Figure, Folded, Heading, Paragraph, Table
 from loadgen.report.estimates import Metric, estimate, over
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.loads import bars, by_arm, common_load, main_curves
+from loadgen.report.loads import arm_label, bars, by_arm, common_load, main_curves
 from loadgen.report.numerals import MISSING, count, number
 from loadgen.study import record
 from loadgen.study.record import GENERATOR, RunRecord
@@ -79,8 +79,8 @@ def pair_rows(
     return [
         say.versus(
             measure,
-            names.arm(one), estimate(of.get(one), metric),
-            names.arm(other), estimate(of.get(other), metric),
+            arm_label(groups, one), estimate(of.get(one), metric),
+            arm_label(groups, other), estimate(of.get(other), metric),
         )
         for one, other in (*names.PROTOCOL_PAIRS, *names.MODEL_PAIRS)
         if one in of and other in of
