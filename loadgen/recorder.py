@@ -30,7 +30,7 @@ class Recording(Struct, kw_only=True):
     """Raw data of one process, or of several merged. Instants are monotonic nanoseconds.
 
     `sent`, `completed` and `failed` are counts per cell of CELL_NS since `start_ns`, warm-up
-    included; `outcomes` holds measured orders only, `warmup` those due during the warm-up.
+    included; so is `overdue`, of the completed those that ended after their deadline; `outcomes` holds measured orders only, `warmup` those due during the warm-up.
     `latency` counts from the intended instant and `service` from the sending; in a closed loop they
     are one. `seconds` are latencies of each second in which they ended, empty for none. In an open
     loop `offered` and `unsent` are counted by when orders were due, `late` is by how much they were
@@ -48,6 +48,7 @@ class Recording(Struct, kw_only=True):
     sent: list[int]
     completed: list[int]
     failed: list[int]
+    overdue: list[int] = field(default_factory=list)
     # Empty where it is not apart from latency.
     service: str = ""
     seconds: list[str] = field(default_factory=list)
@@ -106,6 +107,7 @@ class Recorder:
             Series(start_ns),
         )
         self._offered, self._unsent = Series(start_ns), Series(start_ns)
+        self._overdue = Series(start_ns)
         self._recent: list[int] = []
         self._in_time = 0
         self._unsent_measured = 0
@@ -151,10 +153,13 @@ class Recorder:
         if end_ns >= self._second_ends_ns:
             self._turn_second(end_ns)
         completed = outcome.completed
-        (self._completed if completed else self._failed).note(end_ns)
+        measured = intended_ns >= self._measured_from_ns
+        if completed:
+            self._note_completed(intended_ns, end_ns)
+        else:
+            self._failed.note(end_ns)
         if outcome.detail:
             self._examples.setdefault(outcome.label or outcome.kind, outcome.detail)
-        measured = intended_ns >= self._measured_from_ns
         counts = self._outcomes if measured else self._warmup
         bucket = (outcome.kind, outcome.label)
         counts[bucket] = counts.get(bucket, 0) + 1
@@ -173,11 +178,16 @@ class Recorder:
         self._latency.note(latency_us)
         if self._service is not None:
             self._service.note(service_us)
-        if completed:
-            self._in_time += end_ns - intended_ns <= self._timeout_ns
-            if timing:
-                replied_ns = end_ns if replied_ns is None else replied_ns
-                self._samples.note(Sample(intended_ns, sent_ns, replied_ns, end_ns, timing))
+        if completed and timing:
+            replied_ns = end_ns if replied_ns is None else replied_ns
+            self._samples.note(Sample(intended_ns, sent_ns, replied_ns, end_ns, timing))
+
+    def _note_completed(self, intended_ns: int, end_ns: int) -> None:
+        self._completed.note(end_ns)
+        if end_ns - intended_ns > self._timeout_ns:
+            self._overdue.note(end_ns)
+        elif intended_ns >= self._measured_from_ns:
+            self._in_time += 1
 
     def _turn_second(self, now_ns: int) -> None:
         """Keep the second that has passed, and empty ones for those in which nothing ended."""
@@ -222,6 +232,7 @@ class Recorder:
             sent=self._sent.cells(),
             completed=self._completed.cells(),
             failed=self._failed.cells(),
+            overdue=self._overdue.cells(),
             seconds=self._seconds + last,
             offered=self._offered.cells(),
             unsent=self._unsent.cells(),

@@ -25,6 +25,7 @@ from loadgen.recorder import CELL_NS, Recording
 from loadgen.result import make_result
 from loadgen.schedule import steady
 from loadgen.study import record as r
+from loadgen.study import store
 from loadgen.study.plan import (
     BARE_ARMS,
     NO_WAIT,
@@ -100,7 +101,7 @@ class Made:
     def keep(self, run: r.RunRecord) -> None:
         """Write one run."""
         self.order.append(run.id)
-        r.write_run(self.directory, run)
+        store.write_run(self.directory, run)
 
     def capacity(self, cell: r.Cell) -> float:
         """Orders a second that the cell's arm could do at most, or at its concurrency."""
@@ -230,7 +231,7 @@ class Made:
     def flow(self, rate: float, middle_ms: float, hop: int) -> r.Flow:
         """Inputs of Little's law that agree within its bound."""
         time_s = middle_ms / 1e3 * (1 - 0.15 * hop)
-        return r.Flow(rate * time_s * self.draw.uniform(0.97, 1.03), rate, time_s)
+        return r.Flow(rate * time_s * self.draw.uniform(0.97, 1.03), rate, time_s, 60.0)
 
 
 def _evenly(rate: float, cells: int) -> list[int]:
@@ -311,7 +312,7 @@ def make_results(
         durability="WAL, synchronous=FULL", environment=environment, order=tuple(made.order),
         sittings=(sitting,), searches=tuple(searches), complete=True,
     )  # fmt: skip
-    r.write_manifest(directory, manifest)
+    store.write_manifest(directory, manifest)
     return directory
 
 

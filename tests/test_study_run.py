@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from loadgen.result import Steady
-from loadgen.study import cli
+from loadgen.study import cli, store
 from loadgen.study import record as r
 from loadgen.study.campaign import Campaign, begin, resume
 from loadgen.study.cells import Task, tasks
@@ -86,7 +86,7 @@ async def test_cada_corrida_uma_vez_e_nada_mais(tmp_path: Path) -> None:
     """A study makes every run of its plan once, searches each knee, climbs it, and is complete."""
     fakes = FakeRuns()
     campaign = await go_on(tmp_path, begin(tmp_path, STUDY, "command"), fakes)
-    manifest = r.read_manifest(tmp_path)
+    manifest = store.read_manifest(tmp_path)
     assert manifest.complete
     assert sorted(fakes.asked) == sorted(manifest.order)
     assert len(set(fakes.asked)) == len(fakes.asked)
@@ -95,7 +95,7 @@ async def test_cada_corrida_uma_vez_e_nada_mais(tmp_path: Path) -> None:
     for arm, truth in KNEES.items():
         assert found[arm].rate_per_s <= truth < found[arm].beyond_per_s
     # Two rungs and an overload, twice, in each arm.
-    rungs = [run for run in r.read_runs(tmp_path) if run.cell.phase in {"rung", "recovery"}]
+    rungs = [run for run in store.read_runs(tmp_path) if run.cell.phase in {"rung", "recovery"}]
     assert len(rungs) == 12
     assert campaign.statuses == {"ok": len(fakes.asked)}
     assert not (tmp_path / "work").exists()
@@ -110,13 +110,13 @@ async def test_interrompido_continua_sem_repetir(tmp_path: Path, stop_after: int
     first = FakeRuns(stop_after)
     with pytest.raises(asyncio.CancelledError):
         await go_on(directory, begin(directory, STUDY, "command"), first)
-    assert not r.read_manifest(directory).complete
+    assert not store.read_manifest(directory).complete
     second = FakeRuns()
     await go_on(directory, resume(directory, "again"), second)
     assert first.asked + second.asked == whole.asked
-    manifest = r.read_manifest(directory)
+    manifest = store.read_manifest(directory)
     assert manifest.complete
-    assert manifest.order == r.read_manifest(tmp_path / "whole").order
+    assert manifest.order == store.read_manifest(tmp_path / "whole").order
     assert [sitting.command for sitting in manifest.sittings] == ["command", "again"]
     assert all(sitting.ended for sitting in manifest.sittings)
 
@@ -126,10 +126,10 @@ async def test_passo_duvidoso_da_busca_e_repetido(tmp_path: Path) -> None:
     doubtful = "knee-grpc-p0.5-1.5-search-01"
     fakes = FakeRuns(doubtful=doubtful)
     await go_on(tmp_path, begin(tmp_path, STUDY, "command"), fakes)
-    rates = [r.read_run(tmp_path, f"{doubtful[:-1]}{n}").cell.rate_per_s for n in (1, 2, 3)]
+    rates = [store.read_run(tmp_path, f"{doubtful[:-1]}{n}").cell.rate_per_s for n in (1, 2, 3)]
     assert rates[0] == rates[1] == 40
     assert rates[2] > 40
-    found = next(each for each in r.read_manifest(tmp_path).searches if each.arm == "grpc")
+    found = next(each for each in store.read_manifest(tmp_path).searches if each.arm == "grpc")
     assert found.rate_per_s <= KNEES["grpc"] < found.beyond_per_s
 
 
@@ -174,10 +174,10 @@ def test_ordens_que_se_contradizem_sao_ditas(tmp_path: Path) -> None:
             rate = rates[task.cell.arm == "http"] + task.repetition
             steady = Steady(2.0, 7.0, int(5 * rate), rate)
             run = msgspec.structs.replace(changed(base, steady=steady), id=task.id, cell=task.cell)
-            r.write_run(tmp_path / name, run)
+            store.write_run(tmp_path / name, run)
         order = tuple(task.id for task in tasks(study))
-        manifest = msgspec.structs.replace(r.read_manifest(tmp_path / name), order=order)
-        r.write_manifest(tmp_path / name, manifest)
+        manifest = msgspec.structs.replace(store.read_manifest(tmp_path / name), order=order)
+        store.write_manifest(tmp_path / name, manifest)
     out = io.StringIO()
     console = Console(file=out, width=200)
     assert compare_directories(tmp_path / "one", tmp_path / "same", console) == 0
@@ -265,11 +265,11 @@ def test_estudo_real_interrompido_e_retomado(tmp_path: Path) -> None:
         if str(out) in " ".join(each.info["cmdline"] or [])
     ]
     kept = {path.name: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
-    assert len(r.finished(out)) == 1
+    assert len(store.finished(out)) == 1
     ended = subprocess.run(
         [*command, "--resume", str(out)], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    runs = list(r.read_runs(out))
+    runs = list(store.read_runs(out))
     memory_disk = any(
         "where a commit costs nothing" in words for run in runs for words in run.reasons
     )

@@ -12,11 +12,14 @@ from loadgen.study.knee import Search, back_after_s, backlog, drained_after_s, g
 from loadgen.study.record import Flow
 from loadgen.study.statistics import (
     RUNS_PUBLISHED,
+    carried,
     compare,
     fit_usl,
     interval,
     little,
     ranking,
+    recovery,
+    shown,
     usl,
 )
 
@@ -162,10 +165,56 @@ def test_menos_de_seis_cargas_nao_tem_ajuste() -> None:
 
 def test_lei_de_little_acusa_instrumentos() -> None:
     """It holds within five per cent, fails beyond, and says nothing of an idle hop."""
-    assert little(Flow(10.0, 100.0, 0.098)).held is True
-    assert little(Flow(10.0, 100.0, 0.09)).held is False
-    assert little(Flow(10.0, 100.0, 0.09)).off == pytest.approx(0.1)
-    assert little(Flow(0.0, 0.0, 0.0)).held is None
+    assert little(Flow(10.0, 100.0, 0.098, 5.0)).held is True
+    assert little(Flow(10.0, 100.0, 0.09, 5.0)).held is False
+    assert little(Flow(10.0, 100.0, 0.09, 5.0)).off == pytest.approx(0.1)
+    assert little(Flow(0.0, 0.0, 0.0, 5.0)).held is None
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        # Under 200 calls, less than one under way, and a window of less than five calls' time.
+        Flow(10.0, 39.0, 0.2, 5.0),
+        Flow(0.9, 100.0, 0.001, 5.0),
+        Flow(1_000.0, 300.0, 1.1, 5.0),
+    ],
+)
+def test_janela_curta_nao_acusa_ninguem(flow: Flow) -> None:
+    """A window too short for its calls is not judged: chance alone puts the two sides apart."""
+    found = little(flow)
+    assert found.off is not None
+    assert found.off > 0.05
+    assert found.short
+    assert found.held is None
+
+
+# --- percentiles and recoveries -------------------------------------------------------------------
+
+
+def test_percentil_pede_dez_amostras_alem_dele() -> None:
+    """A 99th percentile needs a thousand orders, a median twenty."""
+    assert carried(99, 1_000)
+    assert not carried(99, 999)
+    assert carried(50, 20)
+    assert not carried(50, 19)
+
+
+def test_quem_nao_se_recuperou_nao_some() -> None:
+    """One run that never recovered leaves no bounds to compare by; none at all leave no mean."""
+    assert recovery([0.3, 0.4, 0.3, None, 0.4]) == recovery([0.3, 0.4, 0.3, 0.4, None])
+    survivors = recovery([0.3, 0.4, 0.3, None, 0.4])
+    assert (survivors.n, survivors.low, survivors.published) == (4, None, False)
+    assert recovery([None, None]) is None
+
+
+def test_recuperacoes_iguais_nao_sao_exatas() -> None:
+    """Five runs that recovered in the same cell are known to half a cell, not better."""
+    found = recovery([0.3] * 5)
+    assert (found.low, found.high) == pytest.approx((0.25, 0.35))
+    assert compare([0.3] * 5, [0.4] * 5).shown == "lower"
+    assert shown(found, recovery([0.38] * 5)) == "no difference shown"
+    assert recovery([0.0] * 5).mean > 0
 
 
 # --- the knee -------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def throughput(run: RunRecord) -> float | None:
 
 def goodput(run: RunRecord) -> float | None:
     """Orders a second that ended in time, of a run with a clean audit."""
-    return run.result.goodput_per_s if run.result is not None and run.status == "ok" else None
+    return run.goodput_per_s
 
 
 def percentile(name: Literal["p50", "p90", "p95", "p99", "p999"]) -> Metric:

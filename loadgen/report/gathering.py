@@ -17,15 +17,8 @@ from hdrh.histogram import HdrHistogram
 from loadgen.histograms import decoded
 from loadgen.percentiles import AMOSTRAS_P999
 from loadgen.study.plan import Curve, Experiment, Ladder, Timeline
-from loadgen.study.record import (
-    Cell,
-    Manifest,
-    ResultsError,
-    RunRecord,
-    finished,
-    read_manifest,
-    read_run,
-)
+from loadgen.study.record import Cell, Manifest, RunRecord
+from loadgen.study.store import ResultsError, finished, read_manifest, read_run
 
 # What two studies must share for their runs to be compared: the machine, the code, the way of
 # storing. Each is the path of a field of the manifest.

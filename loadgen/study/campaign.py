@@ -25,12 +25,9 @@ from loadgen.study.knee import Search
 from loadgen.study.ladder import sustained
 from loadgen.study.plan import Study
 from loadgen.study.progress import Progress
-from loadgen.study.record import (
-    FORMAT,
-    Found,
-    Manifest,
-    RunRecord,
-    Sitting,
+from loadgen.study.record import FORMAT, Found, Manifest, RunRecord, Sitting
+from loadgen.study.running import Bench, perform
+from loadgen.study.store import (
     discard,
     finished,
     read_manifest,
@@ -38,7 +35,6 @@ from loadgen.study.record import (
     write_manifest,
     write_run,
 )
-from loadgen.study.running import Bench, perform
 
 SHOP: Final = "shop.db"
 # Below the results while a run is made: its databases, which go with it.

@@ -26,7 +26,8 @@ from loadgen.study.comparing import compare_directories
 from loadgen.study.plan import PlanError, Study, read_plan
 from loadgen.study.presets import PRESETS
 from loadgen.study.progress import Progress
-from loadgen.study.record import MANIFEST, Manifest, ResultsError, read_manifest
+from loadgen.study.record import Manifest
+from loadgen.study.store import MANIFEST, ResultsError, read_manifest
 from loadgen.study.summary import show
 from run_all import ARMS
 
