@@ -13,6 +13,7 @@ from loadgen.arms import ARMS
 from loadgen.report import ceilings, estimates, loads, markdown
 from loadgen.report.composition import compose
 from loadgen.report.gathering import Gathered, gather
+from loadgen.report.scaling import fits
 from loadgen.study import record as r
 from loadgen.study.plan import NO_WAIT, SHOP_WAIT, Curve, Study
 from tests.made_results import make_results
@@ -122,3 +123,15 @@ def test_percentil_no_limite_de_espera_e_um_minimo(whole: Path) -> None:
     assert "Pontos no limite de espera são um mínimo" in text
     assert "Pedidos sem resposta terminal" in text
     assert "25," in text
+
+
+def test_threads_que_esperam_nao_tem_ajuste(tmp_path: Path) -> None:
+    """Threads with a wait stop at threads by wait, which no law of contention describes."""
+    curve = Curve(name="grid", arms=("grpc", "grpc-threads"), repetitions=1,
+                  payment_waits=(SHOP_WAIT, NO_WAIT), concurrency=(1, 4, 16, 64, 256, 1_000))  # fmt: skip
+    plan = Study(name="law", experiments=(curve,))
+    gathered = gather([make_results(tmp_path, plan=plan, orders_a_run=40)])
+    assert [
+        each.name.split("\N{NO-BREAK SPACE}")[1] for each in fits(gathered, curve, SHOP_WAIT)
+    ] == ["(laço)"]
+    assert len(fits(gathered, curve, NO_WAIT)) == 2

@@ -241,17 +241,34 @@ def test_frase_de_little() -> None:
     assert spaced(little_sentence([0.01, 0.2])).startswith("Em 1 de 2 medidas")
 
 
-@pytest.mark.parametrize(("beta", "worst", "words"), [
-    (0.0, 0.01, ("sem máximo dentro das cargas medidas", "no máximo 1,00 %")),
-    (1e-2, 0.01, ("máximo perto de 9 clientes", "no máximo 1,00 %")),
-    (1e-2, 0.4, ("máximo perto de 9 clientes", "não descreve bem")),
+RISING = {1.0: LOW, 10.0: LOW, 100.0: HIGH}
+FLAT = {1.0: LOW, 10.0: HIGH, 100.0: HIGH}
+FALLING = {1.0: LOW, 10.0: HIGH, 100.0: LOW}
+SURE, UNSURE, NONE = (
+    Interval(5, 1e-2, 5e-3, 2e-2),
+    Interval(5, 1e-2, 0, 2e-2),
+    Interval(5, 0, 0, 0),
+)
+
+
+@pytest.mark.parametrize(("measured", "beta", "worst", "words"), [
+    (FALLING, SURE, 0.01, ("máximo perto de 9 clientes, e queda depois", "no máximo 1,00 %")),
+    (FALLING, SURE, 0.4, ("da lei não se tira um máximo", "não descreve bem")),
+    (FALLING, UNSURE, 0.01, ("mais alta com 10 clientes; da lei não se tira",)),
+    (FLAT, SURE, 0.01, ("patamar",)),
+    (FLAT, NONE, 0.01, ("patamar",)),
+    (RISING, SURE, 0.01, ("ainda sobe até a maior carga medida (100 clientes)",)),
+    (FALLING | {100.0: SOME}, SURE, 0.01, ("execuções de menos",)),
 ])  # fmt: skip
-def test_frase_do_ajuste(beta: float, worst: float, words: tuple[str, str]) -> None:
-    """A peak within the measured loads or none; a law that does not fit says so."""
-    fit = UslFit(gamma=LOW, alpha=Interval(5, 0.1, 0.1, 0.1), beta=Interval(5, beta, beta, beta),
-                 loads=(1, 10, 100), worst=worst)  # fmt: skip
-    told = spaced(scaling.peak_sentence(scaling.Fitted("grpc", NO_WAIT, fit)))
+def test_frase_do_ajuste(
+    measured: dict[float, Interval], beta: Interval, worst: float, words: tuple[str, ...]
+) -> None:
+    """A fall is said only where law and measure both show it; else it rises, stays or is not known."""
+    fit = UslFit(gamma=LOW, alpha=Interval(5, 0.1, 0.1, 0.1), beta=beta, loads=(1, 10, 100),
+                 worst=worst)  # fmt: skip
+    told = spaced(scaling.peak_sentence(scaling.Fitted("A", 0, NO_WAIT, fit, measured)))
     assert all(each in told for each in words)
+    assert ("queda" in told) == (words[0].endswith("queda depois"))
 
 
 LINES = Lines(
