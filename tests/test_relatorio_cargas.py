@@ -10,13 +10,14 @@ import msgspec
 import pytest
 
 from loadgen.arms import ARMS
-from loadgen.report import ceilings, estimates, loads, markdown
+from loadgen.report import ceilings, estimates, loads, markdown, waterfalls
 from loadgen.report.composition import compose
 from loadgen.report.gathering import Gathered, gather
 from loadgen.report.scaling import fits
 from loadgen.study import record as r
+from loadgen.study import store
 from loadgen.study.plan import NO_WAIT, SHOP_WAIT, Curve, Study
-from tests.made_results import make_results
+from tests.made_results import SAMPLED, make_results
 
 PLAN: Final = Study(
     name="loads",
@@ -53,7 +54,7 @@ def test_tres_execucoes_nao_dao_veredito(whole: Path) -> None:
     gathered = gather([whole])
     assert "melhor, por" in text_of(gathered)
     for group in gathered.groups:
-        del group.runs[3:]
+        del group.runs[3:], group.directories[3:]
     text = text_of(gathered)
     assert "melhor, por" not in text
     assert "×)" not in text
@@ -135,3 +136,28 @@ def test_threads_que_esperam_nao_tem_ajuste(tmp_path: Path) -> None:
         each.name.split("\N{NO-BREAK SPACE}")[1] for each in fits(gathered, curve, SHOP_WAIT)
     ] == ["(laço)"]
     assert len(fits(gathered, curve, NO_WAIT)) == 2
+
+
+def test_atribuicao_junta_as_repeticoes(tmp_path: Path) -> None:
+    """Sampled orders of all runs are told together, and growth begins at the lightest load with enough."""
+    curve = Curve(name="grid", arms=("grpc",), repetitions=3, concurrency=(1, 8, 64))
+    directory = make_results(
+        tmp_path, plan=Study(name="told", experiments=(curve,)), orders_a_run=40
+    )
+    gathered = gather([directory])
+    [heavy] = gathered.select(concurrency=64)
+    told = waterfalls.attributed(heavy)
+    assert told is not None
+    assert told.runs == 3
+    assert told.median.n == pytest.approx(3 * SAMPLED / 10, abs=2)
+    assert "gRPC (laço), de 1 cliente para 64: de" in text_of(gathered)
+    [light] = gathered.select(concurrency=1)
+    for run in light.runs:
+        kept = store.read_run(directory, run.id)
+        assert kept.result is not None
+        recording = msgspec.structs.replace(
+            kept.result.recording, samples=kept.result.recording.samples[:2]
+        )
+        result = msgspec.structs.replace(kept.result, recording=recording)
+        store.write_run(directory, msgspec.structs.replace(kept, result=result))
+    assert "gRPC (laço), de 8 clientes para 64: de" in text_of(gather([directory]))

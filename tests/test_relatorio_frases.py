@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.hops import Where
-from loadgen.report import charts, diagrams, hypothesis, ladders, numerals, opening, scaling, web
+from loadgen.report import (
+    charts,
+    diagrams,
+    hypothesis,
+    ladders,
+    little,
+    numerals,
+    opening,
+    scaling,
+    web,
+)
 from loadgen.report import sentences as say
 from loadgen.report.charts import Axis, Band, Bar, Bars, Chart, Lines, Point, Series, Span, Spans
 from loadgen.report.document import Document, Heading, Paragraph, Table
@@ -18,7 +28,7 @@ from loadgen.report.estimates import AtLeast
 from loadgen.report.faults import Struck, recovery_sentence
 from loadgen.report.markdown import rendered
 from loadgen.report.pictures import picture
-from loadgen.report.waterfalls import Told, growth_sentence, little_sentence, residual_sentence
+from loadgen.report.waterfalls import Told, growth_sentence, residual_sentence
 from loadgen.study.plan import NO_WAIT, SHOP_WAIT, Fault
 from loadgen.study.record import Found
 from loadgen.study.statistics import Interval, UslFit
@@ -224,10 +234,10 @@ def where(latency: float, residual: float, **parts: float) -> Where:
 def test_frases_da_cascata() -> None:
     """The largest part is named, a residual out of bounds is said, growth names what grew."""
     light, heavy = where(10, 0.01, trabalho=4, espera=6), where(100, 0.2, trabalho=8, espera=92)
-    told = spaced(residual_sentence("grpc", Told(light, None)))
+    told = spaced(residual_sentence("grpc", Told(light, None, 1)))
     assert "a maior parte é espera do laço ou da thread, 6,00 ms (60,0 %)" in told
     assert "dentro do limite de 5 %" in told
-    assert "**fora** do limite" in spaced(residual_sentence("grpc", Told(heavy, None)))
+    assert "**fora** do limite" in spaced(residual_sentence("grpc", Told(heavy, None, 1)))
     grown = spaced(growth_sentence("grpc", light, heavy))
     assert (
         "crescem sobretudo espera do laço ou da thread 86,0 ms e trabalho próprio 4,00 ms" in grown
@@ -237,8 +247,11 @@ def test_frases_da_cascata() -> None:
 
 def test_frase_de_little() -> None:
     """All within the bound, or how many are not."""
-    assert "em todas as 2 medidas" in little_sentence([0.01, 0.02])
-    assert spaced(little_sentence([0.01, 0.2])).startswith("Em 1 de 2 medidas")
+    assert "em todas as 2 medidas" in little.sentence([0.01, 0.02], 0)
+    assert "a única medida" in little.sentence([0.01], 0)
+    assert spaced(little.sentence([0.01, 0.2], 0)).startswith("Em 1 de 2 medidas")
+    assert "Em 3 medidas a janela é curta" in little.sentence([0.01], 3)
+    assert little.sentence([], 3).startswith("Nenhuma medida pode ser julgada. Em 3 medidas")
 
 
 RISING = {1.0: LOW, 10.0: LOW, 100.0: HIGH}
