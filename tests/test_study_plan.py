@@ -197,7 +197,7 @@ def test_predefinidos_podem_ser_feitos_e_seus_nomes_sao_unicos(study: Study) -> 
         Found(hunt.ladder.name, hunt.arm, hunt.payment_wait_s, 100.0, None) for hunt in hunts(study)
     ]
     names = [task.id for task in (*tasks(study), *climbs(study, searches))]
-    names += [step(study, hunt, number, 50.0).id for hunt in hunts(study) for number in (1, 2)]
+    names += [step(study, hunt, 50.0, attempt).id for hunt in hunts(study) for attempt in (1, 2)]
     assert max(Counter(names).values()) == 1
 
 
@@ -277,7 +277,7 @@ def test_bracos_de_uma_repeticao_compram_o_mesmo() -> None:
 def test_degraus_vem_da_busca() -> None:
     """Rungs are shares of the rate found, the overload lies beyond it and ends at half of it."""
     study = Study(name="x", experiments=(ladder(rungs=(0.5, 1.0), overload=2.0),))
-    planned = climbs(study, [Found("a", "grpc", SHOP_WAIT, 80.0, 90.0)])
+    planned = climbs(study, [Found("a", "grpc", SHOP_WAIT, 64.0, 100.0)])
     assert sorted(task.cell.rate_per_s for task in planned) == [40.0, 80.0, 160.0]
     last = next(task.cell for task in planned if task.cell.phase == "recovery")
     assert [rate for rate, _ in last.steps] == [160.0, 40.0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -15,6 +14,7 @@ from grpc_health.v1 import health, health_pb2
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
+from blocking.arrivals import Arrivals
 from blocking.execution import run_to_end
 from blocking.grpc_threads.client import dial
 from blocking.ports import ThreadPorts
@@ -40,6 +40,7 @@ class Workers(ThreadPoolExecutor):
     def __init__(self, workers: int) -> None:
         super().__init__(workers, thread_name_prefix="worker")
         self._mine = threading.local()
+        self.arrivals = Arrivals(workers)
 
     def arrived(self) -> float:
         """The monotonic instant at which this worker's call was handed to the pool."""
@@ -48,7 +49,7 @@ class Workers(ThreadPoolExecutor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Hand over a call."""
-        return super().submit(self._serve, time.monotonic(), function, args, kwargs)
+        return super().submit(self._serve, self.arrivals.come(), function, args, kwargs)
 
     def _serve(
         self,
@@ -57,6 +58,7 @@ class Workers(ThreadPoolExecutor):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
+        self.arrivals.go()
         self._mine.arrived = arrived
         return function(*args, **kwargs)
 
@@ -104,6 +106,7 @@ class GrpcTransport:
         settings = app.settings
         self._address = (settings.host, settings.port)
         self._workers = Workers(settings.workers)
+        app.watch_pool(self._workers.arrivals)
         self._server = grpc.server(
             self._workers,
             options=SERVIDOR,

@@ -20,6 +20,7 @@ from waitress.task import ThreadedTaskDispatcher
 from waitress.wasyncore import dispatcher
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
+from blocking.arrivals import Arrivals
 from blocking.execution import run_to_end
 from blocking.http_threads.client import dial
 from blocking.ports import ThreadPorts
@@ -121,6 +122,7 @@ class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
     def __init__(self, workers: int) -> None:
         super().__init__()
         self._mine = threading.local()
+        self.arrivals = Arrivals(workers)
         self.set_thread_count(workers)
 
     def arrived(self) -> float:
@@ -130,19 +132,24 @@ class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
 
     def add_task(self, task: Any) -> None:
         """Hand over a call."""
-        super().add_task(_Timed(task, self._mine))
+        super().add_task(_Timed(task, self._mine, self.arrivals))
 
 
 class _Timed:
     """A task of waitress's and the instant at which it was handed over."""
 
-    def __init__(self, task: Any, mine: threading.local) -> None:
+    def __init__(self, task: Any, mine: threading.local, arrivals: Arrivals) -> None:
         self._task = task
         self._mine = mine
-        self._arrived = time.monotonic()
-        self.cancel = task.cancel
+        self._arrivals = arrivals
+        self._arrived = arrivals.come()
+
+    def cancel(self) -> None:
+        self._arrivals.go()
+        self._task.cancel()
 
     def service(self) -> None:
+        self._arrivals.go()
         self._mine.arrived = self._arrived
         self._task.service()
 
@@ -211,6 +218,7 @@ class HttpTransport:
         self._ready = self._accepting = False
         self._document = documento(settings.servico)
         self._workers = Workers(settings.workers)
+        app.watch_pool(self._workers.arrivals)
         web = _Web(__name__, static_folder=None)
         web.config["MAX_CONTENT_LENGTH"] = CORPO_MAX
         web.url_map.strict_slashes = True

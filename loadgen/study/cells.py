@@ -72,18 +72,19 @@ def hunts(study: Study) -> list[Hunt]:
     return found
 
 
-def step(study: Study, hunt: Hunt, number: int, rate: float) -> Task:
-    """The `number`-th run of a search."""
+def step(study: Study, hunt: Hunt, rate: float, attempt: int) -> Task:
+    """A run of a search: its rate is in its id, so that no other search takes it for its own."""
     cell = _open(study, hunt.ladder, hunt.arm, hunt.payment_wait_s, phase="search", rate=rate)
-    return Task(f"{hunt.id}-{number:02}", cell, 1, study.seed + number)
+    return Task(f"{hunt.id}-{cell.rate_per_s:g}ps-{attempt}", cell, attempt, study.seed + attempt)
 
 
 def climbs(study: Study, searches: Iterable[Found]) -> list[Task]:
-    """The rungs and the overloads of every ladder whose search found a rate."""
+    """The rungs and the overloads of every ladder whose search found where to place them."""
     by_name = {ladder.name: ladder for ladder in _ladders(study)}
     wanted: list[tuple[Cell, int]] = []
     for found in searches:
-        if found.rate_per_s is None:
+        middle = found.middle_per_s
+        if middle is None:
             continue
         ladder = by_name[found.experiment]
         around = [
@@ -93,11 +94,11 @@ def climbs(study: Study, searches: Iterable[Found]) -> list[Task]:
                 found.arm,
                 found.payment_wait_s,
                 phase="rung",
-                rate=found.rate_per_s * share,
+                rate=middle * share,
             )
             for share in ladder.rungs
         ]
-        around.append(_recovery(study, ladder, found))
+        around.append(_recovery(study, ladder, found, middle))
         wanted += product(around, range(1, ladder.repetitions + 1))
     return _in_blocks(study, wanted)
 
@@ -173,10 +174,9 @@ def _open(
     )  # fmt: skip
 
 
-def _recovery(study: Study, ladder: Ladder, found: Found) -> Cell:
+def _recovery(study: Study, ladder: Ladder, found: Found, middle: float) -> Cell:
     """Beyond the knee, then at half of it: the warm-up is part of the first."""
-    assert found.rate_per_s is not None
-    beyond, half = _asked(found.rate_per_s * ladder.overload), _asked(found.rate_per_s / 2)
+    beyond, half = _asked(middle * ladder.overload), _asked(middle / 2)
     first = (beyond, _warmup_s(study, ladder) + ladder.overload_s)
     return _open(
         study, ladder, found.arm, found.payment_wait_s, phase="recovery", rate=beyond,
@@ -281,4 +281,4 @@ def hunt_seconds(study: Study, hunt: Hunt) -> float:
     steps = Search.most_steps(
         ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution
     )
-    return steps * seconds_of(step(study, hunt, 1, ladder.first_per_s).cell)
+    return steps * seconds_of(step(study, hunt, ladder.first_per_s, 1).cell)

@@ -100,13 +100,16 @@ class Flow(Struct, frozen=True):
     """The inputs of Little's law at one hop, over the measured window, each by its own means.
 
     `in_flight` is the mean number of calls under way, by sampling; `arrivals_per_s` and `time_s`
-    are of the calls that ended. `window_s` is how long was looked.
+    are of the calls that ended. `window_s` is how long was looked, `looks` how often, `calls` how
+    many ended.
     """
 
     in_flight: float
     arrivals_per_s: float
     time_s: float
     window_s: float
+    looks: int
+    calls: int
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):

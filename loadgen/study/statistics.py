@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from loadgen.service_stats import CALLS_MIN, SEEN_MIN
 from loadgen.study.record import Flow
 
 # Runs below which a spread says nothing, and below which no interval is published.
@@ -26,10 +27,7 @@ LOADS_MIN: Final = 6
 RESAMPLES: Final = 400
 # |L - XW| / L. Above it one of the three was measured wrongly.
 LITTLE_MAX: Final = 0.05
-# What a hop must have for that to be judged: below it, calls that were cut by the window's ends, or
-# the chance of a few looks, differ by more than what is looked for.
-LITTLE_CALLS_MIN: Final = 200
-LITTLE_IN_FLIGHT_MIN: Final = 1.0
+# Times that a window must be as long as a call: calls that its ends cut are counted on one side only.
 LITTLE_WINDOW_MIN: Final = 5.0
 # Samples that must lie beyond a percentile.
 BEYOND_MIN: Final = 10
@@ -122,20 +120,21 @@ def carried(percentile: float, samples: int) -> bool:
     return samples * (100 - percentile) / 100 >= BEYOND_MIN
 
 
-def recovery(times: Sequence[float | None]) -> Interval | None:
+def recovery(times: Sequence[float | None], half_s: float = CELL_HALF_S) -> Interval | None:
     """The mean time to recover of repeated runs, in seconds; None stands for a run that never did.
 
     Bounds are given only when every run recovered: without those that did not, the mean is that of
-    the survivors. They are no closer than half a cell of the recording. None when no run recovered.
+    the survivors. They are no closer than `half_s`, half of what the times were read to. None when
+    no run recovered.
     """
-    known = [max(time, CELL_HALF_S) for time in times if time is not None]
+    known = [max(time, half_s) for time in times if time is not None]
     if not known:
         return None
     found = interval(known)
     if found.low is None or found.high is None or len(known) < len(times):
         return Interval(found.n, found.mean, None, None)
-    low = max(min(found.low, found.mean - CELL_HALF_S), 0.0)
-    return Interval(found.n, found.mean, low, max(found.high, found.mean + CELL_HALF_S))
+    low = max(min(found.low, found.mean - half_s), 0.0)
+    return Interval(found.n, found.mean, low, max(found.high, found.mean + half_s))
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
@@ -241,7 +240,8 @@ def _percentile_interval(best: float, resampled: Sequence[float], runs: int) -> 
 class Little(Struct, frozen=True):
     """Little's law at one hop: `off` is |L - XW| / L, null where nothing was under way.
 
-    `short` when the window has too few calls for `off` to say anything of the instruments.
+    `short` when the window has too few calls, or too few seen under way, or is too short beside a
+    call, for `off` to say anything of the instruments.
     """
 
     off: float | None
@@ -256,8 +256,8 @@ class Little(Struct, frozen=True):
 def little(flow: Flow) -> Little:
     """Check one hop (J. D. C. Little, A Proof for the Queuing Formula L = lambda W, 1961)."""
     short = (
-        flow.arrivals_per_s * flow.window_s < LITTLE_CALLS_MIN
-        or flow.in_flight < LITTLE_IN_FLIGHT_MIN
+        flow.calls < CALLS_MIN
+        or flow.looks * flow.in_flight < SEEN_MIN
         or flow.window_s < LITTLE_WINDOW_MIN * flow.time_s
     )
     if flow.in_flight <= 0:
