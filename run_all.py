@@ -32,12 +32,15 @@ try:
     )
     from common.runfile import Run, supervising
     from common.settings import (
+        ARMAZENAMENTO,
         BASE_PORT,
+        LACO,
         TRABALHADORES,
         add_lab_options,
         lab_arguments,
         port,
         positive,
+        strange_options,
     )
     from common.supervisor import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Plan, Supervisor, Work, say
 except ModuleNotFoundError as missing:
@@ -116,6 +119,7 @@ def _plan(args: argparse.Namespace, addresses: dict[str, str]) -> Plan:
         package = ARMS[args.mode].package
         return python("-m", package, servico, "--exit-with-parent", *lab_arguments(args), *others)
 
+    threads = args.mode.endswith("-threads")
     run = Run(
         mode=args.mode,
         supervisor=os.getpid(),
@@ -126,10 +130,10 @@ def _plan(args: argparse.Namespace, addresses: dict[str, str]) -> Plan:
         stock=args.stock,
         in_flight_max=args.in_flight_max,
         active_max=args.active_max,
-        loop=args.loop,
+        loop=None if threads else args.loop or LACO,
         stats=args.stats == "on",
-        workers=args.workers if args.mode.endswith("-threads") else None,
-        storage=args.storage,
+        workers=args.workers or TRABALHADORES if threads else None,
+        storage=args.storage or ARMAZENAMENTO,
     )
     return Plan(
         data_dir=args.data_dir, run=run, addresses=addresses, command=command, started=_STARTED
@@ -248,11 +252,8 @@ def _check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error("--history, --settled and --complete belong to --audit")
     if args.complete and not args.history:
         parser.error("--complete needs --history")
-    threads = args.mode is not None and args.mode.endswith("-threads")
-    alone = {"--workers": args.workers != TRABALHADORES, "--storage": args.storage != "shared"}
-    if args.mode is not None and not threads and any(alone.values()):
-        names = " and ".join(name for name, given in alone.items() if given)
-        parser.error(f"{names}: of grpc-threads and http-threads only; {args.mode} has no workers")
+    if args.mode is not None and (sentence := strange_options(args.mode, args)) is not None:
+        parser.error(sentence)
     if not args.audit and args.mode is None:
         parser.error(f"--mode is required: one of {', '.join(ARMS)}")
 

@@ -41,7 +41,7 @@ from common.servicos.portas import Banco, Execucao, Relogio, Tarefa
 from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
 from common.settings import CONEXOES_A_MAIS, Settings, stats_path
-from common.stats import Gauges, LagProbe, Sampler, Writer, counted
+from common.stats import Gauges, LagProbe, Pool, Sampler, Writer, counted
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
 FOLGA_CONDUCAO_S: Final = 10.0
@@ -146,6 +146,10 @@ class App:
         sampler = Sampler(stats_path(self.settings.data_dir, servico), servico, gauges)
         sampler.start()
         self._stack.callback(sampler.stop)
+
+    def watch_pool(self, pool: Pool) -> None:
+        """Tell of the calls that wait for a worker, too."""
+        self._gauges.pool = pool
 
     def start_background(self) -> None:
         """Begin what the service does on its own account: Pedidos recovers open orders."""

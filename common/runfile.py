@@ -41,7 +41,8 @@ class Run(Struct, frozen=True, kw_only=True):
     stock: int | None
     in_flight_max: int
     active_max: int
-    loop: str
+    # The event loop; null on threads.
+    loop: str | None
     stats: bool = False
     # Of the arms on threads: threads that serve, in each service, and how commits are made.
     workers: int | None = None

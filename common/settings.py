@@ -41,6 +41,11 @@ BASE_PORT: Final = {"grpc": 50050, "http": 8000, "grpc-threads": 50050, "http-th
 
 Loop = Literal["uvloop", "asyncio"]
 StorageMode = Literal["shared", "plain"]
+LACO: Final[Loop] = "uvloop"
+ARMAZENAMENTO: Final[StorageMode] = "shared"
+# Options that mean something in one way of waiting only.
+OF_LOOPS: Final = ("loop",)
+OF_THREADS: Final = ("workers", "storage")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -52,9 +57,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 0
     addresses: dict[str, str] = field(default_factory=dict)
-    loop: Loop = "uvloop"
+    loop: Loop = LACO
     workers: int = TRABALHADORES
-    storage: StorageMode = "shared"
+    storage: StorageMode = ARMAZENAMENTO
     seed: int = 42
     payment_latency_min_s: float = 0.5
     payment_latency_max_s: float = 1.5
@@ -221,20 +226,17 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--loop",
         choices=("uvloop", "asyncio"),
-        default="uvloop",
-        help="event loop; arms on threads have none",
+        help="arms on event loops: which one (default uvloop)",
     )
     add(
         "--workers",
         type=workers,
-        default=TRABALHADORES,
         metavar="N",
         help=f"arms on threads: threads that serve, in each service (default {TRABALHADORES})",
     )
     add(
         "--storage",
         choices=("shared", "plain"),
-        default="shared",
         help="arms on threads: commits shared by what waits, or a connection and a commit a call"
         " (default shared)",
     )
@@ -255,15 +257,22 @@ def lab_arguments(args: argparse.Namespace) -> list[str]:
         f"--give-up-age={args.give_up_age}",
         f"--circuit-breaker={args.circuit_breaker}",
         f"--stats={args.stats}",
-        f"--loop={args.loop}",
-        f"--workers={args.workers}",
-        f"--storage={args.storage}",
     ]
-    if args.stock is not None:
-        arguments.append(f"--stock={args.stock}")
-    if args.failpoints is not None:
-        arguments.append(f"--failpoints={args.failpoints}")
-    return arguments
+    # What was not given has a default of its own in each arm, or no meaning there.
+    given = {name: getattr(args, name) for name in ("stock", "failpoints", "loop", *OF_THREADS)}
+    return arguments + [f"--{name}={value}" for name, value in given.items() if value is not None]
+
+
+def strange_options(mode: str, args: argparse.Namespace) -> str | None:
+    """What was given that this arm has no use for, in a sentence; None when nothing was."""
+    threads = mode.endswith("-threads")
+    strange = [name for name in (OF_LOOPS if threads else OF_THREADS) if getattr(args, name)]
+    if not strange:
+        return None
+    names = " and ".join(f"--{name}" for name in strange)
+    if threads:
+        return f"{names}: of grpc and http only; {mode} has no event loop"
+    return f"{names}: of grpc-threads and http-threads only; {mode} has no workers"
 
 
 def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settings:
@@ -301,6 +310,8 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         help="stop when standard input ends, so that no service outlives its supervisor",
     )
     args = parser.parse_args(argv)
+    if (sentence := strange_options(mode, args)) is not None:
+        parser.error(sentence)
     addresses = {
         nome: f"{args.host}:{args.base_port + indice}" for indice, nome in enumerate(SERVICOS)
     }
@@ -318,9 +329,9 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         host=args.host,
         port=own,
         addresses=addresses,
-        loop=args.loop,
-        workers=args.workers,
-        storage=args.storage,
+        loop=args.loop or LACO,
+        workers=args.workers or TRABALHADORES,
+        storage=args.storage or ARMAZENAMENTO,
         seed=args.seed,
         payment_latency_min_s=low,
         payment_latency_max_s=high,

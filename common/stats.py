@@ -41,6 +41,27 @@ class Lag(Struct, frozen=True):
     max_ms: float
 
 
+class Taken(Struct, frozen=True):
+    """Calls that waited until a worker took them up, and the seconds that they waited, summed."""
+
+    calls: int
+    waited_s: float
+
+
+class PoolLine(Struct, frozen=True):
+    """What a pool of `workers` threads tells: the calls that wait for one of them.
+
+    `waiting` is the mean of the looks in the interval before, `waiting_now` what it is now, of
+    which the oldest has waited `head_s` seconds; `taken` is cumulative.
+    """
+
+    workers: int
+    waiting: float
+    waiting_now: int
+    head_s: float
+    taken: Taken
+
+
 class Line(Struct, kw_only=True):
     """A service at the instant `t` (monotonic seconds; `time` is since 1970).
 
@@ -48,9 +69,11 @@ class Line(Struct, kw_only=True):
     `t`; `steps_now` are the steps of orders among those. `operations` are calls ended and their
     summed seconds by operation, `units` of work in `batches` and the seconds of their commits,
     `collections` of the garbage collector and their seconds, and the processor seconds used: all
-    cumulative, and nothing where an arm does not count them. `open_breakers` names neighbours that are not called now. `driven` and `waiting` are
+    cumulative. What concerns the writer is None where there is none that others share
+    (`--storage plain`). `open_breakers` names neighbours that are not called now. `driven` and `waiting` are
     orders with a place and in the queue for one, None but at the edge; `loop` is None where there
-    is no event loop.
+    is no event loop, `pool` where no threads serve. A call that waits for a worker is in `pool` and
+    not yet in `in_flight` or `operations`.
     """
 
     service: str
@@ -62,14 +85,15 @@ class Line(Struct, kw_only=True):
     steps_now: int
     looks: int
     operations: dict[str, tuple[int, float]]
-    queue: int
-    batches: int
-    units: int
-    commit_s: float
+    queue: int | None
+    batches: int | None
+    units: int | None
+    commit_s: float | None
     open_breakers: list[str]
     driven: int | None
     waiting: int | None
     loop: Lag | None
+    pool: PoolLine | None
     collections: int
     collecting_s: float
     threads: int
@@ -104,6 +128,22 @@ class Writer(Protocol):
     @property
     def commit_s(self) -> float:
         """Seconds of their commits."""
+
+
+class Pool(Protocol):
+    """Threads that serve, and the calls that wait for one."""
+
+    workers: int
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a worker."""
+
+    def head_s(self) -> float:
+        """Seconds that the oldest of them has waited."""
+
+    def taken(self) -> Taken:
+        """Calls that waited until a worker took them up, and their seconds."""
 
 
 class Places(Protocol):
@@ -197,6 +237,7 @@ class Gauges:
     places: Places | None = None
     closed: dict[str, Callable[[], bool]] = field(default_factory=dict)
     loop: Callable[[], Lag] | None = None
+    pool: Pool | None = None
 
 
 class Sampler:
@@ -212,6 +253,7 @@ class Sampler:
         self._collector = _Collector()
         self._told = threading.Event()
         self._looks: list[int] = []
+        self._queued: list[int] = []
         self._thread = threading.Thread(target=self._run, name="stats", daemon=True)
 
     def start(self) -> None:
@@ -235,13 +277,26 @@ class Sampler:
                 last = False
                 while not last:
                     for _ in range(OLHARES):
-                        self._looks.append(self._gauges.in_flight.total)
+                        self._look()
                         last = self._told.wait(self._interval_s / OLHARES)
                         if last:
                             break
                     file.write(msgspec.json.encode(self._line()) + b"\n")
         except OSError as error:
             _LOG.warning("%s: %s; nada mais será escrito", self._path, error.strerror)
+
+    def _look(self) -> None:
+        self._looks.append(self._gauges.in_flight.total)
+        if self._gauges.pool is not None:
+            self._queued.append(self._gauges.pool.waiting)
+
+    def _pool(self) -> PoolLine | None:
+        pool, queued = self._gauges.pool, self._queued
+        self._queued = []
+        if pool is None or not queued:
+            return None
+        mean = round(sum(queued) / len(queued), 3)
+        return PoolLine(pool.workers, mean, pool.waiting, round(pool.head_s(), 6), pool.taken())
 
     def _line(self) -> Line:
         gauges, looks = self._gauges, self._looks
@@ -259,14 +314,15 @@ class Sampler:
             operations={
                 nome: read for nome, tally in gauges.operations.items() if (read := tally.read())[0]
             },
-            queue=writer.queue if writer else 0,
-            batches=writer.batches if writer else 0,
-            units=writer.units if writer else 0,
-            commit_s=round(writer.commit_s, 6) if writer else 0.0,
+            queue=writer.queue if writer else None,
+            batches=writer.batches if writer else None,
+            units=writer.units if writer else None,
+            commit_s=round(writer.commit_s, 6) if writer else None,
             open_breakers=[nome for nome, closed in gauges.closed.items() if not closed()],
             driven=places.ativas if places else None,
             waiting=places.esperando if places else None,
             loop=gauges.loop() if gauges.loop else None,
+            pool=self._pool(),
             collections=self._collector.collections,
             collecting_s=round(self._collector.seconds, 6),
             threads=threading.active_count(),

@@ -43,10 +43,9 @@ class Run(Struct, frozen=True, kw_only=True):
         cpu = {GERADOR: result.generator.cpu_s} | cpu
         total = sum(cpu.values())
         peaks = {each: use.rss_peak_mb for each, use in used.items() if use.rss_peak_mb is not None}
-        steady = result.steady
         return Run(
             name=name,
-            rate_per_s=result.throughput_per_s if steady is None else steady.throughput_per_s,
+            rate_per_s=result.sustained_per_s,
             p50_ms=result.latency_ms.p50,
             p99_ms=result.latency_ms.p99,
             orders=orders,

@@ -28,6 +28,7 @@ def merge(recordings: Sequence[Recording]) -> Recording:
         sent=_added_series([recording.sent for recording in recordings]),
         completed=_added_series([recording.completed for recording in recordings]),
         failed=_added_series([recording.failed for recording in recordings]),
+        overdue=_added_series([recording.overdue for recording in recordings]),
         offered=_added_series([recording.offered for recording in recordings]),
         unsent=_added_series([recording.unsent for recording in recordings]),
         unsent_measured=sum(recording.unsent_measured for recording in recordings),
@@ -44,6 +45,7 @@ def merge(recordings: Sequence[Recording]) -> Recording:
     for recording in recordings:
         merged.examples |= recording.examples
         merged.cpu_s += recording.cpu_s
+        merged.busiest += recording.busiest
         merged.samples += recording.samples
         merged.rss_max_bytes += recording.rss_max_bytes
         merged.problems += [text for text in recording.problems if text not in merged.problems]

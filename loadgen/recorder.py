@@ -7,6 +7,7 @@ result is computed from it afterwards.
 from __future__ import annotations
 
 from array import array
+from random import Random
 from typing import Final
 
 from hdrh.histogram import HdrHistogram
@@ -17,10 +18,10 @@ from loadgen.hops import Hops, Parts, Sample, Samples
 from loadgen.outcomes import Outcome
 
 # Nanoseconds of one cell of the time series: the only thing that grows with the length of a run,
-# by some 20 bytes a cell and one small histogram a second, 4 MB an hour.
+# with one small histogram a second by about 1 MB an hour in all (0.65 to 1.3 MB, measured).
 CELL_NS: Final = 100_000_000
 SECOND_NS: Final = 1_000_000_000
-# Latencies between two looks of the live view, at most: the first ones.
+# Latencies between two looks of the live view, at most, drawn evenly from all of them.
 RECENT: Final = 1_000
 
 Counts = dict[str, dict[str, int]]
@@ -30,7 +31,7 @@ class Recording(Struct, kw_only=True):
     """Raw data of one process, or of several merged. Instants are monotonic nanoseconds.
 
     `sent`, `completed` and `failed` are counts per cell of CELL_NS since `start_ns`, warm-up
-    included; `outcomes` holds measured orders only, `warmup` those due during the warm-up.
+    included; so is `overdue`, of the completed those that ended after their deadline; `outcomes` holds measured orders only, `warmup` those due during the warm-up.
     `latency` counts from the intended instant and `service` from the sending; in a closed loop they
     are one. `seconds` are latencies of each second in which they ended, empty for none. In an open
     loop `offered` and `unsent` are counted by when orders were due, `late` is by how much they were
@@ -48,6 +49,7 @@ class Recording(Struct, kw_only=True):
     sent: list[int]
     completed: list[int]
     failed: list[int]
+    overdue: list[int] = field(default_factory=list)
     # Empty where it is not apart from latency.
     service: str = ""
     seconds: list[str] = field(default_factory=list)
@@ -62,6 +64,8 @@ class Recording(Struct, kw_only=True):
     samples: list[Sample] = field(default_factory=list)
     sampled: int = 0
     cpu_s: list[float] = field(default_factory=list)
+    # Of each process that ran long enough, the largest share of a core over a stretch.
+    busiest: list[float] = field(default_factory=list)
     rss_max_bytes: list[int] = field(default_factory=list)
     clock_step_s: float = 0.0
     interrupted: bool = False
@@ -106,7 +110,11 @@ class Recorder:
             Series(start_ns),
         )
         self._offered, self._unsent = Series(start_ns), Series(start_ns)
+        self._overdue = Series(start_ns)
         self._recent: list[int] = []
+        self._recent_seen = 0
+        # For display only: it changes nothing that is kept.
+        self._draw = Random(seed).random
         self._in_time = 0
         self._unsent_measured = 0
         self._last_send_ns = self._end_ns = start_ns
@@ -137,7 +145,7 @@ class Recorder:
         sent_ns: int,
         end_ns: int,
         outcome: Outcome,
-        timing: str = "",
+        timing: str | None = None,
         *,
         replied_ns: int | None = None,
     ) -> None:
@@ -145,16 +153,21 @@ class Recorder:
 
         Only orders with a terminal answer, and those that timed out (at their timeout), have a
         latency: how fast an error came says nothing about how long a checkout takes. `timing` is
-        the record of a sampled order, which was first answered at `replied_ns` (by default its end).
+        the record of a sampled order, which was first answered at `replied_ns` (by default its
+        end); None for the others. Every sampled order that has a latency is noted, so that a median
+        of them is that of all.
         """
         self._end_ns = end_ns
         if end_ns >= self._second_ends_ns:
             self._turn_second(end_ns)
         completed = outcome.completed
-        (self._completed if completed else self._failed).note(end_ns)
+        measured = intended_ns >= self._measured_from_ns
+        if completed:
+            self._note_completed(intended_ns, end_ns)
+        else:
+            self._failed.note(end_ns)
         if outcome.detail:
             self._examples.setdefault(outcome.label or outcome.kind, outcome.detail)
-        measured = intended_ns >= self._measured_from_ns
         counts = self._outcomes if measured else self._warmup
         bucket = (outcome.kind, outcome.label)
         counts[bucket] = counts.get(bucket, 0) + 1
@@ -166,18 +179,31 @@ class Recorder:
             return
         latency_us = service_us + (sent_ns - intended_ns) // 1_000
         self._second.note(latency_us)
-        if len(self._recent) < RECENT:
-            self._recent.append(latency_us)
+        self._note_recent(latency_us)
         if not measured:
             return
         self._latency.note(latency_us)
         if self._service is not None:
             self._service.note(service_us)
-        if completed:
-            self._in_time += end_ns - intended_ns <= self._timeout_ns
-            if timing:
-                replied_ns = end_ns if replied_ns is None else replied_ns
-                self._samples.note(Sample(intended_ns, sent_ns, replied_ns, end_ns, timing))
+        if timing is not None:
+            replied_ns = end_ns if replied_ns is None else replied_ns
+            sample = Sample(intended_ns, sent_ns, replied_ns, end_ns, timing)
+            self._samples.note(sample if completed else sample.lost(self._timeout_ns))
+
+    def _note_recent(self, latency_us: int) -> None:
+        """Keep each latency since the last look with the same chance (Vitter's algorithm R)."""
+        self._recent_seen += 1
+        if self._recent_seen <= RECENT:
+            self._recent.append(latency_us)
+        elif (place := int(self._draw() * self._recent_seen)) < RECENT:
+            self._recent[place] = latency_us
+
+    def _note_completed(self, intended_ns: int, end_ns: int) -> None:
+        self._completed.note(end_ns)
+        if end_ns - intended_ns > self._timeout_ns:
+            self._overdue.note(end_ns)
+        elif intended_ns >= self._measured_from_ns:
+            self._in_time += 1
 
     def _turn_second(self, now_ns: int) -> None:
         """Keep the second that has passed, and empty ones for those in which nothing ended."""
@@ -196,7 +222,7 @@ class Recorder:
 
     def live(self) -> Live:
         """Totals so far, and the latencies since the last look, for display."""
-        recent, self._recent = self._recent, []
+        recent, self._recent, self._recent_seen = self._recent, [], 0
         return Live(
             self._sent.total,
             self._completed.total,
@@ -222,6 +248,7 @@ class Recorder:
             sent=self._sent.cells(),
             completed=self._completed.cells(),
             failed=self._failed.cells(),
+            overdue=self._overdue.cells(),
             seconds=self._seconds + last,
             offered=self._offered.cells(),
             unsent=self._unsent.cells(),

@@ -48,7 +48,12 @@ class Generator(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """The JSON of a run; the first fields are the contract's, the rest explains them."""
+    """The JSON of a run; the first fields are the contract's, the rest explains them.
+
+    `throughput_per_s` is `completed`, and `goodput_per_s` those in time, over `duration_s`, which
+    runs from the warm-up's end to the end of the last order: a single one that times out makes it a
+    timeout longer. The rates while orders were being sent are in `steady`.
+    """
 
     offered: int
     sent: int
@@ -88,6 +93,27 @@ class Result(Struct, frozen=True, kw_only=True):
         warm = self.warmup
         left = warm.pendente + warm.recusado + sum(warm.erro.values())
         return self.completed == self.sent and left + sum(self.recording.unsent) == 0
+
+    @property
+    def sustained_per_s(self) -> float:
+        """Terminal answers a second while orders were sent; over the run where that was short."""
+        return self.throughput_per_s if self.steady is None else self.steady.throughput_per_s
+
+    @property
+    def sustained_goodput_per_s(self) -> float | None:
+        """The same of answers in time; None after a failed audit."""
+        steady = self.steady
+        if self.goodput_per_s is None or steady is None or steady.goodput_per_s is None:
+            return self.goodput_per_s
+        return steady.goodput_per_s
+
+
+def without_goodput(result: Result) -> Result:
+    """The result after an audit that was not clean: whatever it counted may be wrong."""
+    steady = result.steady
+    if steady is not None:
+        steady = msgspec.structs.replace(steady, goodput_per_s=None)
+    return msgspec.structs.replace(result, goodput_per_s=None, steady=steady)
 
 
 def to_json(result: Result) -> bytes:
@@ -151,8 +177,8 @@ def figures(result: Result) -> dict[str, float | None]:
     """Every figure that an objective may name: milliseconds, a second, or a share of one."""
     done = result.completed / result.offered if result.offered else None
     found: dict[str, float | None] = {
-        "throughput": result.throughput_per_s,
-        "goodput": result.goodput_per_s,
+        "throughput": result.sustained_per_s,
+        "goodput": result.sustained_goodput_per_s,
         "completed": done,
         "errors": None if done is None else 1 - done,
     }

@@ -30,6 +30,9 @@ CONSULTA_INICIAL_S: Final = 0.05
 CONSULTA_MAX_S: Final = 1.0
 
 
+INTERRUPTED: Final = Outcome("erro", INTERROMPIDO, "the run was interrupted")
+
+
 class Checkout:
     """Places the orders of one process, records them and writes their history."""
 
@@ -68,7 +71,7 @@ class Checkout:
         noted = self._history.wanted
         if noted:
             self._note("invoke", "criar_pedido", caller, key, at_ns=sent_ns, basket=basket)
-        outcome = Outcome("erro", INTERROMPIDO, "the run was interrupted")
+        outcome = INTERRUPTED
         replied_ns = None
         try:
             answer = await self._pedidos.criar_pedido(ctx, basket.request)
@@ -89,7 +92,7 @@ class Checkout:
             # Also when interrupted: what was sent is always accounted for.
             now_ns = time.monotonic_ns()
             intended = sent_ns if intended_ns is None else intended_ns
-            timing = ctx.abaixo if ctx.completo else ""
+            timing = ctx.abaixo if ctx.completo else None
             self._recorder.ended(intended, sent_ns, now_ns, outcome, timing, replied_ns=replied_ns)
         return outcome
 

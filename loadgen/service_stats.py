@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +18,14 @@ from msgspec import Struct
 from common.contratos import SERVICOS
 from common.settings import stats_path
 from common.stats import Line
+
+# What a window must hold for a verdict. Calls: those that only begin or only end in it are counted
+# on one side. Looks: ten seconds of them, so that a thread that was kept from looking for a moment
+# does not decide. Calls seen, over all looks: that many, each seen at random, are known to 2.5 %,
+# and the bound is 5 %.
+CALLS_MIN: Final = 200
+LOOKS_MIN: Final = 1_000
+SEEN_MIN: Final = 1_600
 
 
 class StatsError(Exception):
@@ -26,11 +35,14 @@ class StatsError(Exception):
 class Little(Struct, frozen=True):
     """Little's law at one hop over a window of `seconds`.
 
-    `gap` is |L - XW| / L; None when nothing was in flight at any look.
+    On threads the queue for a worker belongs to the hop, on both sides of the law.
+    `gap` is |L - XW| / L; None when the window holds too little to tell: fewer looks than
+    LOOKS_MIN, fewer calls that ended than CALLS_MIN, or fewer seen at all looks than SEEN_MIN.
     """
 
     seconds: float
     looks: int
+    calls: int
     in_flight: float
     per_s: float
     mean_s: float
@@ -81,11 +93,23 @@ def littles_law(lines: Sequence[Line], from_s: float, to_s: float) -> Little | N
     # A line speaks of the interval before it: the first one's lies outside.
     looks = sum(line.looks for line in window[1:])
     in_flight = (
-        sum(line.in_flight * (line.t - before.t) for before, line in pairwise(window)) / seconds
+        sum(_under_way(line) * (line.t - before.t) for before, line in pairwise(window)) / seconds
     )
     spent = _spent(last) - _spent(first)
-    gap = abs(in_flight - spent / seconds) / in_flight if in_flight else None
-    return Little(seconds, looks, in_flight, ended / seconds, spent / ended, gap)
+    law = Little(seconds, looks, ended, in_flight, ended / seconds, spent / ended, None)
+    if not enough(looks, ended, in_flight):
+        return law
+    return msgspec.structs.replace(law, gap=abs(in_flight - spent / seconds) / in_flight)
+
+
+def enough(looks: int, calls: int, in_flight: float) -> bool:
+    """Whether so many looks and calls, with so many in flight on average, carry a verdict."""
+    return looks >= LOOKS_MIN and calls >= CALLS_MIN and looks * in_flight >= SEEN_MIN
+
+
+def _under_way(line: Line) -> float:
+    """Calls at the hop, those that wait for a worker too."""
+    return line.in_flight + (line.pool.waiting if line.pool is not None else 0.0)
 
 
 def _ended(line: Line) -> int:
@@ -93,4 +117,6 @@ def _ended(line: Line) -> int:
 
 
 def _spent(line: Line) -> float:
-    return sum(seconds for _, seconds in line.operations.values())
+    """Seconds of calls that ended, and of waits for a worker that did."""
+    served = sum(seconds for _, seconds in line.operations.values())
+    return served + (line.pool.taken.waited_s if line.pool is not None else 0.0)

@@ -19,12 +19,18 @@ _CELLS_PER_S: Final = 1_000_000_000 // CELL_NS
 
 
 class Steady(Struct, frozen=True):
-    """The part of the run after the warm-up in which every caller had a next order to send."""
+    """The part of the run after the warm-up in which orders were still being sent.
+
+    In a closed loop every caller had a next order; in an open one the schedule had not ended. Answers
+    count by when they came, so that one order that ends long after the others does not stretch it.
+    """
 
     from_s: float
     to_s: float
     completed: int
     throughput_per_s: float
+    # Of those in time. None in results of a version that did not tell.
+    goodput_per_s: float | None = None
 
 
 class Second(Struct, frozen=True):
@@ -61,22 +67,32 @@ class OpenLoop(Struct, frozen=True):
 
 
 def steady(plan: Plan, recording: Recording) -> Steady | None:
-    """The rate while every caller was busy: neither the warm-up nor the last orders of each.
+    """The rate while orders were being sent: neither the warm-up nor the wait for the last ones.
 
     Terminal answers are counted by when they came, whenever they were sent. None when that phase
     is shorter than a second.
     """
     first = -(-int(plan.warmup_s * 1e9) // CELL_NS)
-    last = (recording.last_send_ns - recording.start_ns) // CELL_NS
+    last = _sending_ns(plan, recording) // CELL_NS
     if last - first < CELULAS_CONSTANTE_MIN:
         return None
     completed = sum(recording.completed[first:last])
+    in_time = completed - sum(recording.overdue[first:last])
+    length_s = (last - first) / _CELLS_PER_S
     return Steady(
         from_s=first / _CELLS_PER_S,
         to_s=last / _CELLS_PER_S,
         completed=completed,
-        throughput_per_s=rate(completed, (last - first) / _CELLS_PER_S),
+        throughput_per_s=rate(completed, length_s),
+        goodput_per_s=rate(in_time, length_s),
     )
+
+
+def _sending_ns(plan: Plan, recording: Recording) -> int:
+    """From the start until some caller had nothing left to send, or until the schedule's end."""
+    if plan.schedule is None or recording.interrupted:
+        return recording.last_send_ns - recording.start_ns
+    return int(plan.schedule.length_s * 1e9)
 
 
 def timeline(recording: Recording) -> list[Second]:

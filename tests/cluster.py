@@ -481,7 +481,7 @@ async def open_cluster(
 ) -> AsyncIterator[Cluster]:
     """A cluster for the life of the block; `options` are fields of Settings."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    with _small_and_quick():
+    with small_and_quick():
         cluster = Cluster(ARMS[arm], data_dir, shop, options)
         try:
             await cluster.start(*servicos)
@@ -491,7 +491,7 @@ async def open_cluster(
 
 
 @contextmanager
-def _small_and_quick() -> Iterator[None]:
+def small_and_quick() -> Iterator[None]:
     """Short drains, and short logs where a test has not chosen a length of its own."""
     modules = (lifecycle, http_aio.server)
     before, notice = [module.DRENO_S for module in modules], lifecycle.AVISO_S

@@ -15,7 +15,7 @@ from common.contratos import SERVICOS
 from common.lifecycle import prepare_databases
 from common.settings import Settings
 from gerador_dados import Opcoes, gerar
-from tests.cluster import ARMS
+from tests.cluster import ARMS, small_and_quick
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -152,8 +152,9 @@ def servidores(modo: str, data_dir: Path) -> Iterator[Servidores]:
     )  # fmt: skip
     gerar(data_dir / "ecommerce.db", opcoes)
     seis = Servidores(modo, data_dir)
-    seis.iniciar()
-    try:
-        yield seis
-    finally:
-        seis.encerrar()
+    with small_and_quick():
+        seis.iniciar()
+        try:
+            yield seis
+        finally:
+            seis.encerrar()

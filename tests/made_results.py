@@ -1,12 +1,13 @@
 """A made-up but complete results directory, for tests of whoever reads results.
 
 The figures are plausible and come from a seed: throughput by the Universal Scalability Law with
-noise, latency by Little's law, a dip where a fault is. Nothing here was measured.
+noise, latency by Little's law, a dip where a fault is, one order in each run that ends long after
+all others, a recovery that differs from run to run. Nothing here was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,14 @@ import msgspec
 
 from common.contratos import SERVICOS
 from loadgen.arms import ARMS
-from loadgen.histograms import encoded, lag_histogram, latency_histogram
+from loadgen.histograms import (
+    PRECISION_SECOND,
+    Tally,
+    encoded,
+    lag_histogram,
+    latency_histogram,
+    latency_max_us,
+)
 from loadgen.hops import Sample
 from loadgen.objectives import parse_objective
 from loadgen.plan import Plan, Population
@@ -25,6 +33,7 @@ from loadgen.recorder import CELL_NS, Recording
 from loadgen.result import make_result
 from loadgen.schedule import steady
 from loadgen.study import record as r
+from loadgen.study import store
 from loadgen.study.plan import (
     BARE_ARMS,
     NO_WAIT,
@@ -57,6 +66,9 @@ FAULTS: Final = (
     Fault(service="estoque", kind="down", at_s=6.0, for_s=3.0),
     Fault(service="fiscal", kind="slow", at_s=14.0, for_s=4.0, delay_s=1.0),
 )
+ENDS: Final = {"down": "resumed", "slow": "usual"}
+# Seconds from the last order but one to the last: what a single timeout makes of a run.
+TAIL_S: Final = 10
 OBJECTIVES: Final = ("p99<2500ms", "errors<0.1%")
 PLAN: Final = Study(
     name="made",
@@ -100,7 +112,7 @@ class Made:
     def keep(self, run: r.RunRecord) -> None:
         """Write one run."""
         self.order.append(run.id)
-        r.write_run(self.directory, run)
+        store.write_run(self.directory, run)
 
     def capacity(self, cell: r.Cell) -> float:
         """Orders a second that the cell's arm could do at most, or at its concurrency."""
@@ -141,12 +153,16 @@ class Made:
                 "python run_all.py --audit --settled",
             ),
             result=result,
-            audit=r.Verdict(clean=True, orders={"enviado": result.sent}, rules=40, total=0,
-                            violations=()),
+            audit=None if cell.bare else r.Verdict(
+                clean=True, orders={"enviado": result.sent}, rules=40, total=0, violations=(),
+            ),
             events=tuple(
                 r.Happened(at, what, fault.service)
                 for fault in cell.faults
-                for at, what in ((fault.at_s, fault.kind), (fault.at_s + fault.for_s, "up"))
+                for at, what in (
+                    (fault.at_s + 0.05, fault.kind),
+                    (fault.at_s + fault.for_s + 0.05, ENDS[fault.kind]),
+                )
             ),
             spent=spent | {r.GENERATOR: r.Spent(0.25, 80.0)},
             bytes_per_order=(9_000 if cell.protocol == "grpc" else 14_000) * self.draw.uniform(0.99, 1.01),
@@ -170,17 +186,21 @@ class Made:
         # The open loop offers what it was asked for; a closed one sends what was answered.
         sent = _evenly(cell.rate_per_s or rate, cells)
         answered = _evenly(min(rate, cell.rate_per_s or rate), cells)
-        down = [fault for fault in cell.faults if fault.kind == "down"]
+        # What is answered was sent a while before, so the last answers come after the last order.
+        delay = min(int(middle_ms / 100), int(cell.warmup_s * 10))
+        spells = [(f, f.at_s + f.for_s + self.lag_s(cell)) for f in cell.faults]
         ended = [
-            0 if any(f.at_s <= i / 10 < f.at_s + f.for_s for f in down) else number
-            for i, number in enumerate(answered)
+            0 if any(f.kind == "down" and f.at_s <= i / 10 < end for f, end in spells) else number
+            for i, number in enumerate([0] * delay + answered)
         ]
         measured = sum(sent[int(cell.warmup_s * 10) :]) or 1
         return Recording(
-            start_ns=0, last_send_ns=cells * CELL_NS, end_ns=cells * CELL_NS,
+            start_ns=0, last_send_ns=cells * CELL_NS,
+            sending_ended_ns=cells * CELL_NS, end_ns=cells * CELL_NS + TAIL_S * 1_000_000_000,
             outcomes={"enviado": {"": measured}}, warmup={"enviado": {"": sum(sent) - measured}},
             samples=self.samples(middle_ms), sampled=SAMPLED, in_time=measured, latency=encoded(histogram), service=encoded(histogram), lag=encoded(lag), sent=sent,
             offered=[] if cell.rate_per_s is None else sent, late=encoded(lag),
+            seconds=self.seconds(cell, middle_ms, spells),
             completed=ended, failed=[0] * cells, cpu_s=[1.0], rss_max_bytes=[80 * 2**20],
             hops={
                 name: {"n": 100.0, "dur": 100 * middle_ms * (1 - 0.15 * hop), "banco": 150.0,
@@ -188,6 +208,24 @@ class Made:
                 for hop, name in enumerate(SERVICOS[:5])
             },
         )  # fmt: skip
+
+    def lag_s(self, cell: r.Cell) -> float:
+        """How long an arm takes to come back from a fault in this run: threads longer than loops."""
+        return self.draw.uniform(0.1, 1.9) * (2 if cell.io_model == "threads" else 1)
+
+    def seconds(
+        self, cell: r.Cell, middle_ms: float, spells: Sequence[tuple[Fault, float]]
+    ) -> list[str]:
+        """The latencies of each second of a timeline: three times as long in a fault and its lag."""
+        told = []
+        for second in range(int(cell.warmup_s + cell.seconds) if cell.faults else 0):
+            struck = any(f.at_s <= second + 1 and second < end for f, end in spells)
+            tally = Tally(latency_max_us(cell.timeout_s), PRECISION_SECOND)
+            for _ in range(40):
+                usual = middle_ms * 1e3 * self.draw.uniform(0.5, 1.5)
+                tally.note(int(usual * (3 if struck else 1)))
+            told.append(tally.encoded())
+        return told
 
     def samples(self, middle_ms: float) -> list[Sample]:
         """Orders that told their time in full: each hop keeps some of it and hands on the rest."""
@@ -230,7 +268,9 @@ class Made:
     def flow(self, rate: float, middle_ms: float, hop: int) -> r.Flow:
         """Inputs of Little's law that agree within its bound."""
         time_s = middle_ms / 1e3 * (1 - 0.15 * hop)
-        return r.Flow(rate * time_s * self.draw.uniform(0.97, 1.03), rate, time_s)
+        return r.Flow(
+            rate * time_s * self.draw.uniform(0.97, 1.03), rate, time_s, 60.0, 6_000, int(60 * rate)
+        )
 
 
 def _evenly(rate: float, cells: int) -> list[int]:
@@ -311,7 +351,7 @@ def make_results(
         durability="WAL, synchronous=FULL", environment=environment, order=tuple(made.order),
         sittings=(sitting,), searches=tuple(searches), complete=True,
     )  # fmt: skip
-    r.write_manifest(directory, manifest)
+    store.write_manifest(directory, manifest)
     return directory
 
 

@@ -156,7 +156,7 @@ async def test_erro_depois_do_fim_nao_desfaz_nada(open_fresh: OpenCluster) -> No
         cluster.check_shipped(cluster.last())
         assert (await cluster.create(key="a")).body["status"] == "enviado"
         gate = cluster.link("logistica").hold("before", FORWARD["logistica"])
-        creating = asyncio.create_task(cluster.create(key="b", timeout_s=0.5))
+        creating = asyncio.create_task(cluster.create(key="b", headers={"x-timeout-ms": "500"}))
         await gate.reached()
         assert (await creating).body["status"] == "pendente"
         _watch(cluster, pedidos="P5")

@@ -27,6 +27,7 @@ from loadgen.report.gathering import MixedResultsError, gather
 from loadgen.report.markdown import FIGURES
 from loadgen.report.web import LIBRARIES
 from loadgen.study import record as r
+from loadgen.study import store
 from loadgen.study.plan import (
     NO_WAIT,
     Curve,
@@ -65,13 +66,13 @@ QUICK: Final = Study(
 
 def rewrite(directory: Path, run_id: str, change: Callable[[r.RunRecord], r.RunRecord]) -> None:
     """Change one kept run."""
-    r.write_run(directory, change(r.read_run(directory, run_id)))
+    store.write_run(directory, change(store.read_run(directory, run_id)))
 
 
 def manifest_with(directory: Path, **changes: Any) -> None:
     """Change the manifest of a results directory."""
-    manifest = r.read_manifest(directory)
-    r.write_manifest(directory, msgspec.structs.replace(manifest, **changes))
+    manifest = store.read_manifest(directory)
+    store.write_manifest(directory, msgspec.structs.replace(manifest, **changes))
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +198,8 @@ def test_numeros_vem_dos_dados(quick: Path) -> None:
         result = msgspec.structs.replace(run.result, steady=steady, latency_ms=latency)
         return msgspec.structs.replace(run, result=result, spent=spent, bytes_per_order=77_700.0)
 
-    for run_id in r.finished(quick):
-        if r.read_run(quick, run_id).cell.arm == "http":
+    for run_id in store.finished(quick):
+        if store.read_run(quick, run_id).cell.arm == "http":
             rewrite(quick, run_id, slower)
     _, after = report(quick)
     for figure in ("3,21", "4,32 s", "8,76 s", "77,7", "512"):
@@ -219,8 +220,8 @@ def test_conjunto_rapido_diz_o_que_nao_mede(quick: Path) -> None:
 
 def test_resultado_parcial_diz_o_que_falta(quick: Path) -> None:
     """Missing, failed and invalid runs are counted, told, and kept out of the figures."""
-    ids = sorted(r.finished(quick))
-    r.discard(quick, ids[0])
+    ids = sorted(store.finished(quick))
+    store.discard(quick, ids[0])
     rewrite(quick, ids[1], lambda run: msgspec.structs.replace(
         run, status="failed", reasons=("the arm did not start",), result=None, audit=None))  # fmt: skip
     rewrite(quick, ids[4], lambda run: msgspec.structs.replace(
@@ -249,7 +250,7 @@ def test_um_braco_so_nao_compara_com_ninguem(tmp_path: Path) -> None:
 
 def test_sujo_nao_tem_vazao(quick: Path) -> None:
     """An audit that is not clean is the first thing told, and its run has no figures."""
-    ids = sorted(r.finished(quick))
+    ids = sorted(store.finished(quick))
     verdict = r.Verdict(clean=False, orders={"enviado": 9}, rules=40, total=2, violations=("x",))
     rewrite(quick, ids[0], lambda run: msgspec.structs.replace(
         run, status="invalid", reasons=("audit",), audit=verdict))  # fmt: skip
@@ -263,7 +264,7 @@ def test_conjuntos_incompativeis_so_com_aviso(
 ) -> None:
     """Results of two machines are refused together, and with --mix stand apart under a warning."""
     other = make_results(tmp_path / "other", seed=9, plan=QUICK, orders_a_run=40)
-    environment = r.read_manifest(other).environment | {"processor": "outro"}
+    environment = store.read_manifest(other).environment | {"processor": "outro"}
     manifest_with(other, environment=environment)
     out = tmp_path / "out"
     assert main([str(quick), str(other), "--out", str(out)]) == EXIT_UNUSABLE
@@ -293,7 +294,7 @@ def test_recusas_em_uma_linha(
     kind: str, quick: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What cannot be read is refused in one line that says what to do, and nothing is written."""
-    first = min(r.finished(quick))
+    first = min(store.finished(quick))
     arguments = [str(quick)]
     match kind:
         case "nowhere":
@@ -303,13 +304,13 @@ def test_recusas_em_uma_linha(
             (tmp_path / "foreign" / "result.json").write_text("{}")
             arguments = [str(tmp_path / "foreign")]
         case "truncated":
-            path = quick / r.RUNS / f"{first}.json"
+            path = quick / store.RUNS / f"{first}.json"
             path.write_bytes(path.read_bytes()[:100])
         case "older":
             manifest_with(quick, format=r.FORMAT + 1)
         case "empty":
-            for run_id in r.finished(quick):
-                r.discard(quick, run_id)
+            for run_id in store.finished(quick):
+                store.discard(quick, run_id)
         case "twice":
             arguments = [str(quick), str(quick)]
     out = tmp_path / "out"

@@ -10,14 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.hops import Where
-from loadgen.report import charts, diagrams, hypothesis, ladders, numerals, opening, scaling, web
+from loadgen.report import (
+    charts,
+    diagrams,
+    hypothesis,
+    ladders,
+    little,
+    numerals,
+    opening,
+    scaling,
+    web,
+)
 from loadgen.report import sentences as say
 from loadgen.report.charts import Axis, Band, Bar, Bars, Chart, Lines, Point, Series, Span, Spans
 from loadgen.report.document import Document, Heading, Paragraph, Table
+from loadgen.report.estimates import AtLeast
 from loadgen.report.faults import Struck, recovery_sentence
 from loadgen.report.markdown import rendered
 from loadgen.report.pictures import picture
-from loadgen.report.waterfalls import Told, growth_sentence, little_sentence, residual_sentence
+from loadgen.report.waterfalls import Told, growth_sentence, residual_sentence
 from loadgen.study.plan import NO_WAIT, SHOP_WAIT, Fault
 from loadgen.study.record import Found
 from loadgen.study.statistics import Interval, UslFit
@@ -27,6 +38,7 @@ HIGH = Interval(5, 20.0, 19.0, 21.0)
 WIDE = Interval(5, 15.0, 8.0, 30.0)
 FEW = Interval(2, 10.0, None, None)
 SOME = Interval(3, 10.0, 9.0, 11.0)
+LIMIT = AtLeast(5, 60_000.0, None, None)
 
 
 def spaced(text: str) -> str:
@@ -74,7 +86,9 @@ def test_unidades_e_datas() -> None:
         (say.TAIL, LOW, HIGH, "**A** melhor, por 2,00×", "**A** (2,00×)"),
         (say.TAIL, HIGH, LOW, "**B** melhor, por 2,00×", "**B** (2,00×)"),
         (say.TAIL, WIDE, LOW, "nenhuma diferença demonstrada", "nenhuma diferença demonstrada"),
-        (say.TAIL, FEW, HIGH, "nenhuma diferença é afirmada", "sem intervalo"),
+        (say.TAIL, FEW, HIGH, "nenhuma diferença é afirmada", "execuções de menos"),
+        (say.TAIL, SOME, HIGH, "nenhuma diferença é afirmada", "execuções de menos"),
+        (say.TAIL, LIMIT, HIGH, "nenhuma razão é afirmada", "sem razão: no limite de espera"),
         (say.TAIL, None, HIGH, "não medido neste conjunto para A", "não medido neste conjunto"),
         (say.TAIL, None, None, "não medido neste conjunto para A e B", "não medido neste conjunto"),
     ],
@@ -107,6 +121,8 @@ def test_intervalo_de_poucas_execucoes_e_indicativo() -> None:
         spaced(say.figure(say.CPU, LOW)) == "10,0 ms de CPU (IC 95 %: 9,00 a 11,0 ms de CPU; n = 5)"
     )
     assert "n = 3, só indicativo" in say.figure(say.CPU, SOME)
+    assert "n = 3, só indicativo" in say.short(say.CPU, SOME)
+    assert "indicativo" not in say.short(say.CPU, LOW)
     assert "n = 2, sem intervalo" in say.figure(say.CPU, FEW)
     assert say.figure(say.CPU, None) == say.NOT_MEASURED
 
@@ -118,7 +134,15 @@ def test_contagem_de_vereditos() -> None:
     assert "Em 4 pontos comparados: A melhor em 1, B melhor em 2" in more
     assert "A melhor em 2, B melhor em 1" in say.tally(verdicts, "A", "B", more_is_better=False)
     assert "não foi medida" in say.tally(["missing"], "A", "B", more_is_better=True)
+    assert "1 comparação não tem execuções bastantes" in more
     assert "nenhuma diferença é afirmada" in say.tally(["unsure"], "A", "B", more_is_better=True)
+    assert "chega ao limite de espera" in say.tally(["censored"], "A", "B", more_is_better=True)
+
+
+def test_latencia_no_limite_e_um_minimo() -> None:
+    """A percentile at the timeout reads as at least that, and no ratio is made of it."""
+    assert spaced(say.figure(say.TAIL, LIMIT)).startswith("≥ 60,0 s (o limite de espera")
+    assert spaced(say.short(say.TAIL, LIMIT)) == "≥ 60.000"
 
 
 @pytest.mark.parametrize(
@@ -210,10 +234,10 @@ def where(latency: float, residual: float, **parts: float) -> Where:
 def test_frases_da_cascata() -> None:
     """The largest part is named, a residual out of bounds is said, growth names what grew."""
     light, heavy = where(10, 0.01, trabalho=4, espera=6), where(100, 0.2, trabalho=8, espera=92)
-    told = spaced(residual_sentence("grpc", Told(light, None)))
+    told = spaced(residual_sentence("grpc", Told(light, None, 1)))
     assert "a maior parte é espera do laço ou da thread, 6,00 ms (60,0 %)" in told
     assert "dentro do limite de 5 %" in told
-    assert "**fora** do limite" in spaced(residual_sentence("grpc", Told(heavy, None)))
+    assert "**fora** do limite" in spaced(residual_sentence("grpc", Told(heavy, None, 1)))
     grown = spaced(growth_sentence("grpc", light, heavy))
     assert (
         "crescem sobretudo espera do laço ou da thread 86,0 ms e trabalho próprio 4,00 ms" in grown
@@ -223,21 +247,41 @@ def test_frases_da_cascata() -> None:
 
 def test_frase_de_little() -> None:
     """All within the bound, or how many are not."""
-    assert "em todas as 2 medidas" in little_sentence([0.01, 0.02])
-    assert spaced(little_sentence([0.01, 0.2])).startswith("Em 1 de 2 medidas")
+    assert "em todas as 2 medidas" in little.sentence([0.01, 0.02], 0)
+    assert "a única medida" in little.sentence([0.01], 0)
+    assert spaced(little.sentence([0.01, 0.2], 0)).startswith("Em 1 de 2 medidas")
+    assert "Em 3 medidas a janela é curta" in little.sentence([0.01], 3)
+    assert little.sentence([], 3).startswith("Nenhuma medida pode ser julgada. Em 3 medidas")
 
 
-@pytest.mark.parametrize(("beta", "worst", "words"), [
-    (0.0, 0.01, ("sem máximo dentro das cargas medidas", "no máximo 1,00 %")),
-    (1e-2, 0.01, ("máximo perto de 9 clientes", "no máximo 1,00 %")),
-    (1e-2, 0.4, ("máximo perto de 9 clientes", "não descreve bem")),
+RISING = {1.0: LOW, 10.0: LOW, 100.0: HIGH}
+FLAT = {1.0: LOW, 10.0: HIGH, 100.0: HIGH}
+FALLING = {1.0: LOW, 10.0: HIGH, 100.0: LOW}
+SURE, UNSURE, NONE = (
+    Interval(5, 1e-2, 5e-3, 2e-2),
+    Interval(5, 1e-2, 0, 2e-2),
+    Interval(5, 0, 0, 0),
+)
+
+
+@pytest.mark.parametrize(("measured", "beta", "worst", "words"), [
+    (FALLING, SURE, 0.01, ("máximo perto de 9 clientes, e queda depois", "no máximo 1,00 %")),
+    (FALLING, SURE, 0.4, ("da lei não se tira um máximo", "não descreve bem")),
+    (FALLING, UNSURE, 0.01, ("mais alta com 10 clientes; da lei não se tira",)),
+    (FLAT, SURE, 0.01, ("patamar",)),
+    (FLAT, NONE, 0.01, ("patamar",)),
+    (RISING, SURE, 0.01, ("ainda sobe até a maior carga medida (100 clientes)",)),
+    (FALLING | {100.0: SOME}, SURE, 0.01, ("execuções de menos",)),
 ])  # fmt: skip
-def test_frase_do_ajuste(beta: float, worst: float, words: tuple[str, str]) -> None:
-    """A peak within the measured loads or none; a law that does not fit says so."""
-    fit = UslFit(gamma=LOW, alpha=Interval(5, 0.1, 0.1, 0.1), beta=Interval(5, beta, beta, beta),
-                 loads=(1, 10, 100), worst=worst)  # fmt: skip
-    told = spaced(scaling.peak_sentence(scaling.Fitted("grpc", NO_WAIT, fit)))
+def test_frase_do_ajuste(
+    measured: dict[float, Interval], beta: Interval, worst: float, words: tuple[str, ...]
+) -> None:
+    """A fall is said only where law and measure both show it; else it rises, stays or is not known."""
+    fit = UslFit(gamma=LOW, alpha=Interval(5, 0.1, 0.1, 0.1), beta=beta, loads=(1, 10, 100),
+                 worst=worst)  # fmt: skip
+    told = spaced(scaling.peak_sentence(scaling.Fitted("A", 0, NO_WAIT, fit, measured)))
     assert all(each in told for each in words)
+    assert ("queda" in told) == (words[0].endswith("queda depois"))
 
 
 LINES = Lines(

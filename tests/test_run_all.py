@@ -33,6 +33,8 @@ from common.settings import TRABALHADORES_MAX
 from common.shop_generator import Opcoes, gerar
 from common.supervisor import STARTS_MAX, STOP_MAX_S, Supervisor
 from run_all import ARMS, _load_and_audit, main
+from run_all import _parse as argumentos_de
+from run_all import _plan as plano_de
 
 RAIZ = Path(__file__).parent.parent
 PRAZO_S = 15.0
@@ -518,11 +520,13 @@ def comando(arm: str, data_dir: Path, *mais: str) -> list[str | Path]:
         (["--audit", "--fresh"], "stands alone"),
         (["--audit", "--complete"], "needs --history"),
         (["--mode", "grpc", "--load", "0"], "at least 1"),
-        (["--mode", "grpc", "--workers", "5"], "--workers: of grpc-threads and http-threads only"),
+        (["--mode", "grpc", "--workers", "10"], "--workers: of grpc-threads and http-threads only"),
         (
             ["--mode", "http", "--workers", "5", "--storage", "plain"],
             "--workers and --storage: of grpc-threads and http-threads only; http has no workers",
         ),
+        (["--mode", "http", "--storage", "shared"], "http has no workers"),
+        (["--mode", "grpc-threads", "--loop", "asyncio"], "grpc-threads has no event loop"),
         (["--mode", "http-threads", "--workers", "0"], f"from 1 to {TRABALHADORES_MAX}"),
         (
             ["--mode", "http-threads", "--workers", str(TRABALHADORES_MAX + 1)],
@@ -537,6 +541,19 @@ def test_opcoes_erradas(argumentos: list[str], trecho: str) -> None:
     assert resultado.returncode == 2
     assert trecho in resultado.stderr
     assert "Traceback" not in resultado.stderr
+
+
+@pytest.mark.parametrize(
+    ("arm", "loop", "workers"), [("grpc", "uvloop", None), ("http-threads", None, 10)]
+)
+def test_run_json_so_diz_o_que_o_braco_tem(
+    arm: str, loop: str | None, workers: int | None, tmp_path: Path
+) -> None:
+    """An arm on threads names no event loop and one on a loop no workers; defaults are said."""
+    lancado = plano_de(argumentos_de(["--mode", arm, f"--data-dir={tmp_path}"]), {})
+    assert (lancado.run.loop, lancado.run.workers, lancado.run.storage) == (loop, workers, "shared")
+    dado = {"--loop=", "--workers=", "--storage="}
+    assert not [cada for cada in lancado.command("pedidos") if cada.startswith(tuple(dado))]
 
 
 def test_porta_ocupada_e_uma_linha(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from loadgen.result import Steady
-from loadgen.study import cli
+from loadgen.study import cli, store
 from loadgen.study import record as r
 from loadgen.study.campaign import Campaign, begin, resume
 from loadgen.study.cells import Task, tasks
@@ -38,6 +39,7 @@ STUDY: Final = Study(
 )  # fmt: skip
 # What each made-up arm sustains, in orders a second.
 KNEES: Final = {"grpc": 200.0, "http": 90.0}
+SEARCH: Final = "knee-grpc-p0.5-1.5-search"
 
 
 def quiet() -> Progress:
@@ -49,11 +51,17 @@ _MADE: dict[tuple[str, bool], r.RunRecord] = {}
 
 
 class FakeRuns:
-    """Makes up each run; the `stop_after`-th is cut off, as by an interrupt."""
+    """Makes up each run; the `stop_after`-th is cut off, as by an interrupt.
 
-    def __init__(self, stop_after: int | None = None, doubtful: str = "") -> None:
+    `doubtful` runs are invalid, of `dirty` ones the audit found violations.
+    """
+
+    def __init__(
+        self, stop_after: int | None = None, doubtful: Collection[str] = (), dirty: str = ""
+    ) -> None:
         self._stop_after = stop_after
         self._doubtful = doubtful
+        self._dirty = dirty
         self.asked: list[str] = []
 
     async def __call__(self, task: Task, bench: Bench) -> r.RunRecord:
@@ -67,10 +75,15 @@ class FakeRuns:
             made = Made(Path())
             made.keep = lambda run: _MADE.update({kind: run})  # type: ignore[method-assign]
             made.run(cell, 1, cell.rate_per_s or 50.0, 9_000.0 if kind[1] else 300.0)
-        status = "invalid" if task.id == self._doubtful else "ok"
-        return msgspec.structs.replace(
-            _MADE[kind], id=task.id, cell=cell, repetition=task.repetition, status=status
+        run = msgspec.structs.replace(
+            _MADE[kind], id=task.id, cell=cell, repetition=task.repetition, seed=task.seed
         )
+        if task.id in self._doubtful:
+            return msgspec.structs.replace(run, status="invalid", reasons=("the loop was late",))
+        if task.id == self._dirty:
+            audit = r.Verdict(clean=False, orders={}, rules=1, total=1, violations=("lost",))
+            return msgspec.structs.replace(run, status="invalid", audit=audit)
+        return run
 
 
 async def go_on(directory: Path, manifest: r.Manifest, fakes: FakeRuns) -> Campaign:
@@ -86,7 +99,7 @@ async def test_cada_corrida_uma_vez_e_nada_mais(tmp_path: Path) -> None:
     """A study makes every run of its plan once, searches each knee, climbs it, and is complete."""
     fakes = FakeRuns()
     campaign = await go_on(tmp_path, begin(tmp_path, STUDY, "command"), fakes)
-    manifest = r.read_manifest(tmp_path)
+    manifest = store.read_manifest(tmp_path)
     assert manifest.complete
     assert sorted(fakes.asked) == sorted(manifest.order)
     assert len(set(fakes.asked)) == len(fakes.asked)
@@ -95,7 +108,7 @@ async def test_cada_corrida_uma_vez_e_nada_mais(tmp_path: Path) -> None:
     for arm, truth in KNEES.items():
         assert found[arm].rate_per_s <= truth < found[arm].beyond_per_s
     # Two rungs and an overload, twice, in each arm.
-    rungs = [run for run in r.read_runs(tmp_path) if run.cell.phase in {"rung", "recovery"}]
+    rungs = [run for run in store.read_runs(tmp_path) if run.cell.phase in {"rung", "recovery"}]
     assert len(rungs) == 12
     assert campaign.statuses == {"ok": len(fakes.asked)}
     assert not (tmp_path / "work").exists()
@@ -110,27 +123,78 @@ async def test_interrompido_continua_sem_repetir(tmp_path: Path, stop_after: int
     first = FakeRuns(stop_after)
     with pytest.raises(asyncio.CancelledError):
         await go_on(directory, begin(directory, STUDY, "command"), first)
-    assert not r.read_manifest(directory).complete
+    assert not store.read_manifest(directory).complete
     second = FakeRuns()
     await go_on(directory, resume(directory, "again"), second)
     assert first.asked + second.asked == whole.asked
-    manifest = r.read_manifest(directory)
+    manifest = store.read_manifest(directory)
     assert manifest.complete
-    assert manifest.order == r.read_manifest(tmp_path / "whole").order
+    assert manifest.order == store.read_manifest(tmp_path / "whole").order
     assert [sitting.command for sitting in manifest.sittings] == ["command", "again"]
     assert all(sitting.ended for sitting in manifest.sittings)
 
 
 async def test_passo_duvidoso_da_busca_e_repetido(tmp_path: Path) -> None:
     """One invalid run does not bound a search: its rate is asked for once more."""
-    doubtful = "knee-grpc-p0.5-1.5-search-01"
-    fakes = FakeRuns(doubtful=doubtful)
+    fakes = FakeRuns(doubtful=[f"{SEARCH}-40ps-1"])
     await go_on(tmp_path, begin(tmp_path, STUDY, "command"), fakes)
-    rates = [r.read_run(tmp_path, f"{doubtful[:-1]}{n}").cell.rate_per_s for n in (1, 2, 3)]
-    assert rates[0] == rates[1] == 40
-    assert rates[2] > 40
-    found = next(each for each in r.read_manifest(tmp_path).searches if each.arm == "grpc")
+    assert [name for name in fakes.asked if name.startswith(SEARCH)][:3] == [
+        f"{SEARCH}-40ps-1", f"{SEARCH}-40ps-2", f"{SEARCH}-64ps-1",
+    ]  # fmt: skip
+    found = searched(tmp_path)
     assert found.rate_per_s <= KNEES["grpc"] < found.beyond_per_s
+    assert found.doubts == ()
+
+
+async def test_busca_limitada_pelo_gerador_diz_por_que(tmp_path: Path) -> None:
+    """A rate that could not be believed twice bounds the search, and what was found says why."""
+    fakes = FakeRuns(doubtful=[f"{SEARCH}-40ps-1", f"{SEARCH}-40ps-2"])
+    await go_on(tmp_path, begin(tmp_path, STUDY, "command"), fakes)
+    found = searched(tmp_path)
+    assert (found.beyond_per_s, found.doubts) == (40, ("the loop was late",))
+
+
+async def test_de_novo_recomeca_a_busca_inteira(tmp_path: Path) -> None:
+    """Made again, a search that was misled starts anew: neither its rungs nor its rates stay."""
+    misled = FakeRuns(doubtful=[f"{SEARCH}-40ps-1", f"{SEARCH}-40ps-2"])
+    await go_on(tmp_path, begin(tmp_path, STUDY, "command"), misled)
+    assert searched(tmp_path).rate_per_s < 40
+    whole = FakeRuns()
+    await go_on(tmp_path / "whole", begin(tmp_path / "whole", STUDY, "command"), whole)
+    second = FakeRuns()
+    await go_on(tmp_path, resume(tmp_path, "again", again=True), second)
+    manifest = store.read_manifest(tmp_path)
+    assert set(manifest.searches) == set(store.read_manifest(tmp_path / "whole").searches)
+    assert sorted(manifest.order) == sorted(whole.asked)
+    assert store.finished(tmp_path) == set(whole.asked)
+    assert not [name for name in second.asked if name.startswith("knee-http")]
+    assert set(misled.asked) - set(whole.asked) <= set(store.discarded(tmp_path))
+
+
+async def test_auditoria_suja_nunca_se_perde(tmp_path: Path) -> None:
+    """Going on with --again leaves a run whose audit found violations where it is."""
+    dirty = "grid-grpc-p0.5-1.5-c4-r1"
+    await go_on(tmp_path, begin(tmp_path, STUDY, "command"), FakeRuns(dirty=dirty))
+    second = FakeRuns()
+    await go_on(tmp_path, resume(tmp_path, "again", again=True), second)
+    assert second.asked == []
+    assert store.discarded(tmp_path) == ()
+    assert store.read_run(tmp_path, dirty).status == "invalid"
+
+
+async def test_corrida_de_outro_plano_nao_e_lida_por_esta(tmp_path: Path) -> None:
+    """A run that is there but is not what the plan asks for is refused in one line."""
+    await go_on(tmp_path, begin(tmp_path, STUDY, "command"), FakeRuns())
+    run = store.read_run(tmp_path, f"{SEARCH}-40ps-1")
+    cell = msgspec.structs.replace(run.cell, rate_per_s=50.0)
+    store.write_run(tmp_path, msgspec.structs.replace(run, cell=cell))
+    with pytest.raises(store.ResultsError, match="was made from another plan"):
+        await go_on(tmp_path, resume(tmp_path, "again"), FakeRuns())
+
+
+def searched(directory: Path) -> r.Found:
+    """What the search of the gRPC arm found."""
+    return next(each for each in store.read_manifest(directory).searches if each.arm == "grpc")
 
 
 def made_run(**cell: Any) -> r.RunRecord:
@@ -174,10 +238,10 @@ def test_ordens_que_se_contradizem_sao_ditas(tmp_path: Path) -> None:
             rate = rates[task.cell.arm == "http"] + task.repetition
             steady = Steady(2.0, 7.0, int(5 * rate), rate)
             run = msgspec.structs.replace(changed(base, steady=steady), id=task.id, cell=task.cell)
-            r.write_run(tmp_path / name, run)
+            store.write_run(tmp_path / name, run)
         order = tuple(task.id for task in tasks(study))
-        manifest = msgspec.structs.replace(r.read_manifest(tmp_path / name), order=order)
-        r.write_manifest(tmp_path / name, manifest)
+        manifest = msgspec.structs.replace(store.read_manifest(tmp_path / name), order=order)
+        store.write_manifest(tmp_path / name, manifest)
     out = io.StringIO()
     console = Console(file=out, width=200)
     assert compare_directories(tmp_path / "one", tmp_path / "same", console) == 0
@@ -265,11 +329,11 @@ def test_estudo_real_interrompido_e_retomado(tmp_path: Path) -> None:
         if str(out) in " ".join(each.info["cmdline"] or [])
     ]
     kept = {path.name: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
-    assert len(r.finished(out)) == 1
+    assert len(store.finished(out)) == 1
     ended = subprocess.run(
         [*command, "--resume", str(out)], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    runs = list(r.read_runs(out))
+    runs = list(store.read_runs(out))
     memory_disk = any(
         "where a commit costs nothing" in words for run in runs for words in run.reasons
     )

@@ -8,15 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.recorder import Recording
-from loadgen.study.knee import Search, back_after_s, backlog, drained_after_s, grows, knee
-from loadgen.study.record import Flow
+from loadgen.study.knee import (
+    Search,
+    back_after_s,
+    backlog,
+    drained_after_s,
+    grows,
+    kept_up,
+    knee,
+)
+from loadgen.study.record import Flow, Found
 from loadgen.study.statistics import (
     RUNS_PUBLISHED,
+    carried,
     compare,
     fit_usl,
     interval,
     little,
     ranking,
+    recovery,
+    shown,
     usl,
 )
 
@@ -162,10 +173,56 @@ def test_menos_de_seis_cargas_nao_tem_ajuste() -> None:
 
 def test_lei_de_little_acusa_instrumentos() -> None:
     """It holds within five per cent, fails beyond, and says nothing of an idle hop."""
-    assert little(Flow(10.0, 100.0, 0.098)).held is True
-    assert little(Flow(10.0, 100.0, 0.09)).held is False
-    assert little(Flow(10.0, 100.0, 0.09)).off == pytest.approx(0.1)
-    assert little(Flow(0.0, 0.0, 0.0)).held is None
+    assert little(Flow(10.0, 100.0, 0.098, 5.0, 500, 500)).held is True
+    assert little(Flow(10.0, 100.0, 0.09, 5.0, 500, 500)).held is False
+    assert little(Flow(10.0, 100.0, 0.09, 5.0, 500, 500)).off == pytest.approx(0.1)
+    assert little(Flow(0.0, 0.0, 0.0, 5.0, 500, 0)).held is None
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        # Under 200 calls, too few seen under way, and a window of less than five calls' time.
+        Flow(10.0, 39.0, 0.2, 5.0, 500, 195),
+        Flow(0.9, 100.0, 0.001, 5.0, 500, 500),
+        Flow(1_000.0, 300.0, 1.1, 5.0, 500, 1_500),
+    ],
+)
+def test_janela_curta_nao_acusa_ninguem(flow: Flow) -> None:
+    """A window too short for its calls is not judged: chance alone puts the two sides apart."""
+    found = little(flow)
+    assert found.off is not None
+    assert found.off > 0.05
+    assert found.short
+    assert found.held is None
+
+
+# --- percentiles and recoveries -------------------------------------------------------------------
+
+
+def test_percentil_pede_dez_amostras_alem_dele() -> None:
+    """A 99th percentile needs a thousand orders, a median twenty."""
+    assert carried(99, 1_000)
+    assert not carried(99, 999)
+    assert carried(50, 20)
+    assert not carried(50, 19)
+
+
+def test_quem_nao_se_recuperou_nao_some() -> None:
+    """One run that never recovered leaves no bounds to compare by; none at all leave no mean."""
+    assert recovery([0.3, 0.4, 0.3, None, 0.4]) == recovery([0.3, 0.4, 0.3, 0.4, None])
+    survivors = recovery([0.3, 0.4, 0.3, None, 0.4])
+    assert (survivors.n, survivors.low, survivors.published) == (4, None, False)
+    assert recovery([None, None]) is None
+
+
+def test_recuperacoes_iguais_nao_sao_exatas() -> None:
+    """Five runs that recovered in the same cell are known to half a cell, not better."""
+    found = recovery([0.3] * 5)
+    assert (found.low, found.high) == pytest.approx((0.25, 0.35))
+    assert compare([0.3] * 5, [0.4] * 5).shown == "lower"
+    assert shown(found, recovery([0.38] * 5)) == "no difference shown"
+    assert recovery([0.0] * 5).mean > 0
 
 
 # --- the knee -------------------------------------------------------------------------------------
@@ -176,12 +233,14 @@ def test_lei_de_little_acusa_instrumentos() -> None:
     resolution=st.floats(0.05, 0.5),
 )  # fmt: skip
 def test_busca_acha_o_joelho(truth: float, first: float, growth: float, resolution: float) -> None:
-    """With exact answers the search ends within its resolution, in no more steps than it said."""
-    search, steps = Search(first, 1_000, growth, resolution), 0
+    """With exact answers the search ends within its resolution, in as few steps as halving needs."""
+    search = Search(first, 1_000, growth, resolution)
     while (rate := search.next()) is not None:
-        steps += 1
         search.note(rate, sustained=rate <= truth)
-    assert steps <= Search.most_steps(first, 1_000, growth, resolution)
+    # Up or down by the growth, and then by halvings.
+    outward = math.log(1_000, growth) + 2
+    halvings = math.log2(max(1.0, math.log(growth) / math.log(1 + resolution))) + 1
+    assert search.steps <= outward + halvings
     if search.sustained is None:
         # It stops shrinking at one a second.
         assert truth < search.beyond < growth * 1.0001
@@ -200,9 +259,49 @@ def test_busca_para_no_maximo_do_plano() -> None:
 
 def test_joelho_e_o_ultimo_degrau_antes_do_que_falhou() -> None:
     """A rung above one that failed does not count, even if it passed by chance."""
-    assert knee([(30, True), (10, True), (20, False)]).rate_per_s == 10
-    assert knee([(10, False), (20, True)]).rate_per_s is None
-    assert knee([(10, True), (20, True)]).rate_per_s == 20
+    found = knee({30: [True] * 5, 10: [True] * 5, 20: [True, True, False, True, None]})
+    assert (found.rate_per_s, found.runs, found.tried) == (10, 5, 3)
+    assert (found.beyond_per_s, found.missed, found.beyond_runs) == (20, 1, 4)
+    assert knee({10: [False], 20: [True]}).rate_per_s is None
+    assert knee({10: [True], 20: [True]}).beyond_per_s is None
+
+
+def test_degrau_em_que_nao_se_acredita_nao_e_do_braco() -> None:
+    """A rung of which no run is valid bounds what is known, and is not held against the arm."""
+    found = knee({10: [True], 20: [None, None], 30: [False]})
+    assert (found.rate_per_s, found.beyond_per_s, found.doubted_per_s) == (10, None, 20)
+
+
+def simulated(draw: Random, rate: float, capacity: float) -> bool:
+    """Whether a run at a rate seems sustained by an arm whose capacity varies a little by run."""
+    return rate <= capacity * draw.gauss(1, 0.05)
+
+
+def test_joelho_dos_degraus_quase_nunca_passa_da_capacidade() -> None:
+    """Rungs of five runs put the knee above the true capacity in a few cases, one run in many."""
+    draw, searched, climbed_above, brackets = Random(2), 0, 0, 0
+    for _ in range(1_000):
+        search = Search(150, 1_500, 2.0, 0.5)
+        while (rate := search.next()) is not None:
+            search.note(rate, sustained=simulated(draw, rate, 200))
+        searched += search.sustained > 200
+        middle = Found("k", "grpc", (0, 0), search.sustained, search.beyond).middle_per_s
+        found = knee(
+            {share * middle: [simulated(draw, share * middle, 200) for _ in range(5)]
+             for share in (0.8, 1.0, 1.25)}
+        )  # fmt: skip
+        climbed_above += (found.rate_per_s or 0) > 200
+        brackets += found.rate_per_s is not None and found.beyond_per_s is not None
+    assert climbed_above < 20 < searched
+    assert brackets > 850
+
+
+def test_concluir_depois_nao_conta() -> None:
+    """What a window offers must be completed in it, but for what chance leaves under way."""
+    late = recording([10] * 100, [10] * 90 + [0] * 10 + [100])
+    even = recording([10] * 100, [0, 0, 0, 0, 0, *[10] * 95, 50])
+    assert not kept_up(late, 20, 100)
+    assert kept_up(even, 20, 100)
 
 
 def test_fila_que_cresce_e_notada_e_a_do_acaso_nao() -> None:

@@ -566,7 +566,7 @@ async def _as_coroutine(work: Callable[[], object]) -> None:
 @pytest.mark.parametrize("arm", THREAD_ARMS)
 async def test_o_ritmo_e_trabalhadores_por_espera(arm: str, shop: Path, tmp_path: Path) -> None:
     """W workers, each held by its payment for p seconds, end W / p orders a second and no more."""
-    workers, payment_s, rounds = 4, 0.25, 4
+    workers, payment_s, rounds = 4, 0.4, 3
     latency = {"payment_latency_min_s": payment_s, "payment_latency_max_s": payment_s}
     async with open_cluster(arm, tmp_path, shop, workers=workers, **latency) as cluster:
         await cluster.create()
@@ -574,5 +574,5 @@ async def test_o_ritmo_e_trabalhadores_por_espera(arm: str, shop: Path, tmp_path
         replies = await asyncio.gather(*(cluster.create() for _ in range(workers * rounds)))
         took = time.monotonic() - start
     assert {reply.body["status"] for reply in replies} == {"enviado"}
-    # One at a time they would take four times as long; twice is for a busy test machine.
-    assert rounds * payment_s <= took < 2 * rounds * payment_s
+    # One at a time they would take four times as long; the rest is for a busy test machine.
+    assert rounds * payment_s <= took < 3 * rounds * payment_s

@@ -81,6 +81,7 @@ class GrpcTransport:
         entrance = Entrance(settings.workers, app.slots)
         self._workers = Workers(settings.workers, entrance)
         self._orders = Orders(self._workers, entrance)
+        app.watch_pool(self._workers.arrivals)
         self._server = grpc.server(
             self._workers,
             options=SERVIDOR,

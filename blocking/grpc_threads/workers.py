@@ -10,6 +10,7 @@ from functools import partial
 from math import inf
 from typing import Any, Final
 
+from blocking.arrivals import Arrivals
 from blocking.entrance import RECUSAM, Entrance
 from blocking.execution import become_worker
 from common.erros import ErroServico
@@ -26,6 +27,7 @@ class Workers(ThreadPoolExecutor):
         super().__init__(workers, thread_name_prefix="worker", initializer=become_worker)
         self._entrance = entrance
         self._mine = threading.local()
+        self.arrivals = Arrivals(workers)
 
     def arrived(self) -> float:
         """The monotonic instant at which this thread's call was handed over."""
@@ -44,7 +46,7 @@ class Workers(ThreadPoolExecutor):
 
     def hand_over(self, work: Callable[[], Any], *, order: bool) -> Future[Any]:
         """Hand over a call that has come in."""
-        future = super().submit(self._serve, time.monotonic(), work, order=order)
+        future = super().submit(self._serve, self.arrivals.come(), work, order=order)
         # Also when it is cancelled before a worker takes it.
         future.add_done_callback(lambda _future: self._entrance.end(order=order))
         return future
@@ -55,6 +57,7 @@ class Workers(ThreadPoolExecutor):
         return work()
 
     def _serve(self, arrived: float, work: Callable[[], Any], *, order: bool) -> Any:
+        self.arrivals.go()
         self._entrance.begin(order=order)
         self._mine.arrived, self._mine.refusal = arrived, None
         return work()

@@ -183,6 +183,7 @@ class HttpTransport:
         self._ready = self._accepting = False
         self._document = documento(settings.servico)
         self._workers = Workers(settings.workers, Entrance(settings.workers, app.slots))
+        app.watch_pool(self._workers.arrivals)
         web = _Web(__name__, static_folder=None)
         web.config["MAX_CONTENT_LENGTH"] = CORPO_MAX
         web.url_map.strict_slashes = True

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from waitress.task import ThreadedTaskDispatcher
 
+from blocking.arrivals import Arrivals
 from blocking.entrance import RECUSAM, Entrance
 from blocking.execution import become_worker
 from common.contratos import OPERACOES
@@ -42,6 +43,7 @@ class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
         self._most = workers
         self._entrance = entrance
         self._mine = threading.local()
+        self.arrivals = Arrivals(workers)
         self._refusing = ThreadedTaskDispatcher()
         self._refusing.set_thread_count(RECUSAM)
         self._closed = False
@@ -67,11 +69,12 @@ class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
         # What could not be read has neither method nor path.
         order = request.error is None and (request.command, request.path) in _ORDERS
         refusal = self._entrance.join(partial(_until, request) if order else None)
-        call = _Call(task, order, time.monotonic(), refusal)
         if refusal is not None:
+            call = _Call(task, order, time.monotonic(), refusal)
             self._refusing.add_task(_Refusal(call, self._mine))
             return
-        work = _Task(call, self._mine, self._entrance)
+        call = _Call(task, order, self.arrivals.come(), None)
+        work = _Task(call, self._mine, self._entrance, self.arrivals)
         with self.lock:
             if not self._closed:
                 self._stand_in_line(work)
@@ -145,12 +148,16 @@ class _Refusal:
 class _Task(_Refusal):
     """A call that a worker serves."""
 
-    def __init__(self, call: _Call, mine: threading.local, entrance: Entrance) -> None:
+    def __init__(
+        self, call: _Call, mine: threading.local, entrance: Entrance, arrivals: Arrivals
+    ) -> None:
         super().__init__(call, mine)
         self._entrance = entrance
+        self._arrivals = arrivals
 
     def service(self) -> None:
         """Serve it in this thread."""
+        self._arrivals.go()
         self._entrance.begin(order=self.call.order)
         try:
             super().service()

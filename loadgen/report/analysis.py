@@ -12,7 +12,7 @@ from loadgen.report.estimates import Metric, estimate
 from loadgen.report.faults import every_struck, fault_name, recovery_sentence
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.ladders import found, knee_sentence
-from loadgen.report.loads import at, main_curves, shared_loads
+from loadgen.report.loads import arm_label, at, main_curves, shared_loads
 from loadgen.report.numerals import MISSING, count, fixed, listed
 from loadgen.report.scaling import fits, peak_sentence
 
@@ -182,12 +182,13 @@ def _pair_rows(groups: list[Group], one: str, other: str) -> list[tuple[str, ...
         cells = [
             say.winner(
                 measure,
-                names.arm(one), estimate(at(groups, one, load), metric),
-                names.arm(other), estimate(at(groups, other, load), metric),
+                arm_label(groups, one), estimate(at(groups, one, load), metric),
+                arm_label(groups, other), estimate(at(groups, other, load), metric),
             )
             for measure, metric in _MEASURES
         ]  # fmt: skip
-        rows.append((f"{names.arm(one)} × {names.arm(other)}", count(load), *cells))
+        pair = f"{arm_label(groups, one)} × {arm_label(groups, other)}"
+        rows.append((pair, count(load), *cells))
     return rows
 
 

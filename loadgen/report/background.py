@@ -8,10 +8,13 @@ from common.contratos import OPERACOES, SERVICOS, operacoes_de
 from common.diagrams import TABLES
 from common.erros import CODIGO_GRPC, STATUS_HTTP, TITULO
 from common.servicos.transicoes import AUSENTE
+from common.settings import ATIVAS_MAX
 from loadgen.report import complexity, diagrams, names
 from loadgen.report.document import Block, Bullets, Folded, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
+from loadgen.report.loads import arm_label
 from loadgen.report.numerals import count
+from loadgen.study.statistics import RUNS_PUBLISHED
 
 # What each room is for, in the words of the assignment.
 ROLES: Final = {
@@ -65,9 +68,12 @@ def introduction(gathered: Gathered) -> list[Block]:
         ),
         Paragraph(
             f"O domínio existe uma vez e é servido por todos os braços. Os {len(SERVICOS)} serviços, o "
-            "armazenamento durável, os prazos, os limites e o tratamento de erros são os mesmos; por "
-            "isso uma diferença entre dois braços é da comunicação ou da espera, e não de duas "
-            f"implementações. Braços medidos aqui: {'; '.join([names.arm(arm) for arm in arms])}."
+            "armazenamento durável, os prazos e o tratamento de erros são os mesmos; por isso uma "
+            "diferença entre dois braços é da comunicação ou da espera, e não de duas implementações. "
+            "Um limite não é o mesmo, e pesa: quantos pedidos esperam ao mesmo tempo. No laço são "
+            f"{count(ATIVAS_MAX)} por padrão; com threads, tantos quantas elas são, e por isso o nome do "
+            "braço diz quantas. "
+            f"Braços medidos aqui: {'; '.join([arm_label(gathered.groups, arm) for arm in arms])}."
         ),
         Paragraph(
             "A hipótese do curso é que a arquitetura síncrona tenha latência baixa em volume baixo e "
@@ -76,7 +82,8 @@ def introduction(gathered: Gathered) -> list[Block]:
         ),
         Paragraph(
             "Toda figura e toda frase com número é calculada dos dados guardados. Uma diferença só é "
-            "afirmada quando os intervalos de 95 % das duas médias não se sobrepõem; quando se "
+            f"afirmada quando cada lado tem ao menos {count(RUNS_PUBLISHED)} execuções válidas e os "
+            "intervalos de 95 % das duas médias não se sobrepõem; quando se "
             "sobrepõem, lê-se “nenhuma diferença demonstrada”. Isso é mais exigente do que um teste "
             "da diferença, e de propósito."
         ),

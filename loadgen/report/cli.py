@@ -16,7 +16,7 @@ from loadgen.report.document import Document
 from loadgen.report.gathering import Gathered, MixedResultsError, gather
 from loadgen.report.markdown import FIGURES
 from loadgen.report.pictures import NoPicturesError, check_package
-from loadgen.study.record import ResultsError
+from loadgen.study.store import ResultsError
 
 EXIT_OK: Final = 0
 EXIT_PARTIAL: Final = 1

@@ -6,14 +6,14 @@ from typing import Final
 
 from common.contratos import SERVICOS
 from loadgen.arms import ARMS
-from loadgen.report import complexity, estimates, names
+from loadgen.report import ceilings, complexity, estimates, names
 from loadgen.report import sentences as say
 from loadgen.report.commands import redraw, study
 from loadgen.report.diagrams import chain_of_calls
 from loadgen.report.document import Block, Bullets, Callout, Code, Heading, Paragraph, Table
 from loadgen.report.estimates import Metric, Verdict, estimate, verdict
 from loadgen.report.gathering import Gathered
-from loadgen.report.loads import at, main_curves, shared_loads
+from loadgen.report.loads import arm_label, at, main_curves, shared_loads
 from loadgen.report.numerals import count, listed
 
 _COUNTED: Final[tuple[tuple[say.Measure, Metric], ...]] = (
@@ -68,10 +68,15 @@ def kafka() -> list[Block]:
 
 def conclusion(gathered: Gathered) -> list[Block]:
     """What was learned, counted from verdicts, and when each fits."""
-    protocol = [tally_of(gathered, *pair, measure, metric)
-                for pair in names.PROTOCOL_PAIRS for measure, metric in _COUNTED]  # fmt: skip
-    model = [tally_of(gathered, *pair, measure, metric)
-             for pair in names.MODEL_PAIRS for measure, metric in _COUNTED]  # fmt: skip
+    protocol, model = (
+        [
+            sentence
+            for pair in pairs
+            for measure, metric in _COUNTED
+            for sentence in tallies_of(gathered, *pair, measure, metric)
+        ]
+        for pairs in (names.PROTOCOL_PAIRS, names.MODEL_PAIRS)
+    )
     grpc, rest = _lines("grpc_aio"), _lines("http_aio")
     shorter = "gRPC" if grpc < rest else "REST"
     return [
@@ -80,6 +85,7 @@ def conclusion(gathered: Gathered) -> list[Block]:
         Bullets(tuple(protocol)),
         Heading(3, "A espera: laço de eventos ou threads"),
         Bullets(tuple(model)),
+        *ceilings.conclusion(gathered),
         Heading(3, "Quando cada um"),
         Bullets((
             ("**gRPC** quando os dois lados são da mesma casa, o contrato muda com frequência e deve ser "
@@ -96,23 +102,31 @@ def conclusion(gathered: Gathered) -> list[Block]:
     ]  # fmt: skip
 
 
-def tally_of(gathered: Gathered, one: str, other: str, measure: say.Measure, metric: Metric) -> str:
-    """How the comparisons of two arms went over every load and wait that both met."""
-    found: list[Verdict] = []
+def tallies_of(
+    gathered: Gathered, one: str, other: str, measure: say.Measure, metric: Metric
+) -> list[str]:
+    """How the comparisons of two arms went over the loads that both met, each wait by itself."""
+    told = []
     for curve in main_curves(gathered):
         for wait in curve.payment_waits:
             groups = gathered.select(experiment=curve.name, payment_wait_s=wait)
-            found += [
+            found: list[Verdict] = [
                 verdict(
                     estimate(at(groups, one, load), metric),
                     estimate(at(groups, other, load), metric),
                 )
                 for load in shared_loads(groups, one, other)
             ]
-    words = say.tally(
-        found, names.arm(one), names.arm(other), more_is_better=measure.more_is_better
-    )
-    return f"{measure.name[:1].upper()}{measure.name[1:]}, {names.arm(one)} × {names.arm(other)}. {words}"
+            if not found:
+                continue
+            first, second = arm_label(groups, one), arm_label(groups, other)
+            words = say.tally(found, first, second, more_is_better=measure.more_is_better)
+            told.append(
+                f"{measure.name[:1].upper()}{measure.name[1:]}, {first} × {second}, "
+                f"{names.wait(wait)}. {words}"
+            )
+    pair = f"{names.arm(one)} × {names.arm(other)}"
+    return told or [f"{measure.name[:1].upper()}{measure.name[1:]}, {pair}: {say.NOT_MEASURED}."]
 
 
 def bytes_advice(gathered: Gathered) -> str:
@@ -140,8 +154,8 @@ def _advice(gathered: Gathered, one: str, other: str, measure: say.Measure, metr
                 load = max(loads)
                 sentence = say.compared(
                     measure,
-                    names.arm(one), estimate(at(groups, one, load), metric),
-                    names.arm(other), estimate(at(groups, other, load), metric),
+                    arm_label(groups, one), estimate(at(groups, one, load), metric),
+                    arm_label(groups, other), estimate(at(groups, other, load), metric),
                 )  # fmt: skip
                 return f"Com {count(load)} clientes, {names.wait(wait)}: {sentence[:1].lower()}{sentence[1:]}"
     return f"{measure.name[:1].upper()}{measure.name[1:]} de {names.arm(one)} e {names.arm(other)}: {say.NOT_MEASURED}."

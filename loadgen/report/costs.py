@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import fmean
 from typing import Final
 
 from loadgen.report import estimates, names
@@ -12,7 +13,7 @@ from loadgen.report.commands import behind
 from loadgen.report.document import Block, Figure, Folded, Heading, Paragraph, Table
 from loadgen.report.estimates import Metric, estimate, over
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.loads import bars, by_arm, common_load, main_curves
+from loadgen.report.loads import arm_label, bars, by_arm, common_load, main_curves
 from loadgen.report.numerals import MISSING, count, number
 from loadgen.study import record
 from loadgen.study.record import GENERATOR, RunRecord
@@ -32,6 +33,8 @@ OVER_TIME: Final[tuple[tuple[str, str, Callable[[list[float]], float]], ...]] = 
     ("writer_queue", "fila do escritor (unidades), o pior serviço", max),
     ("in_flight", "chamadas em andamento, soma dos serviços", sum),
 )
+# Seconds. Runs are averaged over so long: a service tells of itself twice in it at least.
+SAMPLE_S: Final = 0.5
 # These are shown at once, the others when asked for.
 SHOWN_AT_ONCE: Final = ("cpu", "rss_mb", "loop_lag_ms")
 
@@ -79,8 +82,8 @@ def pair_rows(
     return [
         say.versus(
             measure,
-            names.arm(one), estimate(of.get(one), metric),
-            names.arm(other), estimate(of.get(other), metric),
+            arm_label(groups, one), estimate(of.get(one), metric),
+            arm_label(groups, other), estimate(of.get(other), metric),
         )
         for one, other in (*names.PROTOCOL_PAIRS, *names.MODEL_PAIRS)
         if one in of and other in of
@@ -88,15 +91,16 @@ def pair_rows(
 
 
 def _resources(gathered: Gathered, key: str, groups: list[Group], row: str) -> list[Block]:
-    """Each resource over time, one line an arm, from the first run of each that may be believed."""
-    runs = [(arm, of_arm[0].believed[0]) for arm, of_arm in by_arm(groups)]
+    """Each resource over time, one line an arm, the mean of its runs that may be believed."""
+    runs = [(arm, of_arm[0].believed) for arm, of_arm in by_arm(groups)]
+    numbers = "; ".join(f"{arm_label(groups, arm)} {count(len(each))}" for arm, each in runs)
     at_once: list[Block] = []
     folded: list[Block] = []
     for field, label, together in OVER_TIME:
         series = tuple(
-            Series(names.arm(arm), points, names.look(arm))
-            for arm, run in runs
-            if (points := over_time(run, field, together))
+            Series(arm_label(groups, arm), points, names.look(arm))
+            for arm, each in runs
+            if (points := over_runs(each, field, together))
         )
         if not series:
             continue
@@ -104,7 +108,11 @@ def _resources(gathered: Gathered, key: str, groups: list[Group], row: str) -> l
             f"uso-{field.replace('_', '-')}-{key}", _capital(label), Axis("segundos desde o primeiro pedido"),
             Axis(label), series, markers=False,
         )  # fmt: skip
-        figure = Figure(chart, f"Uma execução de cada braço, {row}.", behind(gathered, groups))
+        figure = Figure(
+            chart,
+            f"Média das execuções de cada braço ({numbers}), {row}.",
+            behind(gathered, groups),
+        )
         (at_once if field in SHOWN_AT_ONCE else folded).append(figure)
     blocks: list[Block] = []
     if at_once or folded:
@@ -114,6 +122,22 @@ def _resources(gathered: Gathered, key: str, groups: list[Group], row: str) -> l
             Folded("Arquivos abertos, WAL, fila do escritor e chamadas em andamento", tuple(folded))
         )
     return [*blocks, *_by_service(groups, row)]
+
+
+def over_runs(
+    runs: list[RunRecord], field: str, together: Callable[[list[float]], float]
+) -> tuple[Point, ...]:
+    """A resource over time, the mean of several runs in each SAMPLE_S; empty when not measured."""
+    cells: dict[int, list[float]] = {}
+    for run in runs:
+        for point in over_time(run, field, together):
+            known = cells.setdefault(int(point.x / SAMPLE_S), [])
+            if point.y is not None:
+                known.append(point.y)
+    return tuple(
+        Point((cell + 0.5) * SAMPLE_S, fmean(known) if known else None)
+        for cell, known in sorted(cells.items())
+    )
 
 
 def over_time(

@@ -14,21 +14,33 @@ from loadgen.study.record import GENERATOR, RunRecord
 from loadgen.study.statistics import Interval, interval, shown
 
 Metric = Callable[[RunRecord], float | None]
-# What the intervals of two figures allow to say. `unsure` has too few runs for an interval.
-Verdict = Literal["higher", "lower", "none", "unsure", "missing"]
+# What the intervals of two figures allow to say. `unsure` has too few runs for an interval that may
+# be published, `censored` a figure that is only known to be at least so much.
+Verdict = Literal["higher", "lower", "none", "unsure", "censored", "missing"]
 _VERDICTS: Final[dict[str, Verdict]] = {
     "higher": "higher",
     "lower": "lower",
     "no difference shown": "none",
     "too few runs": "unsure",
 }
+# An order that timed out counts at its timeout. A histogram keeps that to within a hundredth.
+_AT_TIMEOUT: Final = 0.99
+
+
+class AtLeast(Interval, frozen=True):
+    """A latency of which some run only knows that it reached the timeout, `mean` milliseconds."""
 
 
 def estimate(group: Group | None, metric: Metric) -> Interval | None:
     """The metric over a group's runs that may be believed; None when no run has it."""
     if group is None:
         return None
-    return over([metric(run) for run in group.believed])
+    figures = [metric(run) for run in group.believed]
+    if metric in _LATENCIES:
+        limit_ms = group.cell.timeout_s * 1e3
+        if any(figure is not None and figure >= _AT_TIMEOUT * limit_ms for figure in figures):
+            return AtLeast(len(figures), limit_ms, None, None)
+    return over(figures)
 
 
 def over(figures: list[float | None]) -> Interval | None:
@@ -38,10 +50,12 @@ def over(figures: list[float | None]) -> Interval | None:
 
 
 def verdict(one: Interval | None, other: Interval | None) -> Verdict:
-    """How `one` stands to `other`."""
+    """How `one` stands to `other`: only intervals that may be published tell two figures apart."""
     if one is None or other is None:
         return "missing"
-    return _VERDICTS[shown(one, other)]
+    if isinstance(one, AtLeast) or isinstance(other, AtLeast):
+        return "censored"
+    return _VERDICTS[shown(one, other)] if one.published and other.published else "unsure"
 
 
 def throughput(run: RunRecord) -> float | None:
@@ -51,7 +65,7 @@ def throughput(run: RunRecord) -> float | None:
 
 def goodput(run: RunRecord) -> float | None:
     """Orders a second that ended in time, of a run with a clean audit."""
-    return run.result.goodput_per_s if run.result is not None and run.status == "ok" else None
+    return run.goodput_per_s
 
 
 def percentile(name: Literal["p50", "p90", "p95", "p99", "p999"]) -> Metric:
@@ -66,6 +80,8 @@ def percentile(name: Literal["p50", "p90", "p95", "p99", "p999"]) -> Metric:
 
 P50: Final = percentile("p50")
 P99: Final = percentile("p99")
+# Metrics that cannot exceed the timeout.
+_LATENCIES: Final = (P50, P99)
 
 
 def cpu_ms(run: RunRecord) -> float | None:

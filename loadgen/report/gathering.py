@@ -17,15 +17,8 @@ from hdrh.histogram import HdrHistogram
 from loadgen.histograms import decoded
 from loadgen.percentiles import AMOSTRAS_P999
 from loadgen.study.plan import Curve, Experiment, Ladder, Timeline
-from loadgen.study.record import (
-    Cell,
-    Manifest,
-    ResultsError,
-    RunRecord,
-    finished,
-    read_manifest,
-    read_run,
-)
+from loadgen.study.record import Cell, Manifest, RunRecord
+from loadgen.study.store import ResultsError, finished, read_manifest, read_run
 
 # What two studies must share for their runs to be compared: the machine, the code, the way of
 # storing. Each is the path of a field of the manifest.
@@ -58,7 +51,14 @@ class Group:
     cell: Cell
     runs: list[RunRecord] = field(default_factory=list)
     latency: HdrHistogram | None = None
-    directory: Path = Path()
+    # Where each run was read from.
+    directories: list[Path] = field(default_factory=list)
+
+    @property
+    def believed_in(self) -> list[tuple[Path, RunRecord]]:
+        """The runs whose figures may be believed, with the results directory of each."""
+        pairs = zip(self.directories, self.runs, strict=True)
+        return [(directory, run) for directory, run in pairs if run.status == "ok"]
 
     @property
     def believed(self) -> list[RunRecord]:
@@ -184,8 +184,9 @@ def gather(
         for run in _runs(directory, manifest, there):
             # Runs that must not be compared are not repetitions of each other either.
             key = (run.cell, directory if differences else None)
-            group = groups.setdefault(key, Group(run.cell, directory=directory))
+            group = groups.setdefault(key, Group(run.cell))
             _add(group, run)
+            group.directories.append(directory)
             statuses[run.status] = statuses.get(run.status, 0) + 1
             done += 1
             if on_progress is not None:

@@ -10,11 +10,11 @@ from loadgen.report import sentences as say
 from loadgen.report.charts import Axis, Bar, Bars, Lines, Point, Series
 from loadgen.report.commands import behind
 from loadgen.report.document import Block, Callout, Figure, Folded, Heading, Paragraph, Table
-from loadgen.report.estimates import Metric, estimate
+from loadgen.report.estimates import AtLeast, Metric, estimate
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.numerals import count, plural
+from loadgen.report.numerals import MISSING, count, percent, plural
 from loadgen.study.plan import Curve, Wait
-from loadgen.study.statistics import RUNS_MIN, Interval
+from loadgen.study.statistics import RUNS_MIN, RUNS_PUBLISHED, Interval
 
 # What a curve may vary beside arm, wait and load, as its plan names it.
 FACTORS = ("workers", "storages", "event_loops", "items")
@@ -86,7 +86,7 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
         ))  # fmt: skip
     draw = _bars if len(loads) == 1 else _lines
     blocks += [draw(gathered, groups, key, shown) for shown in CURVES]
-    blocks += _comparisons(groups, loads)
+    blocks += [*unanswered(groups, loads), *_comparisons(groups, loads)]
     return [*blocks, *spectrum(gathered, groups, key)]
 
 
@@ -97,11 +97,22 @@ def _lines(gathered: Gathered, groups: list[Group], key: str, shown: Shown) -> F
         x=Axis("clientes simultâneos", log=True),
         y=Axis(shown.label, log=True),
         series=tuple(
-            Series(names.arm(arm), tuple(_points(of_arm, shown.metric)), names.look(arm))
+            Series(arm_label(groups, arm), tuple(_points(of_arm, shown.metric)), names.look(arm))
             for arm, of_arm in by_arm(groups)
         ),
     )
-    return Figure(chart, f"Pontos medidos; {interval_words(groups)}.", behind(gathered, groups))
+    caption = f"Pontos medidos; {interval_words(groups)}.{_censored_words(groups, shown.metric)}"
+    return Figure(chart, caption, behind(gathered, groups))
+
+
+def _censored_words(groups: list[Group], metric: Metric) -> str:
+    """What to know of the points that stand at the timeout; empty where none does."""
+    if not any(isinstance(estimate(group, metric), AtLeast) for group in groups):
+        return ""
+    return (
+        " Pontos no limite de espera são um mínimo: de um pedido que o cliente deixou de esperar só se "
+        "sabe que demorou ao menos isso."
+    )
 
 
 def _wait_of(groups: list[Group]) -> str:
@@ -120,7 +131,7 @@ def _bars(gathered: Gathered, groups: list[Group], key: str, shown: Shown) -> Fi
     every = tuple(bars(groups, shown.metric))
     chart = Bars(f"{shown.name}-{key}", title, Axis(shown.label), every)
     told = [
-        f"{names.arm(arm)}: {say.figure(shown.measure, estimate(of_arm[0], shown.metric))}"
+        f"{arm_label(groups, arm)}: {say.figure(shown.measure, estimate(of_arm[0], shown.metric))}"
         for arm, of_arm in by_arm(groups)
     ]
     return Figure(chart, f"{'; '.join(told)}.", behind(gathered, groups))
@@ -155,7 +166,19 @@ def interval_words(groups: Iterable[Group]) -> str:
         runs = f"{numbers[0]} a {runs}"
     if numbers[-1] < RUNS_MIN:
         return f"{runs} por ponto, sem intervalo"
-    return f"barras são intervalos de 95 % sobre {runs} (t de Student em logaritmos)"
+    words = f"barras são intervalos de 95 % sobre {runs} (t de Student em logaritmos)"
+    if numbers[0] < RUNS_PUBLISHED:
+        words += (
+            f", onde há menos de {count(RUNS_PUBLISHED)} só indicativos: deles nenhuma diferença é "
+            "afirmada"
+        )
+    return words
+
+
+def arm_label(groups: Iterable[Group], arm: str) -> str:
+    """What an arm is called in a figure of these groups: with its threads, where it has one number."""
+    told = {names.of(group.cell) for group in groups if group.cell.arm == arm}
+    return told.pop() if len(told) == 1 else names.arm(arm)
 
 
 def at(groups: Iterable[Group], arm: str, load: int) -> Group | None:
@@ -169,6 +192,28 @@ def shared_loads(groups: list[Group], one: str, other: str) -> list[int]:
     of = {arm: {group.cell.concurrency for group in each} for arm, each in by_arm(groups)}
     both = of.get(one, set()) & of.get(other, set())
     return sorted(load for load in both if load is not None)
+
+
+def unanswered(groups: list[Group], loads: list[int]) -> list[Block]:
+    """The share of orders without a terminal answer at each load: those too are what callers got."""
+    shares = {
+        (arm, group.cell.concurrency): max(
+            (estimates.error_share(run) or 0.0 for run in group.believed), default=0.0
+        )
+        for arm, of_arm in by_arm(groups)
+        for group in of_arm
+    }
+    if not any(shares.values()):
+        return [Paragraph("Em todas as cargas todo pedido medido teve uma resposta terminal.")]
+    arms = [arm for arm, _ in by_arm(groups)]
+    rows = tuple(
+        (count(load), *(MISSING if (share := shares.get((arm, load))) is None else percent(share)
+                        for arm in arms))
+        for load in loads
+    )  # fmt: skip
+    columns = ("clientes", *(arm_label(groups, arm) for arm in arms))
+    caption = "Pedidos sem resposta terminal (limite de espera, recusa, erro), na pior execução"
+    return [Table(columns, rows, caption)]
 
 
 def _comparisons(groups: list[Group], loads: list[int]) -> list[Block]:
@@ -192,17 +237,28 @@ def _comparisons(groups: list[Group], loads: list[int]) -> list[Block]:
             for one, other in pairs:
                 first, second = _both(groups, one, other, load, metric)
                 found[one, other].append(estimates.verdict(first, second))
-                cells.append(say.winner(measure, names.arm(one), first, names.arm(other), second))
+                cells.append(
+                    say.winner(
+                        measure, arm_label(groups, one), first, arm_label(groups, other), second
+                    )
+                )
             rows.append(tuple(cells))
-        titles = tuple(f"{names.arm(one)} × {names.arm(other)}" for one, other in pairs)
+        titles = tuple(
+            f"{arm_label(groups, one)} × {arm_label(groups, other)}" for one, other in pairs
+        )
         caption = f"Quem se sai melhor: {measure.name}"
         tables.append(Table(("clientes", *titles), tuple(rows), caption, words=len(pairs) + 1))
         tallies += [
-            (measure.name, names.arm(one), names.arm(other), *_tally(verdicts, measure))
+            (
+                measure.name,
+                arm_label(groups, one),
+                arm_label(groups, other),
+                *_tally(verdicts, measure),
+            )
             for (one, other), verdicts in found.items()
         ]
     columns = ("medida", "primeiro", "segundo", "cargas", "primeiro melhor", "segundo melhor",
-               "nenhuma diferença demonstrada", "sem intervalo")  # fmt: skip
+               say.NO_DIFFERENCE, say.TOO_FEW, "no limite de espera")  # fmt: skip
     if len(loads) == 1:
         return tables
     return [
@@ -212,11 +268,12 @@ def _comparisons(groups: list[Group], loads: list[int]) -> list[Block]:
 
 
 def _tally(verdicts: list[estimates.Verdict], measure: say.Measure) -> tuple[str, ...]:
-    """Loads compared, wins of the first, wins of the second, none shown, without interval."""
+    """Loads compared, wins of the first, of the second, none shown, too few runs, at the timeout."""
     first, second = ("higher", "lower") if measure.more_is_better else ("lower", "higher")
     compared = len(verdicts) - verdicts.count("missing")
     wins = [
-        sum(1 for each in verdicts if each == kind) for kind in (first, second, "none", "unsure")
+        sum(1 for each in verdicts if each == kind)
+        for kind in (first, second, "none", "unsure", "censored")
     ]
     return tuple(count(each) for each in (compared, *wins))
 
@@ -240,7 +297,7 @@ def spectrum(gathered: Gathered, groups: list[Group], key: str) -> list[Block]:
     chosen = [group for group in groups if group.cell.concurrency == load and group.samples]
     series = tuple(
         Series(
-            names.arm(arm),
+            arm_label(chosen, arm),
             tuple(Point(100 / (100 - share), value) for share, value in of_arm[0].spectrum()),
             names.look(arm),
         )
@@ -248,7 +305,9 @@ def spectrum(gathered: Gathered, groups: list[Group], key: str) -> list[Block]:
     )
     if load is None or not any(each.points for each in series):
         return []
-    samples = [f"{names.arm(arm)} {count(of_arm[0].samples)}" for arm, of_arm in by_arm(chosen)]
+    samples = [
+        f"{arm_label(chosen, arm)} {count(of_arm[0].samples)}" for arm, of_arm in by_arm(chosen)
+    ]
     chart = Lines(
         name=f"espectro-{key}",
         title=f"Espectro de percentis com {count(load)} clientes",

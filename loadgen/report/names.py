@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from loadgen.report.numerals import NO_BREAK, plain, plural
+from loadgen.report.numerals import NO_BREAK, count, plain, plural
 from loadgen.study.plan import NO_WAIT, Wait
 from loadgen.study.record import Cell
 
@@ -36,6 +36,14 @@ SERVICES: Final = {
 def arm(name: str) -> str:
     """An arm's name for readers; one that this list does not know keeps its own."""
     return ARMS.get(name, name)
+
+
+def of(cell: Cell) -> str:
+    """The name of a cell's arm; with threads, how many each service has, for that decides much."""
+    if cell.workers is None:
+        return arm(cell.arm)
+    protocol, _, _ = arm(cell.arm).partition(NO_BREAK)
+    return f"{protocol}{NO_BREAK}({count(cell.workers)}{NO_BREAK}threads)"
 
 
 def look(name: str) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from loadgen.report import names
+from loadgen.report import little, names
 from loadgen.report import sentences as say
 from loadgen.report.document import Block, Bullets, Callout, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
 from loadgen.report.ladders import found
 from loadgen.report.numerals import bound, count, date, listed, plural
-from loadgen.report.waterfalls import RESIDUAL_MAX, every_off
+from loadgen.report.waterfalls import RESIDUAL_MAX
 from loadgen.study.record import RunRecord
 from loadgen.study.statistics import LITTLE_MAX, RUNS_MIN, RUNS_PUBLISHED
 
@@ -167,7 +167,7 @@ def reservations(gathered: Gathered) -> list[Block]:
 
 def instruments(gathered: Gathered) -> list[str]:
     """Where the instruments disagree with each other: Little's law, and unaccounted time."""
-    offs = every_off(gathered)
+    offs, _ = little.every(gathered)
     bad = sum(1 for off in offs if off >= LITTLE_MAX)
     residuals = [
         run.result.attribution.median.residual_share

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadgen.report import numerals as nb
-from loadgen.report.estimates import Verdict, verdict
+from loadgen.report.estimates import AtLeast, Verdict, verdict
 from loadgen.study.statistics import Interval
 
 NO_DIFFERENCE: Final = "nenhuma diferença demonstrada"
 # The columns of `versus`.
 VERSUS: Final = ("comparação", "primeiro", "segundo", "melhor")
 NOT_MEASURED: Final = "não medido neste conjunto"
+TOO_FEW: Final = "execuções de menos"
+CENSORED: Final = "sem razão: no limite de espera"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def figure(measure: Measure, value: Interval | None) -> str:
     """A figure with its interval and the number of runs, or why there is none."""
     if value is None:
         return NOT_MEASURED
+    if isinstance(value, AtLeast):
+        return f"≥{nb.NO_BREAK}{measure.told(value.mean)} (o limite de espera; n = {value.n})"
     if value.low is None or value.high is None:
         return f"{measure.told(value.mean)} (n = {value.n}, sem intervalo)"
     # Under five runs an interval is for the eye: it orders, and is not published as a result.
@@ -68,9 +72,12 @@ def short(measure: Measure, value: Interval | None) -> str:
     """A figure for a table's cell: the middle and the interval, without the unit."""
     if value is None:
         return nb.MISSING
+    if isinstance(value, AtLeast):
+        return f"≥{nb.NO_BREAK}{nb.number(value.mean)}"
     if value.low is None or value.high is None:
         return f"{nb.number(value.mean)} (n = {value.n})"
-    return f"{nb.number(value.mean)} ({nb.number(value.low)} a {nb.number(value.high)})"
+    few = "" if value.published else f"; n = {value.n}, só indicativo"
+    return f"{nb.number(value.mean)} ({nb.number(value.low)} a {nb.number(value.high)}{few})"
 
 
 def compared(
@@ -84,8 +91,13 @@ def compared(
     told = f"{one} {figure(measure, first)}; {other} {figure(measure, second)}"
     if found == "unsure":
         return (
-            f"{_capital(measure.name)}: {told}. São execuções de menos para um intervalo, "
+            f"{_capital(measure.name)}: {told}. São execuções de menos para publicar um intervalo, "
             "e por isso nenhuma diferença é afirmada."
+        )
+    if found == "censored":
+        return (
+            f"{_capital(measure.name)}: {told}. Do que chega ao limite de espera só se sabe que não "
+            "é menos que isso, e nenhuma razão é afirmada."
         )
     if found == "none":
         return f"{_capital(measure.name)}: {NO_DIFFERENCE} ({told}; os intervalos se sobrepõem)."
@@ -105,7 +117,8 @@ def winner(
     found = verdict(first, second)
     words: dict[Verdict, str] = {
         "missing": NOT_MEASURED,
-        "unsure": "sem intervalo",
+        "unsure": TOO_FEW,
+        "censored": CENSORED,
         "none": NO_DIFFERENCE,
     }
     if found in words:
@@ -136,14 +149,18 @@ def times(ratio: float) -> str:
 
 def tally(verdicts: list[Verdict], one: str, other: str, *, more_is_better: bool) -> str:
     """How many of several comparisons went which way, as one sentence."""
-    known = [each for each in verdicts if each not in {"missing", "unsure"}]
-    unsure = verdicts.count("unsure")
+    known = [each for each in verdicts if each not in {"missing", "unsure", "censored"}]
+    unsure, censored = verdicts.count("unsure"), verdicts.count("censored")
+    left_out = []
+    if unsure:
+        left_out.append(f"{nb.plural(unsure, 'comparação não tem', 'comparações não têm')} "
+                        "execuções bastantes para publicar um intervalo")  # fmt: skip
+    if censored:
+        left_out.append(f"{nb.plural(censored, 'comparação chega', 'comparações chegam')} "
+                        "ao limite de espera")  # fmt: skip
     if not known:
-        if unsure:
-            return (
-                f"{_capital(nb.plural(unsure, 'comparação não tem', 'comparações não têm'))} "
-                "execuções bastantes para um intervalo; nenhuma diferença é afirmada."
-            )
+        if left_out:
+            return f"{_capital(nb.listed(left_out))}; nenhuma diferença é afirmada."
         return f"A comparação entre {one} e {other} não foi medida neste conjunto."
     first_wins = known.count("higher" if more_is_better else "lower")
     second_wins = known.count("lower" if more_is_better else "higher")
@@ -151,7 +168,8 @@ def tally(verdicts: list[Verdict], one: str, other: str, *, more_is_better: bool
     whole = nb.plural(len(known), "ponto comparado", "pontos comparados")
     return (
         f"Em {whole}: {one} melhor em {first_wins}, {other} melhor em {second_wins}, "
-        f"{NO_DIFFERENCE} em {ties}."
+        f"{NO_DIFFERENCE} em {ties}"
+        f"{'; ' + nb.listed(left_out) if left_out else ''}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Results on where an order's time went: a median and a slow order, hop by hop; Little's law."""
+"""Results on where an order's time went: a median and a slow order, hop by hop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.hops import Where
+from loadgen.hops import Sample, Where, attribution
 from loadgen.report import names
 from loadgen.report.charts import Axis, Span, Spans
 from loadgen.report.commands import behind
@@ -18,13 +18,12 @@ from loadgen.report.document import (
     Folded,
     Heading,
     Paragraph,
-    Table,
 )
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.loads import by_arm, common_load, main_curves
+from loadgen.report.loads import arm_label, by_arm, common_load, main_curves
 from loadgen.report.numerals import bound, count, listed, milliseconds, percent, plural
 from loadgen.study.plan import Curve, Wait
-from loadgen.study.statistics import LITTLE_MAX, little
+from loadgen.study.store import read_run
 
 # What the parts of an order are called, in the order in which they are shown, and which of the
 # record's parts each is made of.
@@ -37,9 +36,11 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "confirmação (commit)": ("commit",),
     "pagamento simulado": ("gateway",),
     "transporte": ("ida", "volta"),
-    "sem registro do próximo": ("proximo", "consultas"),
+    "tentativas sem resposta ou sem registro": ("tentativas", "proximo", "consultas"),
     "resíduo": ("residuo",),
 }
+# Orders around the median. The mean of fewer is that of chance.
+MEDIAN_ORDERS_MIN: Final = 5
 # Of the median order, at most this may be unaccounted for.
 RESIDUAL_MAX: Final = 0.05
 # Milliseconds. What is shorter would not be seen.
@@ -59,15 +60,16 @@ def results(gathered: Gathered) -> list[Block]:
             "note", "Nenhuma execução deste conjunto guardou o tempo de pedidos amostrados, salto a "
             "salto.",
         ))  # fmt: skip
-    return [*blocks, *littles_law(gathered)]
+    return blocks
 
 
 @dataclass(frozen=True)
 class Told:
-    """Where a median order of a run spent its time, and a slow one where enough were sampled."""
+    """Where a median order of some runs spent its time, and a slow one where enough were sampled."""
 
     median: Where
     slow: Where | None
+    runs: int
 
     def kinds(self) -> list[tuple[str, Where]]:
         """Both by their names, as far as they are there."""
@@ -75,12 +77,22 @@ class Told:
 
 
 def attributed(group: Group) -> Told | None:
-    """What the first run of a group tells that may be believed and tells its orders' time."""
-    for run in group.believed:
-        found = run.result.attribution if run.result is not None else None
-        if found is not None and found.median is not None:
-            return Told(found.median, found.slow)
-    return None
+    """What the sampled orders of all runs of a group tell together; None when they are too few.
+
+    They are read again from the disk: in memory those of all groups would be most of the report.
+    """
+    samples: list[Sample] = []
+    sampled = runs = 0
+    for directory, run in group.believed_in:
+        result = read_run(directory, run.id).result
+        if result is not None and result.recording.samples:
+            samples += result.recording.samples
+            sampled += result.recording.sampled
+            runs += 1
+    found = attribution(samples, sampled)
+    if found is None or found.median is None or found.median.n < MEDIAN_ORDERS_MIN:
+        return None
+    return Told(found.median, found.slow, runs)
 
 
 def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
@@ -88,7 +100,7 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
     load = common_load(groups)
     chosen = [group for group in groups if group.cell.concurrency == load]
     told = [
-        (arm, found)
+        (arm_label(groups, arm), arm, found)
         for arm, of_arm in by_arm(chosen)
         if (found := attributed(of_arm[0])) is not None
     ]
@@ -97,23 +109,21 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
     key = f"{curve.name}-{'com' if any(wait) else 'sem'}-espera"
     where = f"{names.wait(wait)}, {count(load)} clientes"
     rows = [
-        (f"{names.arm(arm)}: pedido {kind}", each)
-        for arm, found in told
-        for kind, each in found.kinds()
+        (f"{name}: pedido {kind}", each) for name, _, found in told for kind, each in found.kinds()
     ]
     spans = tuple(span for row, each in rows for span in _stacked(row, totals(each)))
     chart = Spans(f"tempo-{key}", f"Para onde foi o tempo: {where}", Axis("milissegundos"), spans)
     return [
         Heading(4, _capital(where)),
         Figure(chart, _bands(told), behind(gathered, chosen)),
-        Bullets(tuple(residual_sentence(arm, found) for arm, found in told)),
-        *_grown(groups, load),
+        Bullets(tuple(residual_sentence(name, found) for name, _, found in told)),
+        *_grown(groups, load, {arm: found for _, arm, found in told}),
         Folded("Cascata por salto, de cada braço", tuple(
             _cascade(
                 gathered, [group for group in chosen if group.cell.arm == arm],
-                f"cascata-{arm}-{kind}-{key}", f"{names.arm(arm)}: pedido {kind}", each,
+                f"cascata-{arm}-{kind}-{key}", f"{name}: pedido {kind}", each,
             )
-            for arm, found in told
+            for name, arm, found in told
             for kind, each in found.kinds()
         )),
     ]  # fmt: skip
@@ -139,10 +149,11 @@ def _stacked(row: str, parts: Mapping[str, float], begin: float = 0.0) -> list[S
     return spans
 
 
-def _bands(told: list[tuple[str, Told]]) -> str:
+def _bands(told: list[tuple[str, str, Told]]) -> str:
     numbers = [
-        f"{names.arm(arm)} {found.median.n}" + (f" e {found.slow.n}" if found.slow else "")
-        for arm, found in told
+        f"{name} {found.median.n}{f' e {found.slow.n}' if found.slow else ''}, de "
+        f"{plural(found.runs, 'execução', 'execuções')}"
+        for name, _, found in told
     ]
     return (
         "Médias de pedidos reais em torno da mediana e do percentil 99, cujas partes somam a "
@@ -150,50 +161,67 @@ def _bands(told: list[tuple[str, Told]]) -> str:
     )
 
 
-def residual_sentence(arm: str, found: Told) -> str:
+def residual_sentence(name: str, found: Told) -> str:
     """The largest part of the median order, and whether the residual is within its bound."""
     parts = totals(found.median)
-    largest = max(parts, key=lambda name: parts[name])
+    largest = max(parts, key=lambda part: parts[part])
     share = found.median.residual_share
     within = "dentro" if share <= RESIDUAL_MAX else "**fora**"
     return (
-        f"{names.arm(arm)}: pedido mediano de {milliseconds(found.median.latency_ms)}; a maior parte "
+        f"{name}: pedido mediano de {milliseconds(found.median.latency_ms)}; a maior parte "
         f"é {largest}, {milliseconds(parts[largest])} ({percent(parts[largest] / found.median.latency_ms)}). "
         f"Resíduo de {percent(share)}, {within} do limite de {bound(RESIDUAL_MAX)}."
     )
 
 
-def _grown(groups: list[Group], load: int) -> list[Block]:
-    """What moved between the lightest load and the one shown, in each arm."""
-    lightest = min(group.cell.concurrency or load for group in groups)
-    if lightest == load:
-        return []
-    told = []
+def _grown(groups: list[Group], load: int, heavy: Mapping[str, Told]) -> list[Block]:
+    """What moved between the lightest load that tells its orders' time and the one shown, by arm."""
+    told, silent = [], []
     for arm, of_arm in by_arm(groups):
-        of = {group.cell.concurrency: attributed(group) for group in of_arm}
-        light, heavy = of.get(lightest), of.get(load)
-        if light is not None and heavy is not None:
-            told.append(growth_sentence(arm, light.median, heavy.median))
-    if not told:
-        return []
-    words = f"O que cresce de {plural(lightest, 'cliente', 'clientes')} para {count(load)}:"
-    return [Paragraph(words), Bullets(tuple(told))]
+        lighter = sorted(
+            (each for each in of_arm if (each.cell.concurrency or load) < load),
+            key=lambda group: group.cell.concurrency or 0,
+        )
+        if arm not in heavy or not lighter:
+            continue
+        found = next(((each, it) for each in lighter if (it := attributed(each))), None)
+        if found is None:
+            silent.append(arm_label(groups, arm))
+            continue
+        light, it = found
+        name = (
+            f"{arm_label(groups, arm)}, de {plural(light.cell.concurrency or 0, 'cliente', 'clientes')} "
+            f"para {count(load)}"
+        )
+        told.append(growth_sentence(name, it.median, heavy[arm].median))
+    blocks: list[Block] = []
+    if told:
+        blocks += [
+            Paragraph("O que cresce, da carga mais leve que tem pedidos bastantes para contar:"),
+            Bullets(tuple(told)),
+        ]
+    if silent:
+        blocks.append(Paragraph(
+            f"Em nenhuma carga mais leve há pedidos amostrados bastantes de {listed(silent)}: o que cresce "
+            "não se sabe."
+        ))  # fmt: skip
+    return blocks
 
 
-def growth_sentence(arm: str, light: Where, heavy: Where) -> str:
+def growth_sentence(name: str, light: Where, heavy: Where) -> str:
     """By how much the median order changed between two loads, and which parts made it so."""
     change = heavy.latency_ms - light.latency_ms
     if change <= 0:
         return (
-            f"{names.arm(arm)}: o pedido mediano não ficou mais lento "
+            f"{name}: o pedido mediano não ficou mais lento "
             f"({milliseconds(light.latency_ms)} e {milliseconds(heavy.latency_ms)})."
         )
     before, after = totals(light), totals(heavy)
-    grown = {name: after.get(name, 0.0) - before.get(name, 0.0) for name in PARTS}
-    most = sorted((name for name in grown if grown[name] > 0), key=lambda name: -grown[name])
-    named = [f"{name} {milliseconds(grown[name])}" for name in most[:_NAMED]]
+    grown = {part: after.get(part, 0.0) - before.get(part, 0.0) for part in PARTS}
+    most = sorted((part for part in grown if grown[part] > 0), key=lambda part: -grown[part])
+    named = [f"{part} {milliseconds(grown[part])}" for part in most[:_NAMED]]
     return (
-        f"{names.arm(arm)}: de {milliseconds(light.latency_ms)} para "
+        f"{name}: de {milliseconds(light.latency_ms)} para "
         f"{milliseconds(heavy.latency_ms)}; crescem sobretudo {listed(named)}."
     )
 
@@ -215,63 +243,6 @@ def _cascade(
         "latência."
     )
     return Figure(chart, caption, behind(gathered, groups))
-
-
-def littles_law(gathered: Gathered) -> list[Block]:
-    """Whether the instruments agree with each other: L = XW at every hop of every run."""
-    held = _offs(gathered)
-    if not held:
-        return []
-    rows = tuple(
-        (
-            names.service(service), count(len(offs)), percent(sorted(offs)[len(offs) // 2]),
-            percent(max(offs)), percent(sum(1 for off in offs if off < LITTLE_MAX) / len(offs)),
-        )
-        for service, offs in held.items()
-    )  # fmt: skip
-    columns = (
-        "salto",
-        "execuções",
-        "desvio mediano",
-        "maior desvio",
-        f"abaixo de {bound(LITTLE_MAX)}",
-    )
-    return [
-        Heading(4, "Lei de Little, salto a salto"),
-        Paragraph(little_sentence(every_off(gathered))),
-        Table(columns, rows),
-    ]
-
-
-def every_off(gathered: Gathered) -> list[float]:
-    """|L - XW| / L at each hop of each run that may be believed."""
-    return [off for offs in _offs(gathered).values() for off in offs]
-
-
-def _offs(gathered: Gathered) -> dict[str, list[float]]:
-    held: dict[str, list[float]] = {}
-    for run in gathered.runs:
-        for service, flow in run.flows.items() if run.status == "ok" else ():
-            off = little(flow).off
-            if off is not None:
-                held.setdefault(service, []).append(off)
-    return held
-
-
-def little_sentence(offs: list[float]) -> str:
-    """Whether |L - XW| / L stayed within its bound."""
-    bad = sum(1 for off in offs if off >= LITTLE_MAX)
-    most = bound(LITTLE_MAX)
-    if not bad:
-        return (
-            "As chamadas em andamento, a taxa de chegada e o tempo em cada salto, medidos cada um "
-            f"por seus meios, concordam: |L − XW| / L fica abaixo de {most} em todas as "
-            f"{count(len(offs))} medidas."
-        )
-    return (
-        f"Em {count(bad)} de {count(len(offs))} medidas |L − XW| / L passa de {most}: nelas um dos "
-        "três instrumentos errou, ou a execução não estava em regime."
-    )
 
 
 def _capital(text: str) -> str:

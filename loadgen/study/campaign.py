@@ -19,18 +19,17 @@ import msgspec
 from common.shop_generator import Opcoes, gerar
 from loadgen.disk import memory_disk
 from loadgen.environment import environment
-from loadgen.study.cells import Hunt, Task, climbs, hunt_seconds, hunts, seconds_of, step, tasks
+from loadgen.study.cells import Hunt, Task, climbs, hunts, step, tasks
 from loadgen.study.commands import SHOP_DAY, SHOP_PRODUCTS, SHOP_SEED
 from loadgen.study.knee import Search
 from loadgen.study.ladder import sustained
-from loadgen.study.plan import Study
+from loadgen.study.lasting import hunt_seconds, seconds_of
+from loadgen.study.plan import Study, Wait
 from loadgen.study.progress import Progress
-from loadgen.study.record import (
-    FORMAT,
-    Found,
-    Manifest,
-    RunRecord,
-    Sitting,
+from loadgen.study.record import FORMAT, Cell, Found, Manifest, RunRecord, Sitting
+from loadgen.study.running import Bench, perform
+from loadgen.study.store import (
+    ResultsError,
     discard,
     finished,
     read_manifest,
@@ -38,7 +37,6 @@ from loadgen.study.record import (
     write_manifest,
     write_run,
 )
-from loadgen.study.running import Bench, perform
 
 SHOP: Final = "shop.db"
 # Below the results while a run is made: its databases, which go with it.
@@ -47,6 +45,9 @@ DURABILITY: Final = (
     "SQLite, write-ahead log, synchronous=FULL: every answer comes after a flushed commit; commits"
     " are shared by those that wait together, but where a cell's storage is plain"
 )
+
+# Runs of a rate in a search until it is taken as not sustained.
+ATTEMPTS: Final = 2
 
 Perform = Callable[[Task, Bench], Awaitable[RunRecord]]
 
@@ -106,27 +107,42 @@ class Campaign:
         self._progress.expect(len(fixed), len(fixed) - len(todo), seconds)
 
     async def _hunt(self, hunt: Hunt) -> Found:
-        """Look for the highest sustained rate, run by run; those that are there are not repeated."""
+        """Look for where the rungs go, run by run; those that are there are not repeated."""
         ladder = hunt.ladder
         search = Search(ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution)
-        number, doubted = 0, False
+        doubts: dict[float, tuple[str, ...]] = {}
         while (rate := search.next()) is not None:
-            number += 1
-            task = step(self._manifest.plan, hunt, number, rate)
-            if task.id not in self._manifest.order:
-                self._note(order=(*self._manifest.order, task.id))
-            if task.id not in self._done:
-                self._progress.add(1)
-            run = await self._one(task)
             # A run that cannot be believed is asked once more before it bounds the search.
-            doubted = run.status != "ok" and not doubted
-            if not doubted:
-                search.note(rate, sustained=sustained(run))
-        return Found(ladder.name, hunt.arm, hunt.payment_wait_s, search.sustained, search.beyond)
+            for attempt in range(1, ATTEMPTS + 1):
+                run = await self._step(step(self._manifest.plan, hunt, rate, attempt))
+                if run.status == "ok":
+                    break
+            else:
+                doubts[rate] = run.reasons
+            search.note(rate, sustained=sustained(run))
+        beyond = search.beyond
+        return Found(
+            ladder.name, hunt.arm, hunt.payment_wait_s, search.sustained, beyond,
+            () if beyond is None else doubts.get(beyond, ()),
+        )  # fmt: skip
+
+    async def _step(self, task: Task) -> RunRecord:
+        """A run of a search: which there are is not known before."""
+        if task.id not in self._manifest.order:
+            self._note(order=(*self._manifest.order, task.id))
+        if task.id not in self._done:
+            self._progress.add(1)
+        return await self._one(task)
 
     async def _one(self, task: Task) -> RunRecord:
+        """Make a run, or read the one that is there. Raises ResultsError when that is another."""
         if task.id in self._done:
             run = read_run(self._directory, task.id)
+            if (run.cell, run.seed) != (task.cell, task.seed):
+                raise ResultsError(
+                    f"{self._directory}: {task.id} was made from another plan than that of the"
+                    " manifest; begin the study in another directory"
+                )
             self.statuses[run.status] += 1
             return run
         self._progress.begin(task.id)
@@ -178,21 +194,59 @@ def begin(directory: Path, study: Study, command: str) -> Manifest:
 
 
 def resume(directory: Path, command: str, *, again: bool = False) -> Manifest:
-    """Go on with the study of a directory; `again` forgets runs that failed or are invalid.
+    """Go on with the study of a directory; `again` sets aside runs that failed or are invalid.
 
     Raises ResultsError.
     """
     manifest = read_manifest(directory)
     if again:
-        for run_id in finished(directory):
-            if read_run(directory, run_id).status != "ok":
-                discard(directory, run_id)
+        manifest = _set_aside(directory, manifest)
     sitting = _sitting(command, environment(directory))
     manifest = msgspec.structs.replace(
         manifest, sittings=(*manifest.sittings, sitting), complete=False
     )
     write_manifest(directory, manifest)
     return manifest
+
+
+def _set_aside(directory: Path, manifest: Manifest) -> Manifest:
+    """Discard what cannot be believed, and with a step of a search all that followed from it.
+
+    A run whose audit found violations stays: it says something of the arm, and is the last thing to
+    be lost by being made again.
+    """
+    cells: dict[str, Cell] = {}
+    doubtful, dirty = set(), set()
+    for run_id in finished(directory):
+        run = read_run(directory, run_id)
+        cells[run_id] = run.cell
+        if run.audit is not None and not run.audit.clean:
+            dirty.add(run_id)
+        elif run.status != "ok":
+            doubtful.add(run_id)
+    begun_anew = {_hunted(cells[run_id]) for run_id in doubtful if cells[run_id].phase == "search"}
+    followed = {
+        run_id
+        for run_id, cell in cells.items()
+        if cell.phase in {"search", "rung", "recovery"} and _hunted(cell) in begun_anew
+    }
+    for run_id in (doubtful | followed) - dirty:
+        discard(directory, run_id)
+    return msgspec.structs.replace(
+        manifest,
+        # What a search adds it names again; which that is, is not known before.
+        order=tuple(run_id for run_id in manifest.order if run_id not in followed - dirty),
+        searches=tuple(
+            found
+            for found in manifest.searches
+            if (found.experiment, found.arm, found.payment_wait_s) not in begun_anew
+        ),
+    )
+
+
+def _hunted(cell: Cell) -> tuple[str, str, Wait]:
+    """What names the search that a cell of a ladder belongs to."""
+    return cell.experiment, cell.arm, cell.payment_wait_s
 
 
 def _sitting(command: str, surroundings: dict[str, Any]) -> Sitting:

@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 
 from loadgen.study.cells import name_of
-from loadgen.study.record import ResultsError, RunRecord, read_manifest, read_runs
+from loadgen.study.record import RunRecord
 from loadgen.study.statistics import ranking
+from loadgen.study.store import ResultsError, read_manifest, read_runs
 from loadgen.study.summary import figures
 
 # For each load and wait, by cell: orders a second of its runs.

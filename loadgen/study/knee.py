@@ -7,7 +7,7 @@ completed, and what is under way does not grow from second to second.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from statistics import fmean, median
 from typing import Final
@@ -17,7 +17,7 @@ from msgspec import Struct
 from loadgen.recorder import CELL_NS, Recording
 
 CELL_S: Final = CELL_NS / 1e9
-# Of what was offered, at least this must be completed.
+# Of what was offered in the measured window, at least this must be completed in it.
 COMPLETED_MIN: Final = 0.99
 # A backlog grows when it rises by more than this share of what was offered ...
 RISE_MAX: Final = 0.02
@@ -57,6 +57,19 @@ def grows(under_way: Sequence[int], offered: int) -> bool:
     return rise > max(RISE_MAX * offered, DEVIATIONS * math.sqrt(max(mean, 1.0)))
 
 
+def kept_up(recording: Recording, first: int, last: int) -> bool:
+    """True when, from one cell to another, nearly as much was completed as was offered.
+
+    What is completed later does not count. Of what is completed some was offered before, and of
+    what is offered some ends after: the difference of the two is that of the orders under way at
+    both instants, which chance moves by DEVIATIONS of a Poisson count each.
+    """
+    offered = sum((recording.offered or recording.sent)[first:last])
+    completed = sum(recording.completed[first:last])
+    under_way = max(1, backlog(recording)[max(0, first - 1)])
+    return completed >= COMPLETED_MIN * offered - DEVIATIONS * math.sqrt(2 * under_way)
+
+
 class Search:
     """Looks for the highest rate that is sustained: ask `next`, run it, `note` what came of it.
 
@@ -71,6 +84,7 @@ class Search:
         self._resolution = resolution
         self.sustained: float | None = None
         self.beyond: float | None = None
+        self.steps = 0
 
     def next(self) -> float | None:
         """The rate to try, or None when the search has ended."""
@@ -87,35 +101,50 @@ class Search:
 
     def note(self, rate: float, *, sustained: bool) -> None:
         """Take note of the run at the rate that `next` gave."""
+        self.steps += 1
         if sustained:
             self.sustained = rate
         else:
             self.beyond = rate
 
-    @staticmethod
-    def most_steps(first: float, most: float, growth: float, resolution: float) -> int:
-        """How many runs a search may take at most."""
-        up = math.ceil(max(0.0, math.log(most / first, growth))) + 1
-        down = math.ceil(max(0.0, math.log(first / LEAST_PER_S, growth))) + 1
-        halvings = math.ceil(math.log2(max(1.0, math.log(growth) / math.log(1 + resolution))))
-        return max(up, down) + max(0, halvings)
 
+class Knee(Struct, frozen=True, kw_only=True):
+    """The highest rung that each of its runs sustained, and all rungs below it too.
 
-class Knee(Struct, frozen=True):
-    """The highest sustained of the rates that were tried; null when none was."""
+    The knee lies from `rate_per_s` up to `beyond_per_s`, the first rung that some run missed; null
+    when no rung was sustained, or none missed. `runs` is how many runs that could be believed there
+    were at `rate_per_s` (0 for none), `missed` how many of `beyond_runs` missed at `beyond_per_s`.
+    Where no run of a rung could be believed nothing is known from `doubted_per_s` on.
+    """
 
     rate_per_s: float | None
+    runs: int
+    beyond_per_s: float | None
+    missed: int
+    beyond_runs: int
+    doubted_per_s: float | None
     tried: int
 
 
-def knee(rungs: Sequence[tuple[float, bool]]) -> Knee:
-    """The knee on a ladder of (rate, sustained): the last rung before the first that was not."""
+def knee(rungs: Mapping[float, Sequence[bool | None]]) -> Knee:
+    """The knee on a ladder: by rate, whether each run sustained it; None for one not believed."""
     highest: float | None = None
-    for rate, sustained in sorted(rungs):
-        if not sustained:
+    runs = 0
+    beyond: tuple[float | None, int, int] = (None, 0, 0)
+    doubted: float | None = None
+    for rate, every in sorted(rungs.items()):
+        believed = [one for one in every if one is not None]
+        if not believed:
+            doubted = rate
             break
-        highest = rate
-    return Knee(highest, len(rungs))
+        if not all(believed):
+            beyond = (rate, believed.count(False), len(believed))
+            break
+        highest, runs = rate, len(believed)
+    return Knee(
+        rate_per_s=highest, runs=runs, beyond_per_s=beyond[0], missed=beyond[1],
+        beyond_runs=beyond[2], doubted_per_s=doubted, tried=len(rungs),
+    )  # fmt: skip
 
 
 def drained_after_s(under_way: Sequence[int], from_s: float) -> float | None:

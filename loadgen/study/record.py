@@ -1,34 +1,17 @@
-"""The format of a results directory: what is kept of a study, how it is written and read.
-
-    manifest.json            the plan, the order of runs, the environment, when and by which command
-    runs/<id>.json           a run: its cell, its figures, its audit, what it used
-    runs/<id>.raw.json.gz    its recording, the histograms and sampled orders that its figures come
-                             from, and its services' resources over time
-
-Every file is written beside its place and renamed into it, so that one that is there is whole; of a
-run the raw data come first, so that `<id>.json` means that both are there. Whoever reads results
-does it through this module.
-"""
+"""What is kept of a study: its manifest and its runs. `store` writes and reads them."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+import math
+from typing import Any, Final, Literal
 
-import msgspec
 from msgspec import Struct
 
-from loadgen.recorder import Recording
 from loadgen.result import Result
 from loadgen.study.plan import EventLoop, Fault, Storage, Study, Wait
 
 # Raised when a reader of the older format would misread or miss something.
-FORMAT: Final = 1
-MANIFEST: Final = "manifest.json"
-RUNS: Final = "runs"
+FORMAT: Final = 2
 
 Protocol = Literal["grpc", "http"]
 IoModel = Literal["loop", "threads"]
@@ -37,11 +20,6 @@ Status = Literal["ok", "invalid", "failed"]
 Phase = Literal["point", "search", "rung", "recovery", "timeline"]
 # The generator's name beside those of the services.
 GENERATOR: Final = "generator"
-S = TypeVar("S", bound=Struct)
-
-
-class ResultsError(Exception):
-    """Results that cannot be read; the message is one line with the file and what to do."""
 
 
 class Cell(Struct, frozen=True, kw_only=True):
@@ -122,12 +100,16 @@ class Flow(Struct, frozen=True):
     """The inputs of Little's law at one hop, over the measured window, each by its own means.
 
     `in_flight` is the mean number of calls under way, by sampling; `arrivals_per_s` and `time_s`
-    are of the calls that ended.
+    are of the calls that ended. `window_s` is how long was looked, `looks` how often, `calls` how
+    many ended.
     """
 
     in_flight: float
     arrivals_per_s: float
     time_s: float
+    window_s: float
+    looks: int
+    calls: int
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):
@@ -139,7 +121,9 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     and a slow order spent their time. `commands` are those of the arm, of the load
     and of the audit, to be given one after the other. `resources` and `spent` are by service,
     `spent` also of the generator. `bytes_per_order` are those on loopback between all processes,
-    headers of TCP and IP included, null where the machine does not tell.
+    headers of TCP and IP included and less what idle services send each other in that time
+    (`idle_bytes_per_s`), null where the machine does not tell. `others_cores` are processor cores
+    that were busy during the load with anything but the arm and its generator.
     """
 
     format: int
@@ -160,20 +144,26 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     resources: dict[str, Series] = {}
     flows: dict[str, Flow] = {}
     commit: str | None = None
+    others_cores: float | None = None
+    idle_bytes_per_s: float | None = None
 
     @property
     def throughput_per_s(self) -> float | None:
         """Terminal answers a second; None when the run has none to tell.
 
-        In the closed loop it is the rate while every caller had a next order, where that was long
-        enough to have one.
+        It is the rate while orders were being sent, where that was long enough to have one: the
+        last orders of a run, which may take a whole timeout, do not dilute it.
         """
         if self.result is None or self.status != "ok":
             return None
-        steady = self.result.steady
-        if self.cell.loop == "closed" and steady is not None:
-            return steady.throughput_per_s
-        return self.result.throughput_per_s
+        return self.result.sustained_per_s
+
+    @property
+    def goodput_per_s(self) -> float | None:
+        """The same of answers in time; None also after an audit that was not clean."""
+        if self.result is None or self.status != "ok":
+            return None
+        return self.result.sustained_goodput_per_s
 
     @property
     def cpu_ms_per_order(self) -> float | None:
@@ -184,18 +174,25 @@ class RunRecord(Struct, frozen=True, kw_only=True):
 
 
 class Sitting(Struct, frozen=True):
-    """One time that the study was started or resumed; `ended` is null when it was cut off."""
+    """One time that the study was started or resumed; `ended` is null when it was cut off.
+
+    `environment` is the machine and the packages as they were that time.
+    """
 
     started: str
     ended: str | None
     command: str
     commit: str | None
+    environment: dict[str, Any] = {}
 
 
 class Found(Struct, frozen=True):
-    """What a ladder's search found: the highest rate that met the objectives, null when none did.
+    """Where a ladder's search places its rungs. One run a rate: it is no knee, the rungs tell that.
 
-    `beyond` is the lowest rate that missed one, null when the search ended at the plan's most.
+    `rate_per_s` is the highest rate that was sustained, null when none was; `beyond_per_s` the
+    lowest that was not, null when the search ended at the plan's most. `doubts` say why the run at
+    `beyond_per_s` could not be believed, twice: then the search was bounded by the generator or the
+    machine, and what the arm does there is not known.
     """
 
     experiment: str
@@ -203,6 +200,14 @@ class Found(Struct, frozen=True):
     payment_wait_s: Wait
     rate_per_s: float | None
     beyond_per_s: float | None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def middle_per_s(self) -> float | None:
+        """The rate that the shares of rungs are of: halfway, in ratio, to what was not sustained."""
+        if self.rate_per_s is None or self.beyond_per_s is None:
+            return self.rate_per_s
+        return math.sqrt(self.rate_per_s * self.beyond_per_s)
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -222,132 +227,3 @@ class Manifest(Struct, frozen=True, kw_only=True):
     sittings: tuple[Sitting, ...]
     searches: tuple[Found, ...] = ()
     complete: bool = False
-
-
-class _Raw(Struct, frozen=True):
-    format: int
-    id: str
-    recording: Recording
-    resources: dict[str, Series]
-
-
-class _Head(Struct):
-    format: int
-
-
-# --- writing --------------------------------------------------------------------------------------
-
-
-def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Replace the manifest whole. Raises OSError."""
-    _write(directory / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-
-
-def write_run(directory: Path, run: RunRecord) -> None:
-    """Keep a run: its raw data first, so that a run that is there is complete. Raises OSError."""
-    fields: dict[str, Any] = msgspec.to_builtins(run)
-    if run.result is not None:
-        raw = _Raw(run.format, run.id, run.result.recording, run.resources)
-        # No date in it: the same run gives the same file.
-        packed = gzip.compress(msgspec.json.encode(raw), mtime=0)
-        _write(_raw_file(directory, run.id), packed)
-        del fields["result"]["recording"], fields["resources"]
-    _write(_run_file(directory, run.id), msgspec.json.format(msgspec.json.encode(fields), indent=1))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-
-
-def discard(directory: Path, run_id: str) -> None:
-    """Forget a run, so that it is made again. Raises OSError."""
-    _run_file(directory, run_id).unlink()
-    _raw_file(directory, run_id).unlink(missing_ok=True)
-
-
-# --- reading --------------------------------------------------------------------------------------
-
-
-def read_manifest(directory: Path) -> Manifest:
-    """The manifest of a results directory. Raises ResultsError."""
-    path = directory / MANIFEST
-    if not path.is_file():
-        raise ResultsError(
-            f"{directory} is not a results directory: it has no {MANIFEST};"
-            " python -m loadgen.study --out makes one"
-        )
-    return _read(path, Manifest)
-
-
-def finished(directory: Path) -> set[str]:
-    """The ids of the runs that are complete."""
-    names = (path.name for path in (directory / RUNS).glob("*.json"))
-    return {name.removesuffix(".json") for name in names if not name.startswith(".")}
-
-
-def read_run(directory: Path, run_id: str) -> RunRecord:
-    """One run with its recording. Raises ResultsError."""
-    path = _run_file(directory, run_id)
-    fields = _checked(path)
-    if fields.get("result") is not None:
-        raw = _read(_raw_file(directory, run_id), _Raw)
-        fields["result"]["recording"] = msgspec.to_builtins(raw.recording)
-        fields["resources"] = msgspec.to_builtins(raw.resources)
-    try:
-        return msgspec.convert(fields, RunRecord)
-    except (msgspec.ValidationError, AttributeError, TypeError) as error:
-        raise _damaged(path, error) from None
-
-
-def read_runs(directory: Path) -> Iterator[RunRecord]:
-    """Every complete run, in the order of the manifest. Raises ResultsError."""
-    manifest = read_manifest(directory)
-    there = finished(directory)
-    for run_id in manifest.order:
-        if run_id in there:
-            yield read_run(directory, run_id)
-
-
-def _read(path: Path, kind: type[S]) -> S:
-    try:
-        return msgspec.convert(_checked(path), kind)
-    except msgspec.ValidationError as error:
-        raise _damaged(path, error) from None
-
-
-def _checked(path: Path) -> dict[str, Any]:
-    """The content of a file of this format. Raises ResultsError."""
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        head = msgspec.json.decode(content, type=_Head)
-    except (msgspec.DecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise _damaged(path, error) from None
-    except OSError as error:
-        raise ResultsError(f"{path}: {error.strerror}") from None
-    if head.format != FORMAT:
-        raise ResultsError(
-            f"{path} has format {head.format} and this version reads {FORMAT};"
-            " use the version that made it, or run the study again"
-        )
-    fields: dict[str, Any] = msgspec.json.decode(content)
-    return fields
-
-
-def _damaged(path: Path, error: Exception) -> ResultsError:
-    return ResultsError(
-        f"{path} is truncated or damaged ({error}); delete it and run"
-        " python -m loadgen.study --resume on its directory"
-    )
-
-
-def _run_file(directory: Path, run_id: str) -> Path:
-    return directory / RUNS / f"{run_id}.json"
-
-
-def _raw_file(directory: Path, run_id: str) -> Path:
-    return directory / RUNS / f"{run_id}.raw.json.gz"

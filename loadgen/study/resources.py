@@ -127,7 +127,9 @@ def flows(
     for name, lines in told.items():
         law = littles_law(lines, from_s, to_s)
         if law is not None:
-            found[name] = Flow(law.in_flight, law.per_s, law.mean_s)
+            found[name] = Flow(
+                law.in_flight, law.per_s, law.mean_s, law.seconds, law.looks, law.calls
+            )
     return found
 
 

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from common.audit import AuditError, AuditReport, audit
@@ -23,7 +22,7 @@ from loadgen.chaos.arm import ArmError
 from loadgen.chaos.result import SETTLE_S
 from loadgen.crew import Crew, CrewError
 from loadgen.objectives import parse_objective
-from loadgen.result import Result, make_result
+from loadgen.result import Result, make_result, without_goodput
 from loadgen.service_stats import StatsError, read_stats
 from loadgen.study.cells import Task
 from loadgen.study.commands import arm_mode, arm_options, commands, load_plan
@@ -225,8 +224,7 @@ def _record(
     if measured is not None:
         result = measured.result
         if measured.audit is not None and measured.audit.violations:
-            # Whatever it counted may be wrong.
-            result = msgspec.structs.replace(result, goodput_per_s=None)
+            result = without_goodput(result)
         more = {
             "result": result,
             "audit": None if measured.audit is None else _verdict(measured.audit),

@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from loadgen.service_stats import CALLS_MIN, SEEN_MIN
 from loadgen.study.record import Flow
 
 # Runs below which a spread says nothing, and below which no interval is published.
@@ -26,6 +27,12 @@ LOADS_MIN: Final = 6
 RESAMPLES: Final = 400
 # |L - XW| / L. Above it one of the three was measured wrongly.
 LITTLE_MAX: Final = 0.05
+# Times that a window must be as long as a call: calls that its ends cut are counted on one side only.
+LITTLE_WINDOW_MIN: Final = 5.0
+# Samples that must lie beyond a percentile.
+BEYOND_MIN: Final = 10
+# Half a cell of the recording: a time that is read from cells is known no better.
+CELL_HALF_S: Final = 0.05
 
 
 class Interval(Struct, frozen=True):
@@ -106,6 +113,28 @@ def interval(figures: Sequence[float]) -> Interval:
     spread = math.sqrt(math.fsum((each - middle) ** 2 for each in logs) / (n - 1) / n)
     half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * spread
     return Interval(n, math.exp(middle), math.exp(middle - half), math.exp(middle + half))
+
+
+def carried(percentile: float, samples: int) -> bool:
+    """Whether so many samples carry a percentile: enough of them must lie beyond it."""
+    return samples * (100 - percentile) / 100 >= BEYOND_MIN
+
+
+def recovery(times: Sequence[float | None], half_s: float = CELL_HALF_S) -> Interval | None:
+    """The mean time to recover of repeated runs, in seconds; None stands for a run that never did.
+
+    Bounds are given only when every run recovered: without those that did not, the mean is that of
+    the survivors. They are no closer than `half_s`, half of what the times were read to. None when
+    no run recovered.
+    """
+    known = [max(time, half_s) for time in times if time is not None]
+    if not known:
+        return None
+    found = interval(known)
+    if found.low is None or found.high is None or len(known) < len(times):
+        return Interval(found.n, found.mean, None, None)
+    low = max(min(found.low, found.mean - half_s), 0.0)
+    return Interval(found.n, found.mean, low, max(found.high, found.mean + half_s))
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
@@ -209,18 +238,29 @@ def _percentile_interval(best: float, resampled: Sequence[float], runs: int) -> 
 
 
 class Little(Struct, frozen=True):
-    """Little's law at one hop: `off` is |L - XW| / L, null where nothing was under way."""
+    """Little's law at one hop: `off` is |L - XW| / L, null where nothing was under way.
+
+    `short` when the window has too few calls, or too few seen under way, or is too short beside a
+    call, for `off` to say anything of the instruments.
+    """
 
     off: float | None
+    short: bool
 
     @property
     def held(self) -> bool | None:
-        """True when the instruments agree; None when there was nothing to compare."""
-        return None if self.off is None else self.off < LITTLE_MAX
+        """True when the instruments agree; None when there is nothing to judge."""
+        return None if self.off is None or self.short else self.off < LITTLE_MAX
 
 
 def little(flow: Flow) -> Little:
     """Check one hop (J. D. C. Little, A Proof for the Queuing Formula L = lambda W, 1961)."""
+    short = (
+        flow.calls < CALLS_MIN
+        or flow.looks * flow.in_flight < SEEN_MIN
+        or flow.window_s < LITTLE_WINDOW_MIN * flow.time_s
+    )
     if flow.in_flight <= 0:
-        return Little(None)
-    return Little(abs(flow.in_flight - flow.arrivals_per_s * flow.time_s) / flow.in_flight)
+        return Little(None, short)
+    off = abs(flow.in_flight - flow.arrivals_per_s * flow.time_s) / flow.in_flight
+    return Little(off, short)

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from loadgen.study.cells import name_of
-from loadgen.study.record import Found, RunRecord, read_manifest, read_runs
+from loadgen.study.record import Found, RunRecord
 from loadgen.study.statistics import Interval, interval
+from loadgen.study.store import read_manifest, read_runs
 
 Figure = Callable[[RunRecord], float | None]
 
