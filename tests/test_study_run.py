@@ -27,6 +27,7 @@ from loadgen.study.plan import NO_WAIT, Curve, Fault, Ladder, Study
 from loadgen.study.progress import Progress
 from loadgen.study.repeating import read_only, repeat
 from loadgen.study.running import Bench
+from loadgen.study.summary import show
 from tests.made_results import Made, cell_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -251,6 +252,18 @@ def test_ordens_que_se_contradizem_sao_ditas(tmp_path: Path) -> None:
     assert "1 pairs of arms ranked alike, 0 otherwise" in out.getvalue()
     assert compare_directories(tmp_path / "one", tmp_path / "other", console) == 1
     assert "8 callers" in out.getvalue()
+
+
+async def test_resumo_diz_o_joelho_dos_degraus(tmp_path: Path) -> None:
+    """The tables end with the knee that the rungs tell, how many runs it rests on, and any doubt."""
+    doubtful = [f"{SEARCH}-{rate}ps-{attempt}" for rate in (262, 207) for attempt in (1, 2)]
+    await go_on(tmp_path, begin(tmp_path, STUDY, "command"), FakeRuns(doubtful=doubtful))
+    out = io.StringIO()
+    show(tmp_path, Console(file=out, width=200))
+    said = out.getvalue()
+    assert "knee, http, payments 0.5 to 1.5 s: knee at 85.9 orders a second" in said
+    assert "sustained by 2 runs" in said
+    assert "no run could be believed: the loop was late" in said
 
 
 # --- one run again --------------------------------------------------------------------------------
