@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc.aio
 
+from common.alarms import Alarms
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import ErroServico, indisponivel, prazo_esgotado
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
@@ -29,16 +30,19 @@ class GrpcClient:
 
     def __init__(self, servico: str, address: str) -> None:
         self._channel: Any = grpc.aio.insecure_channel(address, options=CANAL)
+        self._alarms = Alarms()
         for operacao in operacoes_de(servico):
             setattr(self, operacao.nome, self._bind(operacao))
 
     async def close(self) -> None:
         """Close the connection; calls under way fail as unavailable."""
+        self._alarms.close()
         await self._channel.close()
 
     def _bind(self, operacao: Operacao) -> Method:
         serialize = CODECS[operacao.requisicao].serialize
         parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
+        alarms = self._alarms
         send = self._channel.unary_unary(caminho(operacao))
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
@@ -47,17 +51,16 @@ class GrpcClient:
             rpc = send(serialize(req), metadata=marks(ctx, until))
             # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
             # the core of each side, which was seen to cost more.
-            alarm = None
-            if remaining is not None:
-                alarm = asyncio.get_running_loop().call_later(remaining, rpc.cancel)
+            alarm = rpc.cancel
+            forget = None if remaining is None else alarms.after(remaining, alarm)
             try:
                 data = await rpc
                 trailing = await rpc.trailing_metadata()
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
                 raise _failure(ctx, error) from None
             finally:
-                if alarm is not None:
-                    alarm.cancel()
+                if forget is not None:
+                    forget(alarm)
                 ctx.proximo += time.monotonic() - start
                 ctx.sair(antes)
             ctx.abaixo = str(trailing.get(CABECALHO_TEMPOS, ""))

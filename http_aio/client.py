@@ -6,11 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
 from yarl import URL
 
+from common.alarms import Alarms
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
@@ -40,6 +42,7 @@ class HttpClient:
 
     def __init__(self, servico: str, address: str, connections: int) -> None:
         self._base = f"http://{address}"
+        self._alarms = Alarms()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=CONEXAO_OCIOSA_S),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -52,11 +55,12 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close the connections; calls under way fail as unavailable."""
+        self._alarms.close()
         await self._session.close()
 
     def _bind(self, operacao: Operacao) -> Method:
         codec, method, session = CODECS[operacao.nome], operacao.metodo_http, self._session
-        base = self._base
+        base, alarms = self._base, self._alarms
         fixed = None if codec.no_caminho or codec.na_consulta else URL(base + operacao.caminho)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
@@ -66,10 +70,13 @@ class HttpClient:
             headers.update(marks(ctx, until))
             url = fixed or URL(base + codec.path(req), encoded=True)
             start, antes = time.monotonic(), ctx.entrar("proximo")
+            limit = asyncio.timeout(None)
+            alarm = partial(limit.reschedule, 0.0)
+            forget = None if remaining is None else alarms.after(remaining, alarm)
             try:
                 # The pool's queue counts too: the deadline covers everything.
                 async with (
-                    asyncio.timeout(remaining),
+                    limit,
                     session.request(method, url, data=body, headers=headers) as response,
                 ):
                     data = await response.read()
@@ -83,6 +90,8 @@ class HttpClient:
                 _LOG.info("%s: %s", operacao.servico, error or type(error).__name__)
                 raise indisponivel(f"{operacao.servico} não respondeu") from error
             finally:
+                if forget is not None:
+                    forget(alarm)
                 ctx.proximo += time.monotonic() - start
                 ctx.sair(antes)
             ctx.abaixo = response.headers.get(CABECALHO_TEMPOS, "")

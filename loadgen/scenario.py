@@ -30,6 +30,9 @@ CONSULTA_INICIAL_S: Final = 0.05
 CONSULTA_MAX_S: Final = 1.0
 
 
+INTERRUPTED: Final = Outcome("erro", INTERROMPIDO, "the run was interrupted")
+
+
 class Checkout:
     """Places the orders of one process, records them and writes their history."""
 
@@ -68,7 +71,7 @@ class Checkout:
         noted = self._history.wanted
         if noted:
             self._note("invoke", "criar_pedido", caller, key, at_ns=sent_ns, basket=basket)
-        outcome = Outcome("erro", INTERROMPIDO, "the run was interrupted")
+        outcome = INTERRUPTED
         replied_ns = None
         try:
             answer = await self._pedidos.criar_pedido(ctx, basket.request)

@@ -1,0 +1,71 @@
+"""Deadlines that share a timer: who rings, when, and who does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from common import alarms
+from common.alarms import Alarms
+
+
+@pytest.fixture(autouse=True)
+def near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines of a tenth of a second share a timer, so that no test waits for seconds."""
+    monkeypatch.setattr(alarms, "PERTO_S", 0.1)
+
+
+async def test_o_que_nao_foi_retirado_toca_e_nunca_antes_do_prazo() -> None:
+    """Each deadline rings once, not before its time and at most a tick and a turn after it."""
+    given, loop, rung = Alarms(), asyncio.get_running_loop(), {}
+    done = asyncio.Event()
+    begin = loop.time()
+
+    def ringer(seconds: float) -> Callable[[], Any]:
+        def ring() -> None:
+            assert seconds not in rung
+            rung[seconds] = loop.time() - begin
+            if len(rung) == 4:
+                done.set()
+
+        return ring
+
+    # The second is nearer than the first, the third has a timer of its own, the fourth comes last.
+    for seconds in (0.30, 0.12, 0.02, 0.42):
+        given.after(seconds, ringer(seconds))
+    taken_back = ringer(0.2)
+    given.after(0.2, taken_back)(taken_back)
+    early = ringer(0.03)
+    given.after(0.03, early)(early)
+    async with asyncio.timeout(10):
+        await done.wait()
+    assert sorted(rung) == [0.02, 0.12, 0.30, 0.42]
+    # Event loops count in milliseconds.
+    assert all(at >= seconds - 0.002 for seconds, at in rung.items())
+    given.close()
+
+
+async def test_fechado_nao_toca() -> None:
+    """After close nothing rings."""
+    given, rung = Alarms(), []
+    given.after(0.1, lambda: rung.append(1))
+    given.close()
+    await asyncio.sleep(0.2)
+    assert rung == []
+
+
+async def test_mil_prazos_tem_um_so_relogio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand deadlines in one tick set one timer; taken back, they leave it to run out."""
+    loop, timers = asyncio.get_running_loop(), []
+    original = loop.call_at
+    monkeypatch.setattr(loop, "call_at", lambda *args: timers.append(args) or original(*args))
+    monkeypatch.setattr(loop, "time", lambda: 1_000.01)
+    given = Alarms()
+    for _ in range(1_000):
+        ring = asyncio.Event().set
+        given.after(60.0, ring)(ring)
+    assert len(timers) == 1
+    given.close()
