@@ -1,17 +1,12 @@
-"""Where the time of an order went, hop by hop, from the one timing record of its answer.
+"""One order's time, hop by hop, read from the one timing record of its answer.
 
-Percentiles do not add up, so the parts of "the median order" are those of real orders: the sampled
-ones in a narrow band around that percentile of latency, averaged: of all sampled orders, those
-without an answer counted at their timeout. In each of them, and so in the
-average, the parts sum to the latency; what no instrument accounts for is a part of its own,
-`residuo`.
+In each order the parts sum to the latency; what no instrument accounts for is a part of its own,
+`residuo`. What a median and a slow order are made of is told by `loadgen.where`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from math import ceil, floor
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -23,16 +18,15 @@ SAMPLE_EVERY: Final = 16
 SAMPLES_MAX: Final = 1_000
 # Sampled orders that a run wants, so that its median band has ten of them without being widened.
 SAMPLES_WANTED: Final = 100
-# Orders of a band that are averaged, at least: fewer and one odd order decides.
-BAND_MIN: Final = 10
 
 CLIENT: Final = "cliente"
 RESIDUAL: Final = "residuo"
-# What a part's time was spent on, in the order in which it is shown: the generator sent late; the
+# What a part's time was spent on, in the order of an order's way: the generator sent late; the
 # queue for admission; ready but not running; own work; storage up to the commit, and the commit;
 # the simulated payment; the way to the next hop and back; earlier attempts at it; a next hop that
-# told nothing; asking again after an order that was accepted only; and what is left.
-PARTS: Final = (
+# told nothing; asking again after an order that was accepted only; and what is left. `loadgen.where`
+# splits `ida` and `volta` before they are shown.
+MEASURED: Final = (
     "atraso", "fila", "espera", "trabalho", "banco", "commit", "gateway", "ida", "volta",
     "tentativas", "proximo", "consultas", RESIDUAL,
 )  # fmt: skip
@@ -116,29 +110,6 @@ class Sample(Struct, frozen=True, array_like=True):
         return Sample(self.intended_ns, self.sent_ns, end_ns, end_ns, "", answered=False)
 
 
-class Band(NamedTuple):
-    """The percentiles of latency between which an order counts as one of its kind.
-
-    `width` is what it is where orders abound; with fewer it grows until it holds BAND_MIN of them,
-    to `widest` at most, and stays below 100.
-    """
-
-    centre: float
-    width: float
-    widest: float
-
-    def edges(self, width: float) -> tuple[float, float]:
-        """The lowest and the highest percentile of a band that is so wide."""
-        high = min(100.0, self.centre + width / 2)
-        return high - width, high
-
-
-MEDIAN: Final = Band(50.0, 10.0, 50.0)
-SLOW: Final = Band(99.0, 1.0, 10.0)
-# Percentiles by which a band grows at a time.
-_STEP: Final = 0.5
-
-
 def sample_every(expected: float) -> int:
     """One order in how many is to be sampled where so many are expected."""
     return max(1, min(SAMPLE_EVERY, int(expected / SAMPLES_WANTED)))
@@ -160,71 +131,6 @@ class Samples:
             self.kept.append(sample)
         elif (place := self._draw.randrange(self.seen)) < self._limit:
             self.kept[place] = sample
-
-
-class Where(Struct, frozen=True):
-    """Where the `n` orders between two percentiles of latency spent their time, on average.
-
-    The percentiles are those of all sampled orders with a latency, as in a table of latencies;
-    `unanswered` of them in that band got no answer and are not in the average.
-    `hops` are milliseconds by hop and part, from the client down; all of them sum to `latency_ms`.
-    `residual_ms` is the mean over orders of what is not accounted for, its share of the latency is
-    `residual_share`. Each piece of it counts without its sign: a way that would be negative at one
-    hop makes up for nothing that is missing there or elsewhere.
-    """
-
-    percentiles: tuple[float, float]
-    n: int
-    latency_ms: float
-    hops: Parts
-    residual_ms: float
-    residual_share: float
-    unanswered: int = 0
-
-    def by_part(self) -> dict[str, float]:
-        """Milliseconds of each part over all hops, in the order of PARTS."""
-        return {
-            part: sum(values.get(part, 0.0) for values in self.hops.values())
-            for part in PARTS
-            if any(part in values for values in self.hops.values())
-        }
-
-
-class Attribution(Struct, frozen=True):
-    """The median and a slow order.
-
-    Of `sampled` orders `kept` were kept, drawn evenly; of these `told` told their time in full and
-    `unanswered` got no answer within their timeout. Where most of a band got none there is no
-    order to tell of, and `median_unanswered` or `slow_unanswered` says so.
-    """
-
-    sampled: int
-    kept: int
-    told: int
-    unanswered: int
-    median: Where | None
-    slow: Where | None
-    median_unanswered: bool = False
-    slow_unanswered: bool = False
-
-
-def attribution(samples: Sequence[Sample], sampled: int) -> Attribution | None:
-    """Where sampled orders spent their time; None when none was sampled."""
-    if not sampled:
-        return None
-    ranked = [(each, told(each)) for each in sorted(samples, key=lambda each: each.latency_ms)]
-    median, median_unanswered = _where(ranked, MEDIAN)
-    slow, slow_unanswered = _where(ranked, SLOW)
-    return Attribution(
-        sampled=sampled,
-        kept=len(ranked),
-        told=sum(1 for _, order in ranked if order is not None),
-        unanswered=sum(1 for sample, _ in ranked if not sample.answered),
-        median=median,
-        slow=slow,
-        median_unanswered=median_unanswered,
-        slow_unanswered=slow_unanswered,
-    )
 
 
 class Told(NamedTuple):
@@ -282,53 +188,6 @@ def _transport(
     back = waited_ms - below["dur"] - there
     pieces = [min(0.0, there), min(0.0, back)]
     return {"ida": max(0.0, there), "volta": max(0.0, back), RESIDUAL: sum(pieces)}, pieces
-
-
-_Ranked = Sequence[tuple[Sample, Told | None]]
-
-
-def _where(ranked: _Ranked, band: Band) -> tuple[Where | None, bool]:
-    """The average of the orders in a band, and whether most of them got no answer.
-
-    `ranked` is sorted by latency. The band grows until it holds enough orders that told their time.
-    """
-    width = band.width
-    while True:
-        low, high = edges = band.edges(width)
-        within = ranked[ceil(len(ranked) * low / 100) : floor(len(ranked) * high / 100)]
-        orders = [order for _, order in within if order is not None]
-        unanswered = sum(1 for sample, _ in within if not sample.answered)
-        if unanswered * 2 > len(within):
-            return None, True
-        if len(orders) >= BAND_MIN:
-            return _average(orders, edges, unanswered), False
-        if width >= band.widest:
-            return None, False
-        width = min(band.widest, width + _STEP)
-
-
-def _average(orders: Sequence[Told], edges: tuple[float, float], unanswered: int) -> Where:
-    n = len(orders)
-    sums: Parts = {}
-    for order in orders:
-        for name, values in order.hops.items():
-            into = sums.setdefault(name, {})
-            for part, value in values.items():
-                into[part] = into.get(part, 0.0) + value
-    residual = sum(order.unaccounted_ms for order in orders)
-    latency = sum(order.latency_ms for order in orders) / n
-    return Where(
-        percentiles=edges,
-        n=n,
-        latency_ms=round(latency, 4),
-        hops={
-            name: {part: round(values[part] / n, 4) for part in PARTS if part in values}
-            for name, values in sums.items()
-        },
-        residual_ms=round(residual / n, 4),
-        residual_share=round(residual / n / latency, 6) if latency else 0.0,
-        unanswered=unanswered,
-    )
 
 
 def _ms(nanoseconds: int) -> float:

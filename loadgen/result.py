@@ -9,13 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from loadgen.histograms import decoded
-from loadgen.hops import Attribution, attribution, means
+from loadgen.hops import means
 from loadgen.objectives import LATENCIES, Judged, Objective, judged
 from loadgen.percentiles import Latency, latency
 from loadgen.plan import Plan
 from loadgen.recorder import Recording
 from loadgen.selfcheck import invalid_reasons
 from loadgen.timeline import OpenLoop, Second, Steady, open_loop, rate, steady, timeline
+from loadgen.where import Attribution, attribution
 
 # Share of orders without stock above which a run says more about stock than about services.
 SEM_ESTOQUE_MAX: Final = 0.05

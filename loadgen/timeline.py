@@ -89,10 +89,14 @@ def steady(plan: Plan, recording: Recording) -> Steady | None:
 
 
 def _sending_ns(plan: Plan, recording: Recording) -> int:
-    """From the start until some caller had nothing left to send, or until the schedule's end."""
-    if plan.schedule is None or recording.interrupted:
+    """From the start until some caller had nothing left to send, or until the planned end.
+
+    A lone caller sends its last order long before that end, and the wait for its answer is a part of
+    its rate as every other.
+    """
+    if plan.length_s is None or recording.interrupted:
         return recording.last_send_ns - recording.start_ns
-    return int(plan.schedule.length_s * 1e9)
+    return int(plan.length_s * 1e9)
 
 
 def timeline(recording: Recording) -> list[Second]:

@@ -18,12 +18,10 @@ from loadgen.histograms import latency_histogram
 from loadgen.hops import (
     RESIDUAL,
     SAMPLE_EVERY,
-    Attribution,
     Hops,
     Parts,
     Sample,
     Samples,
-    attribution,
     means,
     told,
 )
@@ -32,6 +30,7 @@ from loadgen.outcomes import Outcome
 from loadgen.recorder import Recorder, Recording
 from loadgen.result import make_result, to_json
 from loadgen.schedule import steady
+from loadgen.where import Attribution, Way, attribution, lightest
 from tests.loadgen_support import FakePedidos, plan, run
 
 MS = 1_000_000
@@ -164,7 +163,7 @@ def test_mediano_e_lento_sao_faixas_de_pedidos_inteiros() -> None:
     assert found.median.latency_ms == 100 + 499.5
     assert found.slow.latency_ms == 100 + 989.5
     for where in (found.median, found.slow):
-        assert sum(where.by_part().values()) == pytest.approx(where.latency_ms)
+        assert sum(where.by_part(found.ways).values()) == pytest.approx(where.latency_ms)
         assert where.residual_ms == 1.5
         assert where.residual_share == pytest.approx(1.5 / where.latency_ms, abs=1e-6)
 
@@ -245,6 +244,51 @@ def test_poucos_pedidos_sao_amostrados_mais_vezes(
     assert asked.well_sampled(wait_s, workers).sample_every == every
 
 
+def _turned(there: float, back: float, sums: float) -> Sample:
+    """An order of two hops with so much on top of the ways to Pagamentos and back."""
+    pedidos = (
+        f"pedidos;dur={90 + sums:.3f};em=1006.000;espera=10.000;trabalho=5.000;fila=1.000"
+        f";banco=20.000;commit=8.000;proximo={53 + there + back:.3f};saida=1030.000"
+    )
+    pagamentos = PAGAMENTOS.replace("em=1032.000", f"em={1032 + there:.3f}")
+    return sample(f"{pedidos}, {pagamentos}", ms=100 + sums)
+
+
+def test_o_que_passa_do_caminho_leve_e_espera_da_vez() -> None:
+    """Of a way what it takes when few wait is transport; the rest is the receiver's turn."""
+    light = [_turned(0, 0, 0) for _ in range(20)]
+    heavy = [_turned(30, 7, 37) for _ in range(380)]
+    found = attribution([*light, *heavy], 400)
+    assert found is not None
+    assert found.median is not None
+    assert found.ways == {"cliente": Way(5, 4), "pedidos": Way(2 + 30, 1 + 7)}
+    assert found.median.by_part(found.ways).get("vez") == 0
+    base = attribution(light, 20)
+    assert base is not None
+    ways = lightest([found.ways, base.ways])
+    assert ways == {"cliente": Way(5, 4), "pedidos": Way(2, 1)}
+    shown = found.median.shown(ways)
+    assert {hop: parts.get("vez") for hop, parts in shown.items()} == {
+        "cliente": 0, "pedidos": 7, "pagamentos": 30,
+    }  # fmt: skip
+    assert [shown[hop]["caminho"] for hop in ("cliente", "pedidos")] == [9, 3]
+    assert not {"ida", "volta"} & {part for parts in shown.values() for part in parts}
+    assert found.median.by_part(ways)["residuo"] == found.median.by_part({})["residuo"]
+    assert sum(found.median.by_part(ways).values()) == pytest.approx(found.median.latency_ms)
+
+
+def test_caminho_de_so_alguns_pedidos_conta_so_por_eles() -> None:
+    """Where half of the orders went no further, their average has half of the way."""
+    short = [sample(PEDIDOS.replace("proximo=53.000;saida=1030.000", "gateway=53.000"))] * 50
+    found = attribution([*short, *[_turned(10, 0, 10)] * 50], 100)
+    assert found is not None
+    assert found.median is not None
+    assert found.median.calls == {"cliente": 10, "pedidos": 5, "pagamentos": 0}
+    shown = found.median.shown({"pedidos": Way(2, 1)})
+    assert shown["pedidos"]["caminho"] == pytest.approx(1.5)
+    assert shown["pagamentos"]["vez"] == pytest.approx(5)
+
+
 def test_reservatorio_tem_limite_e_e_justo() -> None:
     """However many orders are noted, so many are kept, the early as likely as the late; by seed."""
     kept = []
@@ -316,7 +360,7 @@ def test_comando_mostra_um_resultado_e_o_que_mudou_no_outro(
     assert "a median order, 159.5 ms" in told
     assert "residual 1.50 ms, 0.94% of it" in told
     assert command.main([str(light), str(heavy)]) == command.EXIT_OK
-    assert "a median order is 200.0 ms longer; of that 100% volta at cliente" in (
+    assert "a median order is 200.0 ms longer; of that 100% vez at cliente" in (
         " ".join(capsys.readouterr().out.split())
     )
 

@@ -175,6 +175,28 @@ def test_taxa_constante_conta_enquanto_todos_tinham_o_que_enviar() -> None:
     assert result_of(record([(0, 10, Outcome("enviado"))])).steady is None
 
 
+def test_quem_espera_atras_de_uma_fila_nao_invalida() -> None:
+    """Where only orders of the warm-up are answered, a few a second, the rate counts and is valid."""
+    queued = [(0, after * 100, Outcome("enviado")) for after in range(1, 41)]
+    late = [(1_500 + each * 100, 60_000, Outcome("erro", "timeout")) for each in range(20)]
+    result = result_of(
+        record(queued + late, warmup_s=1.0), warmup_s=1.0, concurrency=40, duration_s=4.0
+    )
+    assert result.invalid_reasons == []
+    assert result.completed == 0
+    assert result.steady is not None
+    assert result.steady.throughput_per_s == pytest.approx(10.0)
+
+
+def test_taxa_de_um_so_chamador_vai_ate_o_fim_pedido() -> None:
+    """A lone caller's rate is over the whole time asked for, the wait for the last answer with it."""
+    orders = [(second * 1_000, 1_000, Outcome("enviado")) for second in range(11)]
+    steady = result_of(record(orders, warmup_s=1.0), warmup_s=1.0, duration_s=11.0).steady
+    assert steady is not None
+    assert (steady.from_s, steady.to_s) == (1.0, 11.0)
+    assert steady.throughput_per_s == pytest.approx(1.0)
+
+
 GOOD = [(0, 1_000, Outcome("enviado"))]
 
 

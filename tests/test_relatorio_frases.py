@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.hops import Where
 from loadgen.report import (
     charts,
     diagrams,
@@ -32,6 +31,7 @@ from loadgen.report.waterfalls import Told, growth_sentence, residual_sentence
 from loadgen.study.plan import NO_WAIT, SHOP_WAIT, Fault
 from loadgen.study.record import Found
 from loadgen.study.statistics import Interval, UslFit
+from loadgen.where import Way, Where
 
 LOW = Interval(5, 10.0, 9.0, 11.0)
 HIGH = Interval(5, 20.0, 19.0, 21.0)
@@ -234,15 +234,20 @@ def where(latency: float, residual: float, **parts: float) -> Where:
 def test_frases_da_cascata() -> None:
     """The largest part is named, a residual out of bounds is said, growth names what grew."""
     light, heavy = where(10, 0.01, trabalho=4, espera=6), where(100, 0.2, trabalho=8, espera=92)
-    told = spaced(residual_sentence("grpc", Told(light, None, 1)))
+    told = spaced(residual_sentence("grpc", Told(light, None, 1, {})))
     assert "a maior parte é espera do laço ou da thread, 6,00 ms (60,0 %)" in told
     assert "dentro do limite de 5 %" in told
-    assert "**fora** do limite" in spaced(residual_sentence("grpc", Told(heavy, None, 1)))
-    grown = spaced(growth_sentence("grpc", light, heavy))
+    assert "Esperas para rodar, do laço ou da thread e da vez: 6,00 ms (60,0 %)" in told
+    queued = where(100, 0.0, trabalho=8, espera=2, ida=80, volta=10)
+    turned = spaced(residual_sentence("grpc", Told(queued, None, 1, {"pedidos": Way(3, 4)})))
+    assert "a maior parte é espera da vez, 83,0 ms (83,0 %)" in turned
+    assert "da vez: 85,0 ms (85,0 %)" in turned
+    assert "**fora** do limite" in spaced(residual_sentence("grpc", Told(heavy, None, 1, {})))
+    grown = spaced(growth_sentence("grpc", light, heavy, {}))
     assert (
         "crescem sobretudo espera do laço ou da thread 86,0 ms e trabalho próprio 4,00 ms" in grown
     )
-    assert "não ficou mais lento" in growth_sentence("grpc", heavy, light)
+    assert "não ficou mais lento" in growth_sentence("grpc", heavy, light, {})
 
 
 def test_frase_de_little() -> None:

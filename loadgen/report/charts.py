@@ -37,6 +37,7 @@ LOOKS: Final = (
     Look("#8a7500", "#e6d44c", "square", (4, 2, 1, 2)),
     Look("#8c2d04", "#f0a080", "circle", (4, 4)),
     Look("#4a3a8c", "#b0a4f0", "diamond", (1, 3)),
+    Look("#2f6f73", "#8fd0d4", "triangle", (5, 1)),
 )
 
 

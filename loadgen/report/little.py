@@ -8,9 +8,8 @@ from loadgen.report import names
 from loadgen.report.document import Block, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
 from loadgen.report.numerals import MISSING, bound, count, percent, plural
+from loadgen.service_stats import CALLS_MIN, SEEN_MIN
 from loadgen.study.statistics import (
-    LITTLE_CALLS_MIN,
-    LITTLE_IN_FLIGHT_MIN,
     LITTLE_MAX,
     LITTLE_WINDOW_MIN,
     little,
@@ -79,7 +78,7 @@ def sentence(offs: list[float], short: int) -> str:
     bad = sum(1 for off in offs if off >= LITTLE_MAX)
     left = (
         f" Em {plural(short, 'medida', 'medidas')} a janela é curta demais para julgar (menos de "
-        f"{count(LITTLE_CALLS_MIN)} chamadas, de {count(LITTLE_IN_FLIGHT_MIN)} em andamento, ou de "
+        f"{count(CALLS_MIN)} chamadas, de {count(SEEN_MIN)} vistas somando todas as olhadas, ou de "
         f"{count(LITTLE_WINDOW_MIN)} vezes o tempo de uma chamada): ali o desvio é sobretudo acaso."
         if short
         else ""

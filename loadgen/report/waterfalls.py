@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.hops import Sample, Where, attribution
+from loadgen.hops import Parts, Sample
 from loadgen.report import names
 from loadgen.report.charts import Axis, Span, Spans
 from loadgen.report.commands import behind
@@ -21,9 +21,10 @@ from loadgen.report.document import (
 )
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.loads import arm_label, by_arm, common_load, main_curves
-from loadgen.report.numerals import bound, count, listed, milliseconds, percent, plural
+from loadgen.report.numerals import bound, count, listed, milliseconds, percent, plain, plural
 from loadgen.study.plan import Curve, Wait
 from loadgen.study.store import read_run
+from loadgen.where import WAITS_TO_RUN, Ways, Where, attribution, lightest
 
 # What the parts of an order are called, in the order in which they are shown, and which of the
 # record's parts each is made of.
@@ -31,16 +32,25 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "atraso do gerador": ("atraso",),
     "fila de admissão": ("fila",),
     "espera do laço ou da thread": ("espera",),
+    "espera da vez": ("vez",),
     "trabalho próprio": ("trabalho",),
     "espera do banco": ("banco",),
     "confirmação (commit)": ("commit",),
     "pagamento simulado": ("gateway",),
-    "transporte": ("ida", "volta"),
+    "transporte": ("caminho",),
     "tentativas sem resposta ou sem registro": ("tentativas", "proximo", "consultas"),
     "resíduo": ("residuo",),
 }
-# Orders around the median. The mean of fewer is that of chance.
-MEDIAN_ORDERS_MIN: Final = 5
+# What the words mean that compare loops with threads.
+METHOD: Final = (
+    "Nenhum instrumento vê uma mensagem entre o soquete e o código que a recebe. Por isso o "
+    "*transporte* é o que o caminho leva quando quase ninguém espera (o percentil 5 de cada caminho, "
+    "na execução do mesmo braço em que ele foi mais curto), e o que passa disso é *espera da vez*: o "
+    "processo que recebe estava ocupado com outros. Nos laços de eventos é ali que se espera; nas "
+    "threads, quase sempre na fila por uma delas, que é *espera do laço ou da thread*. Entre braços "
+    "comparam-se as duas somadas. Se a execução mais leve já tinha carga, o transporte contém alguma "
+    "espera, e a espera da vez é maior do que se mostra."
+)
 # Of the median order, at most this may be unaccounted for.
 RESIDUAL_MAX: Final = 0.05
 # Milliseconds. What is shorter would not be seen.
@@ -65,18 +75,32 @@ def results(gathered: Gathered) -> list[Block]:
 
 @dataclass(frozen=True)
 class Told:
-    """Where a median order of some runs spent its time, and a slow one where enough were sampled."""
+    """Where a median order of some runs spent its time, and a slow one where enough were sampled.
+
+    `ways` are what a way takes when few wait, the least of any run of the same arm.
+    """
 
     median: Where
     slow: Where | None
     runs: int
+    ways: Ways
 
     def kinds(self) -> list[tuple[str, Where]]:
         """Both by their names, as far as they are there."""
         return [("mediano", self.median)] + ([("lento", self.slow)] if self.slow else [])
 
 
-def attributed(group: Group) -> Told | None:
+def light_ways(groups: Iterable[Group]) -> Ways:
+    """What a way takes when few wait: the least that any run of these groups knows of."""
+    return lightest(
+        run.result.attribution.ways
+        for group in groups
+        for run in group.believed
+        if run.result is not None and run.result.attribution is not None
+    )
+
+
+def attributed(group: Group, ways: Ways) -> Told | None:
     """What the sampled orders of all runs of a group tell together; None when they are too few.
 
     They are read again from the disk: in memory those of all groups would be most of the report.
@@ -90,38 +114,44 @@ def attributed(group: Group) -> Told | None:
             sampled += result.recording.sampled
             runs += 1
     found = attribution(samples, sampled)
-    if found is None or found.median is None or found.median.n < MEDIAN_ORDERS_MIN:
+    if found is None or found.median is None:
         return None
-    return Told(found.median, found.slow, runs)
+    return Told(found.median, found.slow, runs, ways)
 
 
 def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
     groups = gathered.select(experiment=curve.name, payment_wait_s=wait)
     load = common_load(groups)
     chosen = [group for group in groups if group.cell.concurrency == load]
+    ways = {arm: light_ways(of_arm) for arm, of_arm in by_arm(groups)}
     told = [
         (arm_label(groups, arm), arm, found)
         for arm, of_arm in by_arm(chosen)
-        if (found := attributed(of_arm[0])) is not None
+        if (found := attributed(of_arm[0], ways[arm])) is not None
     ]
     if load is None or not told:
         return []
     key = f"{curve.name}-{'com' if any(wait) else 'sem'}-espera"
     where = f"{names.wait(wait)}, {count(load)} clientes"
     rows = [
-        (f"{name}: pedido {kind}", each) for name, _, found in told for kind, each in found.kinds()
+        (f"{name}: pedido {kind}", totals(each, found.ways))
+        for name, _, found in told
+        for kind, each in found.kinds()
     ]
-    spans = tuple(span for row, each in rows for span in _stacked(row, totals(each)))
+    spans = tuple(span for row, each in rows for span in _stacked(row, each))
     chart = Spans(f"tempo-{key}", f"Para onde foi o tempo: {where}", Axis("milissegundos"), spans)
     return [
         Heading(4, _capital(where)),
         Figure(chart, _bands(told), behind(gathered, chosen)),
+        Paragraph(METHOD),
         Bullets(tuple(residual_sentence(name, found) for name, _, found in told)),
         *_grown(groups, load, {arm: found for _, arm, found in told}),
         Folded("Cascata por salto, de cada braço", tuple(
             _cascade(
                 gathered, [group for group in chosen if group.cell.arm == arm],
-                f"cascata-{arm}-{kind}-{key}", f"{name}: pedido {kind}", each,
+                f"cascata-{arm}-{kind}-{key}",
+                f"{name}: pedido {kind}, {milliseconds(each.latency_ms)}",
+                each.shown(found.ways),
             )
             for name, arm, found in told
             for kind, each in found.kinds()
@@ -129,9 +159,9 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
     ]  # fmt: skip
 
 
-def totals(where: Where) -> dict[str, float]:
+def totals(where: Where, ways: Ways) -> dict[str, float]:
     """Milliseconds of each part over all hops; a part that took no time is left out."""
-    return _named(where.by_part())
+    return _named(where.by_part(ways))
 
 
 def _named(parts: Mapping[str, float]) -> dict[str, float]:
@@ -151,25 +181,34 @@ def _stacked(row: str, parts: Mapping[str, float], begin: float = 0.0) -> list[S
 
 def _bands(told: list[tuple[str, str, Told]]) -> str:
     numbers = [
-        f"{name} {found.median.n}{f' e {found.slow.n}' if found.slow else ''}, de "
+        f"{name} {' e '.join(_band(each) for _, each in found.kinds())}, de "
         f"{plural(found.runs, 'execução', 'execuções')}"
         for name, _, found in told
     ]
     return (
-        "Médias de pedidos reais em torno da mediana e do percentil 99, cujas partes somam a "
-        f"latência; pedidos em cada faixa: {'; '.join(numbers)}."
+        "Médias de pedidos reais em torno da mediana e, quando há amostras que bastem, entre os "
+        "mais lentos; suas partes somam a latência. Pedidos em cada faixa, e os seus percentis: "
+        f"{'; '.join(numbers)}."
     )
 
 
+def _band(where: Where) -> str:
+    low, high = where.percentiles
+    return f"{where.n} (p{plain(low)} a p{plain(high)})"
+
+
 def residual_sentence(name: str, found: Told) -> str:
-    """The largest part of the median order, and whether the residual is within its bound."""
-    parts = totals(found.median)
+    """The largest part of the median order, what it waited to run, and whether the residual holds."""
+    parts = totals(found.median, found.ways)
+    waited = sum(found.median.by_part(found.ways).get(part, 0.0) for part in WAITS_TO_RUN)
     largest = max(parts, key=lambda part: parts[part])
     share = found.median.residual_share
     within = "dentro" if share <= RESIDUAL_MAX else "**fora**"
     return (
         f"{name}: pedido mediano de {milliseconds(found.median.latency_ms)}; a maior parte "
         f"é {largest}, {milliseconds(parts[largest])} ({percent(parts[largest] / found.median.latency_ms)}). "
+        f"Esperas para rodar, do laço ou da thread e da vez: {milliseconds(waited)} "
+        f"({percent(waited / found.median.latency_ms)}). "
         f"Resíduo de {percent(share)}, {within} do limite de {bound(RESIDUAL_MAX)}."
     )
 
@@ -184,7 +223,8 @@ def _grown(groups: list[Group], load: int, heavy: Mapping[str, Told]) -> list[Bl
         )
         if arm not in heavy or not lighter:
             continue
-        found = next(((each, it) for each in lighter if (it := attributed(each))), None)
+        ways = heavy[arm].ways
+        found = next(((each, it) for each in lighter if (it := attributed(each, ways))), None)
         if found is None:
             silent.append(arm_label(groups, arm))
             continue
@@ -193,7 +233,7 @@ def _grown(groups: list[Group], load: int, heavy: Mapping[str, Told]) -> list[Bl
             f"{arm_label(groups, arm)}, de {plural(light.cell.concurrency or 0, 'cliente', 'clientes')} "
             f"para {count(load)}"
         )
-        told.append(growth_sentence(name, it.median, heavy[arm].median))
+        told.append(growth_sentence(name, it.median, heavy[arm].median, ways))
     blocks: list[Block] = []
     if told:
         blocks += [
@@ -208,7 +248,7 @@ def _grown(groups: list[Group], load: int, heavy: Mapping[str, Told]) -> list[Bl
     return blocks
 
 
-def growth_sentence(name: str, light: Where, heavy: Where) -> str:
+def growth_sentence(name: str, light: Where, heavy: Where, ways: Ways) -> str:
     """By how much the median order changed between two loads, and which parts made it so."""
     change = heavy.latency_ms - light.latency_ms
     if change <= 0:
@@ -216,7 +256,7 @@ def growth_sentence(name: str, light: Where, heavy: Where) -> str:
             f"{name}: o pedido mediano não ficou mais lento "
             f"({milliseconds(light.latency_ms)} e {milliseconds(heavy.latency_ms)})."
         )
-    before, after = totals(light), totals(heavy)
+    before, after = totals(light, ways), totals(heavy, ways)
     grown = {part: after.get(part, 0.0) - before.get(part, 0.0) for part in PARTS}
     most = sorted((part for part in grown if grown[part] > 0), key=lambda part: -grown[part])
     named = [f"{part} {milliseconds(grown[part])}" for part in most[:_NAMED]]
@@ -226,18 +266,16 @@ def growth_sentence(name: str, light: Where, heavy: Where) -> str:
     )
 
 
-def _cascade(
-    gathered: Gathered, groups: list[Group], name: str, title: str, where: Where
-) -> Figure:
+def _cascade(gathered: Gathered, groups: list[Group], name: str, title: str, hops: Parts) -> Figure:
     """Each hop under the one before it, in the order of the chain."""
     spans: list[Span] = []
     begin = 0.0
-    for hop, parts in where.hops.items():
+    for hop, parts in hops.items():
         row = _stacked(names.service(hop), _named(parts), begin)
         spans += row
         begin = row[-1].end if row else begin
     axis = Axis("milissegundos, um salto depois do outro")
-    chart = Spans(name, f"{title}, {milliseconds(where.latency_ms)}", axis, tuple(spans))
+    chart = Spans(name, title, axis, tuple(spans))
     caption = (
         "O tempo próprio de cada salto, posto depois do tempo do salto anterior; juntos somam a "
         "latência."

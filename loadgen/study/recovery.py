@@ -22,7 +22,7 @@ CALM_S: Final = 3
 RATE_BACK: Final = 0.9
 # Of the highest 99th percentile that a second had before the first fault: a second has few orders,
 # and its percentile is mostly chance.
-LATENCY_BACK: Final = 1.1
+LATENCY_BACK: Final = 1.25
 # Half a second: a time that is read from whole seconds is known no better.
 SECOND_HALF_S: Final = 0.5
 _ENDS: Final = {"down": "resumed", "slow": "usual"}

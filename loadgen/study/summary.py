@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from loadgen.study.cells import name_of
+from loadgen.study.knee import Knee
+from loadgen.study.ladder import climbed
 from loadgen.study.record import Found, RunRecord
-from loadgen.study.statistics import Interval, interval
-from loadgen.study.store import read_manifest, read_runs
+from loadgen.study.statistics import Interval, carried, interval
+from loadgen.study.store import discarded, read_manifest, read_runs
 
 Figure = Callable[[RunRecord], float | None]
 
@@ -29,7 +31,15 @@ def show(directory: Path, console: Console) -> None:
     for experiment, cells in by_experiment.items():
         console.print(_table(experiment, cells))
     for found in manifest.searches:
-        console.print(_searched(found), highlight=False, soft_wrap=True)
+        own = (
+            run
+            for runs in by_experiment.get(found.experiment, {}).values()
+            for run in runs
+            if (run.cell.arm, run.cell.payment_wait_s) == (found.arm, found.payment_wait_s)
+        )
+        console.print(_searched(found, own), highlight=False, soft_wrap=True)
+    if aside := discarded(directory):
+        console.print(f"{len(aside)} runs were made again; the first are in runs/discarded")
     if not manifest.complete:
         console.print("this study is not complete", highlight=False)
 
@@ -51,7 +61,7 @@ def _table(experiment: str, cells: dict[str, list[RunRecord]]) -> Table:
             f"{len(valid)}/{len(runs)}",
             told(interval(rates)) if rates else "-",
             _mean(valid, lambda run: run.result.latency_ms.p50 if run.result else None),
-            _mean(valid, lambda run: run.result.latency_ms.p99 if run.result else None),
+            _tail(valid),
             _mean(valid, lambda run: run.cpu_ms_per_order),
             _mean(valid, lambda run: run.bytes_per_order),
         )
@@ -68,6 +78,14 @@ def _mean(runs: Sequence[RunRecord], figure: Figure) -> str:
     return _digits(interval(known).mean) if known else "-"
 
 
+def _tail(runs: Sequence[RunRecord]) -> str:
+    """The 99th percentile, where all runs together have enough orders for one."""
+    samples = sum(run.result.latency_ms.samples for run in runs if run.result)
+    if not carried(99, samples):
+        return "-"
+    return _mean(runs, lambda run: run.result.latency_ms.p99 if run.result else None)
+
+
 def told(found: Interval) -> str:
     """An interval in a few characters; without bounds where there are too few runs.
 
@@ -82,10 +100,28 @@ def _digits(value: float) -> str:
     return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
-def _searched(found: Found) -> str:
+def _searched(found: Found, runs: Iterable[RunRecord]) -> str:
     low, high = found.payment_wait_s
     where = f"{found.experiment}, {found.arm}, payments {low:g} to {high:g} s"
     if found.rate_per_s is None:
-        return f"{where}: no rate met the objectives"
-    beyond = "" if found.beyond_per_s is None else f", {found.beyond_per_s:.1f} missed one"
-    return f"{where}: {found.rate_per_s:.1f} orders a second met the objectives{beyond}"
+        return f"{where}: no rate met the objectives{_doubts(found)}"
+    return f"{where}: {_ladder(climbed(runs))}{_doubts(found)}"
+
+
+def _ladder(knee: Knee) -> str:
+    """The knee, with the runs that it rests on."""
+    beyond = (
+        ""
+        if knee.beyond_per_s is None
+        else f"; {knee.missed} of {knee.beyond_runs} missed {knee.beyond_per_s:g}"
+    )
+    if knee.rate_per_s is None:
+        return f"no rung was sustained by all its runs{beyond}"
+    return f"knee at {knee.rate_per_s:g} orders a second, sustained by {knee.runs} runs{beyond}"
+
+
+def _doubts(found: Found) -> str:
+    """Why the search stopped where it did, when that says nothing of the arm."""
+    if not found.doubts:
+        return ""
+    return f" (at {found.beyond_per_s:g} no run could be believed: {'; '.join(found.doubts)})"
