@@ -268,7 +268,9 @@ class Made:
     def flow(self, rate: float, middle_ms: float, hop: int) -> r.Flow:
         """Inputs of Little's law that agree within its bound."""
         time_s = middle_ms / 1e3 * (1 - 0.15 * hop)
-        return r.Flow(rate * time_s * self.draw.uniform(0.97, 1.03), rate, time_s, 60.0, 6_000, int(60 * rate))
+        return r.Flow(
+            rate * time_s * self.draw.uniform(0.97, 1.03), rate, time_s, 60.0, 6_000, int(60 * rate)
+        )
 
 
 def _evenly(rate: float, cells: int) -> list[int]:

@@ -219,8 +219,10 @@ def _add(group: Group, run: RunRecord) -> None:
             group.latency = histogram
         else:
             group.latency.add(histogram)
+    # Seconds are asked of runs with faults alone: there they tell what a stretch did.
+    seconds = run.result.recording.seconds if run.cell.faults else []
     recording = msgspec.structs.replace(
-        run.result.recording, latency="", service="", late="", lag="", seconds=[], samples=[]
+        run.result.recording, latency="", service="", late="", lag="", seconds=seconds, samples=[]
     )
     result = msgspec.structs.replace(run.result, recording=recording)
     group.runs.append(msgspec.structs.replace(run, result=result))

@@ -6,7 +6,8 @@ from loadgen.report import little, names
 from loadgen.report import sentences as say
 from loadgen.report.document import Block, Bullets, Callout, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
-from loadgen.report.ladders import found
+from loadgen.report.ladders import knees
+from loadgen.report.loads import arm_label
 from loadgen.report.numerals import bound, count, date, listed, plural
 from loadgen.report.waterfalls import RESIDUAL_MAX
 from loadgen.study.record import RunRecord
@@ -116,17 +117,20 @@ def objectives(gathered: Gathered) -> list[Block]:
     every: list[Block] = []
     for ladder in gathered.ladders():
         for wait in ladder.payment_waits:
-            searches = found(gathered, ladder, wait)
+            found = knees(gathered, ladder, wait)
+            groups = gathered.select(experiment=ladder.name, payment_wait_s=wait)
             told = []
             for arm in ladder.arms:
-                search = searches.get(arm)
-                if search is None:
-                    told.append(f"{names.arm(arm)} {say.NOT_MEASURED}")
-                elif search.rate_per_s is None:
-                    told.append(f"{names.arm(arm)} em nenhuma taxa tentada")
+                knee, name = found.get(arm), arm_label(groups, arm)
+                if knee is None:
+                    told.append(f"{name} {say.NOT_MEASURED}")
+                elif knee.rate_per_s is None:
+                    told.append(f"{name} em nenhum degrau")
                 else:
-                    told.append(f"{names.arm(arm)} até {say.KNEE.told(search.rate_per_s)}")
-            met = any(each.rate_per_s is not None for each in searches.values())
+                    told.append(
+                        f"{name} até {say.KNEE.told(knee.rate_per_s)} (n = {count(knee.runs)})"
+                    )
+            met = any(each.rate_per_s is not None for each in found.values())
             texts = listed([f"`{text}`" for text in ladder.objectives])
             every.append(Callout(
                 "good" if met else "warning",
