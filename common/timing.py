@@ -31,6 +31,9 @@ COMPLETO: Final = "full"
 
 _TRABALHO: Final = "trabalho"
 _ESPERA: Final = "espera"
+_PROXIMO: Final = "proximo"
+# Waits for the next service before its last call.
+_TENTATIVAS: Final = "tentativas"
 # A wait that no port has claimed.
 _SEM_DONO: Final = ""
 
@@ -49,7 +52,9 @@ def running() -> Meter | None:
 class Meter:
     """What is measured of one call; the port `Medidor`."""
 
-    __slots__ = ("_cpu_s", "_section", "_segments", "_since", "_steps", "fim", "inicio", "saida")
+    __slots__ = (
+        "_cpu_s", "_section", "_segments", "_since", "_steps", "chamada", "fim", "inicio", "saida",
+    )  # fmt: skip
 
     def __init__(self, inicio: float | None = None) -> None:
         """Begin with a wait to run from `inicio` on (now by default), until the first `resume`."""
@@ -58,6 +63,8 @@ class Meter:
         self.fim: float | None = None
         # When the latest call to the next service was on its way; 0 before.
         self.saida = 0.0
+        # When that call was begun: waits for the next service before it were of earlier attempts.
+        self.chamada = 0.0
         self._segments: list[_Segment] = []
         self._since = self.inicio
         self._cpu_s = 0.0
@@ -84,7 +91,7 @@ class Meter:
         self._close_step()
         self._steps = False
         _this_thread.meter = None
-        if self._section == "proximo" and not self.saida:
+        if self._section == _PROXIMO and not self.saida:
             self.saida = self._since
 
     def end(self) -> None:
@@ -110,8 +117,8 @@ class Meter:
         before = self._section
         if before == _SEM_DONO:
             self._section = secao
-            if secao == "proximo":
-                self.saida = 0.0
+            if secao == _PROXIMO:
+                self.saida, self.chamada = 0.0, time.monotonic()
         return before
 
     def sair(self, antes: str) -> None:
@@ -158,6 +165,7 @@ class Meter:
                 ),
             ]
             self.saida = outro.saida or self.saida
+            self.chamada = outro.chamada or self.chamada
 
     def partes(self) -> dict[str, float]:
         """Seconds of each part so far; they sum to the call's life less what nobody claimed."""
@@ -170,6 +178,8 @@ class Meter:
                 work = min(cpu_s, seconds)
                 parts[_TRABALHO] = parts.get(_TRABALHO, 0.0) + work
                 parts[_ESPERA] = parts.get(_ESPERA, 0.0) + seconds - work
+            elif kind == _PROXIMO and end <= self.chamada:
+                parts[_TENTATIVAS] = parts.get(_TENTATIVAS, 0.0) + seconds
             elif kind != _SEM_DONO:
                 parts[kind] = parts.get(kind, 0.0) + seconds
         return parts

@@ -37,6 +37,7 @@ _EXPLAINED: Final = """parts of an order, in milliseconds:
   commit     the shared commit
   gateway    the simulated payment
   ida volta  the way to the next hop and back, until its code and then ours took the call up
+  tentativas earlier attempts at the next hop, whose answer was lost
   proximo    waiting for a next hop that told nothing
   consultas  asking again after an order that was accepted first
   residuo    what no instrument accounts for
@@ -53,13 +54,24 @@ class _Raw(Struct):
     sampled: int
 
 
+class _Asked(Struct):
+    asked_per_s: float
+
+
 class Saved(Struct):
-    """What is read of a saved result."""
+    """What is read of a saved result; `open_loop` is null in a closed one."""
 
     mode: str
     concurrency: int
     valid: bool
     recording: _Raw
+    open_loop: _Asked | None = None
+
+    def title(self) -> str:
+        """The arm and the load."""
+        if self.open_loop is not None:
+            return f"{self.mode}, open loop, {self.open_loop.asked_per_s:,g} orders/s"
+        return f"{self.mode}, {self.concurrency:,} callers"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,11 +100,14 @@ def main(argv: list[str] | None = None) -> int:
     if len(told) == 2:
         show_change(told[0][1], told[1][1], console)
     over = [found.median.residual_share for _, found in told if found.median is not None]
-    return EXIT_RESIDUAL if max(over) > RESIDUAL_MAX else EXIT_OK
+    return EXIT_RESIDUAL if max(over, default=0.0) > RESIDUAL_MAX else EXIT_OK
 
 
 def _read(path: Path) -> tuple[str, Attribution]:
-    """A saved result's title and attribution, with a median at least. Raises ResultError."""
+    """A saved result's title and attribution, with a median, or the knowledge that it got no answer.
+
+    Raises ResultError.
+    """
     try:
         saved = msgspec.json.decode(path.read_bytes(), type=Saved)
     except OSError as error:
@@ -101,27 +116,37 @@ def _read(path: Path) -> tuple[str, Attribution]:
         msg = f"{path} is not a result of this version of python -m loadgen: {error}"
         raise ResultError(msg) from None
     found = attribution(saved.recording.samples, saved.recording.sampled)
-    if found is None or found.median is None:
+    if found is None or (found.median is None and not found.median_unanswered):
         told = 0 if found is None else found.told
         msg = f"{path}: {told} of its orders told their time in full, too few; see --sample-every"
         raise ResultError(msg)
     invalid = "" if saved.valid else ", INVALID"
-    return f"{path}: {saved.mode}, {saved.concurrency:,} callers{invalid}", found
+    return f"{path}: {saved.title()}{invalid}", found
 
 
 def show_attribution(found: Attribution, console: Console) -> None:
     """Print where a median and a slow order spent their time, and how much of it is known."""
-    for name, where in (("median", found.median), ("slow", found.slow)):
+    if found.unanswered:
+        share = f"{found.unanswered / found.kept:.0%}"
+        words = f"{found.unanswered} of {found.kept} sampled orders ({share}) got no answer in time"
+        console.print(words, highlight=False)
+    for name, where, unanswered in (
+        ("median", found.median, found.median_unanswered),
+        ("slow", found.slow, found.slow_unanswered),
+    ):
+        if unanswered:
+            console.print(f"the {name} order got no answer: there is no time of its to tell")
         if where is None:
             continue
         low, high = where.percentiles
         title = f"a {name} order, {milliseconds(where.latency_ms)} ms"
-        console.print(_table(where, f"{title} (p{low:g} to p{high:g}, n = {where.n})"))
+        lost = f", {where.unanswered} more without an answer" if where.unanswered else ""
+        console.print(_table(where, f"{title} (p{low:g} to p{high:g}, n = {where.n}{lost})"))
         console.print(
             f"residual {milliseconds(where.residual_ms)} ms, {where.residual_share:.2%} of it",
             highlight=False,
         )
-    if found.slow is None:
+    if found.slow is None and not found.slow_unanswered:
         console.print(f"{found.told} sampled orders: too few to tell a slow one", highlight=False)
 
 

@@ -3,7 +3,10 @@
 `python -m loadgen.bare_client grpc|http ADDRESS --concurrency N --seconds S` runs N callers in a
 closed loop with the plain library, prints how many orders, seconds and seconds of processor time
 they took as JSON, and ends. It sends what the generator sends, an order with its key and its
-deadline, and holds the answer; it reads no clock, keeps no history and has no figures.
+deadline, and holds the answer, parsed; it reads no clock, keeps no history and has no figures.
+
+Nothing that a plain client could leave out handicaps it: requests are bytes that were made before,
+sessions carry no cookies and no needless headers, and answers are parsed as the generator does it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from common.contratos import PedidoResponse
 from common.lifecycle import calm_collector, raise_open_files, runner
 from common.settings import positive, seconds
 from loadgen.chains import LOJA_PADRAO
@@ -41,10 +45,10 @@ Close = Callable[[], Awaitable[Any]]
 
 
 async def grpc_client(address: str, callers: int, prepared: list[Basket]) -> tuple[Buy, Close]:
-    """The generated stub and messages that were made before."""
+    """The plain method, bytes that were made before, answers as protobuf messages."""
     import grpc.aio
 
-    from proto import comum_pb2, pedidos_pb2, pedidos_pb2_grpc
+    from proto import comum_pb2, pedidos_pb2
 
     requests = [
         pedidos_pb2.CriarPedidoRequest(
@@ -54,33 +58,48 @@ async def grpc_client(address: str, callers: int, prepared: list[Basket]) -> tup
                 for item in basket.request.itens
             ],
             metodo_pagamento=basket.request.metodo_pagamento,
-        )
+        ).SerializeToString()
         for basket in prepared
     ]
-    channel = grpc.aio.insecure_channel(address)
-    # The generated stubs carry no types.
-    make_stub: Any = pedidos_pb2_grpc.PedidosStub
-    stub = make_stub(channel)
+    # Its types ask for a serializer, which bytes do not need.
+    channel: Any = grpc.aio.insecure_channel(address)
+    create = channel.unary_unary(
+        "/ecommerce.v1.Pedidos/CriarPedido",
+        response_deserializer=pedidos_pb2.PedidoResponse.FromString,
+    )
 
     async def buy(number: int) -> Any:
         marks = (("idempotency-key", f"bare-{number}"), ("x-timeout-ms", TIMEOUT_MS))
-        return await stub.CriarPedido(requests[number % len(requests)], metadata=marks)
+        return await create(requests[number % len(requests)], metadata=marks)
 
     return buy, lambda: channel.close(None)
 
 
 async def http_client(address: str, callers: int, prepared: list[Basket]) -> tuple[Buy, Close]:
-    """A session, bodies as dictionaries, answers as dictionaries."""
-    from aiohttp import ClientSession, TCPConnector
+    """A session, bytes that were made before, answers as the contract's messages."""
+    from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+    from yarl import URL
 
-    bodies = [msgspec.json.decode(basket.json) for basket in prepared]
-    session = ClientSession(f"http://{address}", connector=TCPConnector(limit=callers))
+    bodies = [bytes(basket.json) for basket in prepared]
+    decode = msgspec.json.Decoder(PedidoResponse).decode
+    url = URL(f"http://{address}/pedidos")
+    session = ClientSession(
+        connector=TCPConnector(limit=callers),
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(total=None),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+    )
 
     async def buy(number: int) -> Any:
-        marks = {"Idempotency-Key": f"bare-{number}", "X-Timeout-Ms": TIMEOUT_MS}
+        marks = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": f"bare-{number}",
+            "X-Timeout-Ms": TIMEOUT_MS,
+        }
         body = bodies[number % len(bodies)]
-        async with session.post("/pedidos", json=body, headers=marks) as response:
-            return await response.json()
+        async with session.post(url, data=body, headers=marks) as response:
+            return decode(await response.read())
 
     return buy, session.close
 

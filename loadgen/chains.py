@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from common.contratos import SERVICOS
 from common.runfile import Run, read_run
+from common.shop_generator import Opcoes
 from loadgen.bare import CHAIN
 from loadgen.crew import ROOT
 from loadgen.plan import Population
@@ -29,8 +30,11 @@ from loadgen.targets import fetch_population
 INICIO_MAX_S: Final = 60.0
 # Seconds. Above what a clean stop may take.
 PARADA_MAX_S: Final = 15.0
-# The default shop's ids, for chains that have none of their own.
-LOJA_PADRAO: Final = Population(tuple(range(1, 51)), tuple(range(1, 31)))
+# The ids of the shop that the generator makes by default, for chains that have none of their own.
+_SHOP: Final = Opcoes()
+LOJA_PADRAO: Final = Population(
+    tuple(range(1, _SHOP.clientes + 1)), tuple(range(1, _SHOP.produtos + 1))
+)
 # Units of each product: no floor may end for want of stock.
 ESTOQUE: Final = 1_000_000
 # Below the directory of a real arm: its databases, and the shop, which is made when missing.

@@ -102,7 +102,7 @@ async def run_interruptibly(crew: Crew) -> Recording:
 async def _plan(args: argparse.Namespace, arm: Run) -> Plan:
     """The plan of these options against the arm that runs. Raises NothingRunsError."""
     population = await _population(arm)
-    return Plan(
+    plan = Plan(
         mode=arm.mode,
         address=arm.services["pedidos"].address,
         population=population,
@@ -114,8 +114,11 @@ async def _plan(args: argparse.Namespace, arm: Run) -> Plan:
         seed=args.seed,
         itens_min=args.items[0],
         itens_max=args.items[1],
-        sample_every=args.sample_every,
+        sample_every=args.sample_every or 0,
     )
+    if args.sample_every is not None:
+        return plan
+    return plan.well_sampled(sum(arm.payment_latency) / 2, arm.workers)
 
 
 async def _population(arm: Run) -> Population:

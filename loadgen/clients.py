@@ -87,14 +87,16 @@ async def locust(python: str, chain: Chain, callers: int, length_s: float) -> Co
 
 
 async def has_locust(python: str) -> bool:
-    """True when that interpreter runs and has Locust."""
+    """True when that interpreter runs and has Locust: it must answer with its version."""
+    code = "import locust; print('locust', locust.__version__)"
     try:
         process = await asyncio.create_subprocess_exec(
-            python, "-c", "import locust", stdout=DEVNULL, stderr=DEVNULL
+            python, "-c", code, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
         )
     except OSError:
         return False
-    return await process.wait() == 0
+    out, _ = await process.communicate()
+    return process.returncode == 0 and out.startswith(b"locust ")
 
 
 def _server_cpu(chain: Chain) -> float:

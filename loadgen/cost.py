@@ -31,6 +31,12 @@ RAZAO_MIN: Final = 0.80
 # Pairs below which a median says nothing: single runs vary by a fifth on a small machine.
 PARES_MIN: Final = 5
 
+# What stands beside Locust's figure: it does less for an order than the other two.
+LOCUST_WORDS: Final = (
+    "Locust sends one and the same basket, without a key and a deadline, and does not read what the"
+    " answer says: the others do all of that, so its processor time an order is a lower bound"
+)
+
 EXIT_OK: Final = 0
 EXIT_BELOW: Final = 1
 EXIT_UNUSABLE: Final = 2
@@ -174,6 +180,8 @@ def show(costs: Costs, console: Console) -> None:
         )
     if not any(pair.locust for arm in costs.arms for pair in arm.pairs):
         console.print("Locust was not compared: --locust PYTHON names an interpreter that has it")
+    else:
+        console.print(LOCUST_WORDS, highlight=False)
     for reason in costs.invalid_reasons:
         console.print(f"INVALID: {reason}", markup=False, highlight=False)
 

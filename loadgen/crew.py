@@ -55,21 +55,19 @@ class Crew:
         self._on_start = on_start
         self._processes: list[Process] = []
         self._latest: dict[int, Live] = {}
+        self._stopped = False
 
     def stop(self) -> None:
         """First call: no new orders. Second call: leave those under way."""
+        self._stopped = True
         for process in self._processes:
             if process.returncode is None and process.stdin is not None:
                 process.stdin.write(b"stop\n")
 
     async def run(self) -> Recording:
-        """Run to the end. Raises CrewError when a process died."""
+        """Run to the end. Raises CrewError when a process died, or when stopped before it began."""
         try:
-            for share in self._shares:
-                self._processes.append(await _start(share))
-            async with asyncio.timeout(PRONTO_MAX_S):
-                for process in self._processes:
-                    await _report(process)
+            await self._prepare()
             start = Start(time.monotonic_ns() + int(ANTES_DO_INICIO_S * 1e9))
             for process in self._processes:
                 _send(process, start)
@@ -88,11 +86,22 @@ class Crew:
             join_histories(parts, self._history)
         return merge(recordings)
 
+    async def _prepare(self) -> None:
+        """Start the processes and wait until all are ready."""
+        for share in self._shares:
+            self._processes.append(await _start(share))
+        async with asyncio.timeout(PRONTO_MAX_S):
+            for process in self._processes:
+                await _report(process)
+        # From here to the start nothing is awaited: no stop comes in between.
+        if self._stopped:
+            raise CrewError("the run was interrupted before its first order")
+
     async def _follow(self, index: int, process: Process) -> Recording:
         while True:
             report = await _report(process)
-            if report.recording is not None:
-                return report.recording
+            if report.recording_bytes:
+                return await _recording(process, report.recording_bytes)
             if report.live is not None:
                 self._latest[index] = report.live
                 complete = len(self._latest) == len(self._processes)
@@ -140,10 +149,22 @@ async def _report(process: Process) -> Report:
     assert process.stdout is not None
     line = await process.stdout.readline()
     if not line:
-        code = await process.wait()
-        msg = f"a generator process ended with code {code} before its recording"
-        raise CrewError(msg)
+        raise await _ended_early(process)
     return msgspec.json.decode(line, type=Report)
+
+
+async def _recording(process: Process, length: int) -> Recording:
+    assert process.stdout is not None
+    try:
+        content = await process.stdout.readexactly(length)
+    except asyncio.IncompleteReadError:
+        raise await _ended_early(process) from None
+    return msgspec.json.decode(content, type=Recording)
+
+
+async def _ended_early(process: Process) -> CrewError:
+    code = await process.wait()
+    return CrewError(f"a generator process ended with code {code} before its recording")
 
 
 async def _end(processes: Sequence[Process]) -> None:

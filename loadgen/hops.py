@@ -1,7 +1,8 @@
 """Where the time of an order went, hop by hop, from the one timing record of its answer.
 
 Percentiles do not add up, so the parts of "the median order" are those of real orders: the sampled
-ones in a narrow band around that percentile of latency, averaged. In each of them, and so in the
+ones in a narrow band around that percentile of latency, averaged: of all sampled orders, those
+without an answer counted at their timeout. In each of them, and so in the
 average, the parts sum to the latency; what no instrument accounts for is a part of its own,
 `residuo`.
 """
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Final
+from math import ceil, floor
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -19,27 +21,25 @@ from msgspec import Struct
 SAMPLE_EVERY: Final = 16
 # Orders whose records a process keeps, drawn evenly from all that it sampled; 700 bytes each.
 SAMPLES_MAX: Final = 1_000
-# Percentiles between which an order counts as a median or as a slow one.
-MEDIAN_BAND: Final = (45.0, 55.0)
-SLOW_BAND: Final = (98.5, 99.5)
-# Orders. Fewer have no such band.
-SAMPLES_MIN: Final = 10
-SLOW_SAMPLES_MIN: Final = 100
+# Sampled orders that a run wants, so that its median band has ten of them without being widened.
+SAMPLES_WANTED: Final = 100
+# Orders of a band that are averaged, at least: fewer and one odd order decides.
+BAND_MIN: Final = 10
 
 CLIENT: Final = "cliente"
 RESIDUAL: Final = "residuo"
 # What a part's time was spent on, in the order in which it is shown: the generator sent late; the
 # queue for admission; ready but not running; own work; storage up to the commit, and the commit;
-# the simulated payment; transport to the next hop and back; an answer that did not come along;
-# asking again after an order that was accepted only; and what is left.
+# the simulated payment; the way to the next hop and back; earlier attempts at it; a next hop that
+# told nothing; asking again after an order that was accepted only; and what is left.
 PARTS: Final = (
     "atraso", "fila", "espera", "trabalho", "banco", "commit", "gateway", "ida", "volta",
-    "proximo", "consultas", RESIDUAL,
+    "tentativas", "proximo", "consultas", RESIDUAL,
 )  # fmt: skip
 # Instants in a record, not durations.
 _INSTANTS: Final = frozenset({"em", "saida"})
 # Parts that a hop measures by itself.
-_OWN: Final = ("fila", "espera", "trabalho", "gateway")
+_OWN: Final = ("fila", "espera", "trabalho", "gateway", "tentativas")
 
 # Milliseconds by hop and part.
 Parts = dict[str, dict[str, float]]
@@ -94,7 +94,8 @@ def means(sums: Parts) -> Parts:
 class Sample(Struct, frozen=True, array_like=True):
     """One sampled order: its instants (monotonic nanoseconds) and the record of its answer.
 
-    Meant to be sent, sent, first answered, and known to have ended.
+    Meant to be sent, sent, first answered, and known to have ended. One that was not answered has
+    ended at its timeout.
     """
 
     intended_ns: int
@@ -102,6 +103,45 @@ class Sample(Struct, frozen=True, array_like=True):
     replied_ns: int
     end_ns: int
     timing: str
+    answered: bool = True
+
+    @property
+    def latency_ms(self) -> float:
+        """From the intended instant."""
+        return _ms(self.end_ns - self.intended_ns)
+
+    def lost(self, timeout_ns: int) -> Sample:
+        """The same order without an answer: it ended at its timeout, and tells nothing."""
+        end_ns = self.sent_ns + timeout_ns
+        return Sample(self.intended_ns, self.sent_ns, end_ns, end_ns, "", answered=False)
+
+
+class Band(NamedTuple):
+    """The percentiles of latency between which an order counts as one of its kind.
+
+    `width` is what it is where orders abound; with fewer it grows until it holds BAND_MIN of them,
+    to `widest` at most, and stays below 100.
+    """
+
+    centre: float
+    width: float
+    widest: float
+
+    def edges(self, width: float) -> tuple[float, float]:
+        """The lowest and the highest percentile of a band that is so wide."""
+        high = min(100.0, self.centre + width / 2)
+        return high - width, high
+
+
+MEDIAN: Final = Band(50.0, 10.0, 50.0)
+SLOW: Final = Band(99.0, 1.0, 10.0)
+# Percentiles by which a band grows at a time.
+_STEP: Final = 0.5
+
+
+def sample_every(expected: float) -> int:
+    """One order in how many is to be sampled where so many are expected."""
+    return max(1, min(SAMPLE_EVERY, int(expected / SAMPLES_WANTED)))
 
 
 class Samples:
@@ -125,9 +165,12 @@ class Samples:
 class Where(Struct, frozen=True):
     """Where the `n` orders between two percentiles of latency spent their time, on average.
 
+    The percentiles are those of all sampled orders with a latency, as in a table of latencies;
+    `unanswered` of them in that band got no answer and are not in the average.
     `hops` are milliseconds by hop and part, from the client down; all of them sum to `latency_ms`.
-    `residual_ms` is the mean over orders of what is not accounted for, each hop's counted without
-    its sign; `residual_share` its share of the latency.
+    `residual_ms` is the mean over orders of what is not accounted for, its share of the latency is
+    `residual_share`. Each piece of it counts without its sign: a way that would be negative at one
+    hop makes up for nothing that is missing there or elsewhere.
     """
 
     percentiles: tuple[float, float]
@@ -136,6 +179,7 @@ class Where(Struct, frozen=True):
     hops: Parts
     residual_ms: float
     residual_share: float
+    unanswered: int = 0
 
     def by_part(self) -> dict[str, float]:
         """Milliseconds of each part over all hops, in the order of PARTS."""
@@ -147,32 +191,52 @@ class Where(Struct, frozen=True):
 
 
 class Attribution(Struct, frozen=True):
-    """The median and a slow order; `sampled` orders were looked at, `told` told their time in full."""
+    """The median and a slow order.
+
+    Of `sampled` orders `kept` were kept, drawn evenly; of these `told` told their time in full and
+    `unanswered` got no answer within their timeout. Where most of a band got none there is no
+    order to tell of, and `median_unanswered` or `slow_unanswered` says so.
+    """
 
     sampled: int
+    kept: int
     told: int
+    unanswered: int
     median: Where | None
     slow: Where | None
+    median_unanswered: bool = False
+    slow_unanswered: bool = False
 
 
 def attribution(samples: Sequence[Sample], sampled: int) -> Attribution | None:
     """Where sampled orders spent their time; None when none was sampled."""
     if not sampled:
         return None
-    told = sorted(
-        ((_ms(each.end_ns - each.intended_ns), hops) for each in samples if (hops := parts(each))),
-        key=lambda order: order[0],
-    )
+    ranked = [(each, told(each)) for each in sorted(samples, key=lambda each: each.latency_ms)]
+    median, median_unanswered = _where(ranked, MEDIAN)
+    slow, slow_unanswered = _where(ranked, SLOW)
     return Attribution(
         sampled=sampled,
-        told=len(told),
-        median=_where(told, MEDIAN_BAND) if len(told) >= SAMPLES_MIN else None,
-        slow=_where(told, SLOW_BAND) if len(told) >= SLOW_SAMPLES_MIN else None,
+        kept=len(ranked),
+        told=sum(1 for _, order in ranked if order is not None),
+        unanswered=sum(1 for sample, _ in ranked if not sample.answered),
+        median=median,
+        slow=slow,
+        median_unanswered=median_unanswered,
+        slow_unanswered=slow_unanswered,
     )
 
 
-def parts(sample: Sample) -> Parts | None:
-    """One order's latency by hop and part; None when its record does not tell its time in full."""
+class Told(NamedTuple):
+    """One order's latency by hop and part; `unaccounted_ms` sums pieces without their sign."""
+
+    latency_ms: float
+    hops: Parts
+    unaccounted_ms: float
+
+
+def told(sample: Sample) -> Told | None:
+    """Where one order spent its time; None when its record does not tell it in full."""
     record = parse(sample.timing)
     if not record or not all({"dur", "em", "trabalho"} <= hop.keys() for hop in record.values()):
         return None
@@ -182,7 +246,8 @@ def parts(sample: Sample) -> Parts | None:
         "consultas": _ms(sample.end_ns - sample.replied_ns),
     }
     call_ms = _ms(sample.replied_ns - sample.sent_ns)
-    hops = {CLIENT: client | _transport(call_ms, _ms(sample.sent_ns), each[0][1])}
+    way, pieces = _transport(call_ms, _ms(sample.sent_ns), each[0][1])
+    hops = {CLIENT: client | way}
     for index, (name, said) in enumerate(each):
         own: dict[str, float] = {part: said[part] for part in _OWN if part in said}
         if "banco" in said:
@@ -193,45 +258,67 @@ def parts(sample: Sample) -> Parts | None:
         left = said["dur"] - sum(own.values()) - waited
         below = each[index + 1][1] if index + 1 < len(each) else None
         if below is not None:
-            own |= _transport(waited, said.get("saida", below["em"]), below)
+            way, unaccounted = _transport(waited, said.get("saida", below["em"]), below)
+            own |= way
+            pieces += unaccounted
         elif waited:
             own["proximo"] = waited
         own[RESIDUAL] = own.get(RESIDUAL, 0.0) + left
+        pieces.append(left)
         hops[name] = own
-    return hops
+    latency_ms = _ms(sample.end_ns - sample.intended_ns)
+    return Told(latency_ms, hops, sum(abs(piece) for piece in pieces))
 
 
-def _transport(waited_ms: float, left_ms: float, below: dict[str, float]) -> dict[str, float]:
+def _transport(
+    waited_ms: float, left_ms: float, below: dict[str, float]
+) -> tuple[dict[str, float], list[float]]:
     """The way to the next hop and back: what the wait for it was longer than its own time.
 
-    A way cannot be shorter than nothing: what would be is not accounted for.
+    A way cannot be shorter than nothing: what would be is not accounted for, and comes beside it in
+    pieces.
     """
     there = below["em"] - left_ms
     back = waited_ms - below["dur"] - there
-    return {
-        "ida": max(0.0, there),
-        "volta": max(0.0, back),
-        RESIDUAL: min(0.0, there) + min(0.0, back),
-    }
+    pieces = [min(0.0, there), min(0.0, back)]
+    return {"ida": max(0.0, there), "volta": max(0.0, back), RESIDUAL: sum(pieces)}, pieces
 
 
-def _where(told: Sequence[tuple[float, Parts]], band: tuple[float, float]) -> Where:
-    """The average of the orders in a band; `told` is sorted by latency."""
-    first = int(len(told) * band[0] / 100)
-    last = max(first + 1, int(len(told) * band[1] / 100))
-    orders = told[first:last]
+_Ranked = Sequence[tuple[Sample, Told | None]]
+
+
+def _where(ranked: _Ranked, band: Band) -> tuple[Where | None, bool]:
+    """The average of the orders in a band, and whether most of them got no answer.
+
+    `ranked` is sorted by latency. The band grows until it holds enough orders that told their time.
+    """
+    width = band.width
+    while True:
+        low, high = edges = band.edges(width)
+        within = ranked[ceil(len(ranked) * low / 100) : floor(len(ranked) * high / 100)]
+        orders = [order for _, order in within if order is not None]
+        unanswered = sum(1 for sample, _ in within if not sample.answered)
+        if unanswered * 2 > len(within):
+            return None, True
+        if len(orders) >= BAND_MIN:
+            return _average(orders, edges, unanswered), False
+        if width >= band.widest:
+            return None, False
+        width = min(band.widest, width + _STEP)
+
+
+def _average(orders: Sequence[Told], edges: tuple[float, float], unanswered: int) -> Where:
     n = len(orders)
     sums: Parts = {}
-    residual = 0.0
-    for _, hops in orders:
-        for name, values in hops.items():
+    for order in orders:
+        for name, values in order.hops.items():
             into = sums.setdefault(name, {})
             for part, value in values.items():
                 into[part] = into.get(part, 0.0) + value
-            residual += abs(values[RESIDUAL])
-    latency = sum(latency for latency, _ in orders) / n
+    residual = sum(order.unaccounted_ms for order in orders)
+    latency = sum(order.latency_ms for order in orders) / n
     return Where(
-        percentiles=band,
+        percentiles=edges,
         n=n,
         latency_ms=round(latency, 4),
         hops={
@@ -240,6 +327,7 @@ def _where(told: Sequence[tuple[float, Parts]], band: tuple[float, float]) -> Wh
         },
         residual_ms=round(residual / n, 4),
         residual_share=round(residual / n / latency, 6) if latency else 0.0,
+        unanswered=unanswered,
     )
 
 

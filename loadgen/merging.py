@@ -45,6 +45,7 @@ def merge(recordings: Sequence[Recording]) -> Recording:
     for recording in recordings:
         merged.examples |= recording.examples
         merged.cpu_s += recording.cpu_s
+        merged.busiest += recording.busiest
         merged.samples += recording.samples
         merged.rss_max_bytes += recording.rss_max_bytes
         merged.problems += [text for text in recording.problems if text not in merged.problems]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from common.contratos import ITENS_POR_PEDIDO_MAX
 from common.settings import DEADLINE_PADRAO_S, natural, positive, seconds
-from loadgen.hops import SAMPLE_EVERY
+from loadgen.hops import SAMPLE_EVERY, SAMPLES_WANTED
 from loadgen.objectives import GRAMMAR, Objective, ObjectiveError, parse_objective
 from loadgen.plan import CHECKOUTS_POR_CHAMADOR, DURACAO_ABERTA_S, EM_CURSO_MAX
 from loadgen.schedule import ARRIVALS, Schedule, ramp, steady, steps
@@ -172,9 +172,9 @@ def _add_orders(parser: argparse.ArgumentParser) -> None:
     add(
         "--sample-every",
         type=natural,
-        default=SAMPLE_EVERY,
         metavar="N",
-        help=f"ask one order in N to tell its time hop by hop, 0 for none (default {SAMPLE_EVERY})",
+        help="ask one order in N to tell its time hop by hop, 0 for none (default"
+        f" {SAMPLE_EVERY}, or less where so few orders are expected that {SAMPLES_WANTED} need it)",
     )
 
 

@@ -1,7 +1,8 @@
 """Does the open loop do what it says? `python -m loadgen.pacing` shows it on a trivial server.
 
-It compares the rate that was asked for with what was offered and sent, and the orders actually sent
-in each tenth of a second with a Poisson process. With --stall the server stands still once: the open
+It compares the rate that was asked for with what was offered and sent, over the whole run and in
+each tenth of it, and the orders actually sent in each tenth of a second with a Poisson process given
+its count. With --stall the server stands still once: the open
 loop must show that in its latency, while one naive caller in a closed loop, which asks nothing while
 it waits, hardly notices (coordinated omission; Tene, How NOT to Measure Latency, 2013).
 """
@@ -39,6 +40,9 @@ from loadgen.trivial import PROTOCOLS
 
 # Below it the counts are not those of a Poisson process; one seed in a hundred fails by chance.
 P_MIN: Final = 0.01
+# Windows of equal length whose rates are compared. The number of orders of the whole is decided
+# beforehand, so that the rate over all of it could hardly be wrong; that of a part could.
+JANELAS: Final = 10
 # Counts that a class must be expected to hold, for the chi-square distribution to apply.
 ESPERADO_MIN: Final = 5.0
 # Of the p99 that a stall must cause, the least that the open loop shows; of the stall's length, the
@@ -104,7 +108,12 @@ async def _measure(args: argparse.Namespace, console: Console) -> Pacing:
     opened = await _driven(args, {"schedule": schedule})
     kept = opened.open_loop
     assert kept is not None
-    checks = [rate_check(kept), poisson_check(opened.recording.sent, args.rate, args.seconds)]
+    sent = opened.recording.sent
+    checks = [
+        rate_check(kept),
+        windows_check(sent, args.seconds),
+        poisson_check(sent, args.rate, args.seconds),
+    ]
     naive = None
     if args.stall:
         console.print(f"closed loop, one caller for {args.seconds:g} s", highlight=False)
@@ -153,6 +162,26 @@ def rate_check(kept: OpenLoop) -> Check:
     )
 
 
+def windows_check(sent: Sequence[int], length_s: float) -> Check:
+    """Whether the rate is the same in each tenth of the run, by Pearson's chi-square.
+
+    Given their number, each order of a Poisson process falls into each window with the same chance.
+    """
+    width = max(1, int(length_s * 1_000_000_000 // CELL_NS) // JANELAS)
+    counts = [sum(sent[first : first + width]) for first in range(0, JANELAS * width, width)]
+    rates = [count / (width * CELL_NS / 1e9) for count in counts]
+    told = sum(counts) >= ESPERADO_MIN * JANELAS
+    p_value = float(stats.chisquare(counts).pvalue) if told else 0.0
+    return Check(
+        name=f"rate in each of {JANELAS} windows, by chi-square",
+        found=f"{min(rates):,.1f} to {max(rates):,.1f} a second, p = {p_value:.3f}"
+        if told
+        else "too few orders to say",
+        bound=f"p >= {P_MIN}",
+        passed=p_value >= P_MIN,
+    )
+
+
 def poisson_check(sent: Sequence[int], rate_per_s: float, length_s: float) -> Check:
     """Whether the orders sent in each cell of the series are Poisson's, by Pearson's chi-square."""
     whole = int(length_s * 1_000_000_000 // CELL_NS)
@@ -160,7 +189,7 @@ def poisson_check(sent: Sequence[int], rate_per_s: float, length_s: float) -> Ch
     found = chi_square(cells, rate_per_s * CELL_NS / 1e9)
     p_value = found if found is not None else 0.0
     return Check(
-        name="Poisson, by chi-square",
+        name="Poisson given its count, by chi-square",
         found="too few orders to say" if found is None else f"p = {p_value:.3f}",
         bound=f"p >= {P_MIN}",
         passed=p_value >= P_MIN,

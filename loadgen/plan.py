@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
-from loadgen.hops import SAMPLE_EVERY
+from loadgen.hops import SAMPLE_EVERY, sample_every
 from loadgen.schedule import Schedule, share_of
 
 # Orders. What each caller places when the command names no length.
@@ -17,6 +18,11 @@ DURACAO_ABERTA_S: Final = 60.0
 # Orders of an open loop under way at once: what ten seconds at a thousand a second come to. Beyond
 # it an order is not sent but counted, so that a system that stands still does not fill the memory.
 EM_CURSO_MAX: Final = 10_000
+
+
+# Orders a second that any machine ends, where callers and their waits allow as many: a guess low
+# enough that a run of some seconds has its samples.
+RATE_CAUTIOUS: Final = 100.0
 
 
 class Population(Struct, frozen=True):
@@ -73,6 +79,21 @@ class Plan(Struct, frozen=True, kw_only=True):
     def orders(self) -> int | None:
         """How many orders it places, where that is known beforehand."""
         return self.checkouts if self.schedule is None else self.schedule.count
+
+    def well_sampled(self, wait_s: float, workers: int | None) -> Plan:
+        """The same plan with a `sample_every` fine enough for the orders that may be expected.
+
+        `wait_s` is what a payment takes on average, `workers` how many threads serve.
+        """
+        if self.orders is not None:
+            expected = float(self.orders)
+        else:
+            served = min(self.concurrency, workers or self.concurrency)
+            rate = min(RATE_CAUTIOUS, served / wait_s) if wait_s else RATE_CAUTIOUS
+            expected = rate * (self.length_s or 0.0)
+        if self.length_s:
+            expected *= max(0.0, 1 - self.warmup_s / self.length_s)
+        return msgspec.structs.replace(self, sample_every=sample_every(expected))
 
 
 class Share(Struct, frozen=True, kw_only=True):

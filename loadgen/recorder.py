@@ -7,6 +7,7 @@ result is computed from it afterwards.
 from __future__ import annotations
 
 from array import array
+from random import Random
 from typing import Final
 
 from hdrh.histogram import HdrHistogram
@@ -17,10 +18,10 @@ from loadgen.hops import Hops, Parts, Sample, Samples
 from loadgen.outcomes import Outcome
 
 # Nanoseconds of one cell of the time series: the only thing that grows with the length of a run,
-# by some 20 bytes a cell and one small histogram a second, 4 MB an hour.
+# with one small histogram a second by about 1 MB an hour in all (0.65 to 1.3 MB, measured).
 CELL_NS: Final = 100_000_000
 SECOND_NS: Final = 1_000_000_000
-# Latencies between two looks of the live view, at most: the first ones.
+# Latencies between two looks of the live view, at most, drawn evenly from all of them.
 RECENT: Final = 1_000
 
 Counts = dict[str, dict[str, int]]
@@ -63,6 +64,8 @@ class Recording(Struct, kw_only=True):
     samples: list[Sample] = field(default_factory=list)
     sampled: int = 0
     cpu_s: list[float] = field(default_factory=list)
+    # Of each process that ran long enough, the largest share of a core over a stretch.
+    busiest: list[float] = field(default_factory=list)
     rss_max_bytes: list[int] = field(default_factory=list)
     clock_step_s: float = 0.0
     interrupted: bool = False
@@ -109,6 +112,9 @@ class Recorder:
         self._offered, self._unsent = Series(start_ns), Series(start_ns)
         self._overdue = Series(start_ns)
         self._recent: list[int] = []
+        self._recent_seen = 0
+        # For display only: it changes nothing that is kept.
+        self._draw = Random(seed).random
         self._in_time = 0
         self._unsent_measured = 0
         self._last_send_ns = self._end_ns = start_ns
@@ -139,7 +145,7 @@ class Recorder:
         sent_ns: int,
         end_ns: int,
         outcome: Outcome,
-        timing: str = "",
+        timing: str | None = None,
         *,
         replied_ns: int | None = None,
     ) -> None:
@@ -147,7 +153,9 @@ class Recorder:
 
         Only orders with a terminal answer, and those that timed out (at their timeout), have a
         latency: how fast an error came says nothing about how long a checkout takes. `timing` is
-        the record of a sampled order, which was first answered at `replied_ns` (by default its end).
+        the record of a sampled order, which was first answered at `replied_ns` (by default its
+        end); None for the others. Every sampled order that has a latency is noted, so that a median
+        of them is that of all.
         """
         self._end_ns = end_ns
         if end_ns >= self._second_ends_ns:
@@ -171,16 +179,24 @@ class Recorder:
             return
         latency_us = service_us + (sent_ns - intended_ns) // 1_000
         self._second.note(latency_us)
-        if len(self._recent) < RECENT:
-            self._recent.append(latency_us)
+        self._note_recent(latency_us)
         if not measured:
             return
         self._latency.note(latency_us)
         if self._service is not None:
             self._service.note(service_us)
-        if completed and timing:
+        if timing is not None:
             replied_ns = end_ns if replied_ns is None else replied_ns
-            self._samples.note(Sample(intended_ns, sent_ns, replied_ns, end_ns, timing))
+            sample = Sample(intended_ns, sent_ns, replied_ns, end_ns, timing)
+            self._samples.note(sample if completed else sample.lost(self._timeout_ns))
+
+    def _note_recent(self, latency_us: int) -> None:
+        """Keep each latency since the last look with the same chance (Vitter's algorithm R)."""
+        self._recent_seen += 1
+        if self._recent_seen <= RECENT:
+            self._recent.append(latency_us)
+        elif (place := int(self._draw() * self._recent_seen)) < RECENT:
+            self._recent[place] = latency_us
 
     def _note_completed(self, intended_ns: int, end_ns: int) -> None:
         self._completed.note(end_ns)
@@ -206,7 +222,7 @@ class Recorder:
 
     def live(self) -> Live:
         """Totals so far, and the latencies since the last look, for display."""
-        recent, self._recent = self._recent, []
+        recent, self._recent, self._recent_seen = self._recent, [], 0
         return Live(
             self._sent.total,
             self._completed.total,

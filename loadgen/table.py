@@ -15,8 +15,9 @@ def show(result: Result, console: Console) -> None:
     console.print(_rates(result))
     console.print(_outcomes(result))
     console.print(_latency(result))
-    if result.attribution is not None and result.attribution.median is not None:
-        show_attribution(result.attribution, console)
+    found = result.attribution
+    if found is not None and (found.median is not None or found.median_unanswered):
+        show_attribution(found, console)
     elif result.hops_ms:
         console.print(_hops(result))
     if result.objectives:

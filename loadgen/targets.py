@@ -20,8 +20,9 @@ from loadgen.arms import dial
 from loadgen.plan import Plan, Population
 
 # Baskets prepared before the run; the n-th order takes the n-th, and round again. Enough that no
-# cache sees a pattern, few enough to be ready in a moment.
-CESTAS: Final = 8_192
+# cache sees a pattern, few enough to be ready in a moment. A prime number: one order in sixteen is
+# sampled, and a multiple of sixteen would have the sample see the same few baskets all the time.
+CESTAS: Final = 8_191
 # Zipf's exponent: with thirty products the first sells a quarter of all, the last under a hundredth.
 ZIPF_PRODUTOS: Final = 1.0
 # Customers differ less than products do.

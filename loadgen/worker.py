@@ -32,8 +32,8 @@ from loadgen.targets import Basket, baskets
 
 # Seconds between reports of progress.
 INTERVALO_PROGRESSO_S: Final = 1.0
-# Bytes of one line of the protocol: a plan with ten thousand customers takes 70 kB, the recording
-# of a day under 10 MB.
+# Bytes of one line of the protocol: a plan with ten thousand customers takes 70 kB. Recordings grow
+# with the length of a run, by about 1 MB an hour, and are not lines.
 LINHA_MAX: Final = 2**26
 
 
@@ -44,16 +44,28 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line from a worker: it is ready, how far it has come, or what it recorded."""
+    """A line from a worker: it is ready, how far it has come, or that its recording follows.
+
+    That is so many bytes of JSON after the line, as many as it takes: no line is long enough for a
+    run of any length.
+    """
 
     ready: bool = False
     live: Live | None = None
-    recording: Recording | None = None
+    recording_bytes: int = 0
 
 
 def say(report: Report) -> None:
     """Write a report for the parent."""
     sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def say_recording(recording: Recording) -> None:
+    """Write the recording for the parent, with its length before it."""
+    content = msgspec.json.encode(recording)
+    say(Report(recording_bytes=len(content)))
+    sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 
@@ -133,6 +145,7 @@ class ShareRun:
             self._history.close()
         recording = self._recorder.recording(self._watch.lag)
         recording.cpu_s = [time.process_time() - cpu_before]
+        recording.busiest = [] if self._watch.busiest is None else [self._watch.busiest]
         recording.rss_max_bytes = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]
         recording.clock_step_s = self._watch.clock_step_s()
         recording.interrupted = self._interrupted
@@ -162,19 +175,26 @@ async def _work() -> None:
     calm_collector()
     try:
         say(Report(ready=True))
-        line = await reader.readline()
-        if not line:
+        start_ns = _start_of(await reader.readline())
+        if start_ns is None:
             return
-        start_ns = msgspec.json.decode(line, type=Start).start_ns
         run = ShareRun(share, client, prepared, start_ns)
         # A loop that counts in milliseconds wakes early as well as late.
         while (left_ns := start_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - an instant, no event
             await asyncio.sleep(left_ns / 1e9)
         recording = await _attended(run, reader)
         recording.problems += problems
-        say(Report(recording=recording))
+        say_recording(recording)
     finally:
         await client.close()
+
+
+def _start_of(line: bytes) -> int | None:
+    """When to begin; None where the parent says to stop before that, or is gone."""
+    try:
+        return msgspec.json.decode(line, type=Start).start_ns
+    except msgspec.DecodeError:
+        return None
 
 
 async def _attended(run: ShareRun, reader: asyncio.StreamReader) -> Recording:

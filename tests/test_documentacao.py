@@ -180,7 +180,7 @@ def test_readme_diz_os_campos_dos_tempos() -> None:
     plain, full, _ = section.split("\n### ")
     assert [row[0].strip("`") for row in _rows(plain)][1:] == written
     ctx.medidor = meter = Meter()
-    for part in ("banco", "gateway", "proximo"):
+    for part in ("banco", "gateway", "proximo", "proximo"):
         meter.resume()
         before = meter.entrar(part)
         meter.pause()

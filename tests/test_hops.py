@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,20 +17,21 @@ from loadgen import attribution as command
 from loadgen.histograms import latency_histogram
 from loadgen.hops import (
     RESIDUAL,
-    SAMPLES_MIN,
-    SLOW_SAMPLES_MIN,
+    SAMPLE_EVERY,
     Attribution,
     Hops,
+    Parts,
     Sample,
     Samples,
     attribution,
     means,
-    parts,
+    told,
 )
 from loadgen.merging import merge
 from loadgen.outcomes import Outcome
 from loadgen.recorder import Recorder, Recording
 from loadgen.result import make_result, to_json
+from loadgen.schedule import steady
 from tests.loadgen_support import FakePedidos, plan, run
 
 MS = 1_000_000
@@ -44,6 +47,12 @@ def sample(timing: str = f"{PEDIDOS}, {PAGAMENTOS}", *, ms: float = 100) -> Samp
     """An order of some milliseconds, meant to be sent at 1,000 ms."""
     end = 1_000 * MS + int(ms * MS)
     return Sample(1_000 * MS, 1_001 * MS, end, end, timing)
+
+
+def parts(order: Sample) -> Parts | None:
+    """An order's parts by hop, when it told them."""
+    found = told(order)
+    return None if found is None else found.hops
 
 
 def test_as_partes_de_um_pedido() -> None:
@@ -69,6 +78,25 @@ def test_caminho_mais_curto_que_nada_e_residuo() -> None:
     assert hops["pedidos"][RESIDUAL] == 1 - 3
 
 
+def test_residuos_de_sinais_contrarios_nao_se_anulam() -> None:
+    """What is missing at a hop is not made up for by a way there that would be negative."""
+    early = PAGAMENTOS.replace("em=1032", "em=1029")
+    found = told(sample(f"{PEDIDOS}, {early}"))
+    assert found is not None
+    assert found.hops["pedidos"][RESIDUAL] == 1 - 1
+    assert found.unaccounted_ms == 1 + 1 + 0.5
+
+
+def test_tentativa_perdida_nao_e_caminho() -> None:
+    """What an earlier attempt took is a part of its own: the way is that of the last one."""
+    lost = PEDIDOS.replace("dur=90", "dur=3090").replace("proximo", "tentativas=3000.000;proximo")
+    hops = parts(sample(f"{lost}, {PAGAMENTOS}", ms=3_100))
+    assert hops is not None
+    assert hops["pedidos"]["tentativas"] == 3_000
+    assert (hops["pedidos"]["ida"], hops["pedidos"]["volta"]) == (2, 1)
+    assert hops["pedidos"][RESIDUAL] == 1
+
+
 def test_salto_que_nada_disse_fica_com_quem_esperou() -> None:
     """Where the next hop's answer brought no record, the whole wait is told as such."""
     for timing in (PEDIDOS, f"{PEDIDOS}, pagamentos;dur;em;trabalho"):
@@ -91,8 +119,8 @@ def test_salto_que_nada_disse_fica_com_quem_esperou() -> None:
 def test_registro_que_nao_conta_tudo_nao_entra(timing: str) -> None:
     """A record that is plain, broken or lacks a hop's instants is not taken for a full one."""
     assert parts(sample(timing)) is None
-    found = attribution([sample(timing)] * SAMPLES_MIN, SAMPLES_MIN)
-    assert found == Attribution(sampled=SAMPLES_MIN, told=0, median=None, slow=None)
+    found = attribution([sample(timing)] * 50, 60)
+    assert found == Attribution(sampled=60, kept=50, told=0, unanswered=0, median=None, slow=None)
 
 
 _ms = st.floats(0, 1e5).map(lambda value: round(value, 3))
@@ -144,17 +172,77 @@ def test_mediano_e_lento_sao_faixas_de_pedidos_inteiros() -> None:
 @pytest.mark.parametrize(
     ("told", "median", "slow"),
     [
-        (SAMPLES_MIN - 1, False, False),
-        (SAMPLES_MIN, True, False),
-        (SLOW_SAMPLES_MIN - 1, True, False),
-        (SLOW_SAMPLES_MIN, True, True),
+        (19, None, None),
+        (20, (25, 75), None),
+        (40, (37.5, 62.5), None),
+        (99, (44.25, 55.75), None),
+        (100, (45, 55), (90, 100)),
+        (500, (45, 55), (98, 100)),
+        (1_000, (45, 55), (98.5, 99.5)),
     ],
 )
-def test_poucos_pedidos_nao_tem_faixa(told: int, median: bool, slow: bool) -> None:
-    """Below a number of orders there is no median order, and no slow one below a larger one."""
+def test_faixa_tem_dez_pedidos_ou_nao_ha(
+    told: int, median: tuple[float, float] | None, slow: tuple[float, float] | None
+) -> None:
+    """A band holds ten orders at least: with few it is wider, and says so, or there is none."""
     found = attribution([sample()] * told, told)
     assert found is not None
-    assert (found.median is not None, found.slow is not None) == (median, slow)
+    for where, edges in ((found.median, median), (found.slow, slow)):
+        assert (None if where is None else where.percentiles) == edges
+        assert where is None or where.n >= 10
+
+
+def test_mediana_e_a_de_todos_tambem_dos_sem_resposta() -> None:
+    """Where most orders got no answer the median one is such an order, not a survivor's."""
+    lost = sample().lost(30_000 * MS)
+    assert (lost.latency_ms, lost.timing) == (30_001, "")
+    answered = [sample(ms=100 + n) for n in range(100)]
+    found = attribution([*answered, *[lost] * 300], 400)
+    assert found is not None
+    assert (found.kept, found.told, found.unanswered) == (400, 100, 300)
+    assert (found.median, found.median_unanswered) == (None, True)
+    assert (found.slow, found.slow_unanswered) == (None, True)
+    some = attribution([*answered, *[lost] * 25], 125)
+    assert some is not None
+    assert some.median is not None
+    assert some.median.latency_ms > 100 + 56
+    assert not some.median_unanswered
+    assert some.slow_unanswered
+
+
+def test_gravador_guarda_tambem_a_amostra_que_nao_teve_resposta() -> None:
+    """A sampled order that timed out is kept at its timeout; one that ended in an error has no time."""
+    recorder = Recorder(0, 0.0, 30.0)
+    for outcome, timing in (
+        (Outcome("enviado"), PEDIDOS), (Outcome("enviado"), ""), (Outcome("enviado"), None),
+        (Outcome("erro", "prazo_esgotado"), ""), (Outcome("erro", "interno"), ""),
+    ):  # fmt: skip
+        recorder.ended(0, 1 * MS, 5 * MS, outcome, timing)
+    kept = recorder.recording(latency_histogram(30.0))
+    assert kept.sampled == 3
+    assert [(each.latency_ms, each.answered) for each in kept.samples] == [
+        (5, True), (5, True), (30_001, False),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "wait_s", "workers", "every"),
+    [
+        ({"checkouts": 50}, 1.0, None, 1),
+        ({"checkouts": 100_000}, 1.0, None, SAMPLE_EVERY),
+        ({"duration_s": 12.0, "warmup_s": 2.0}, 1.0, None, 1),
+        ({"duration_s": 12.0, "warmup_s": 2.0, "concurrency": 400}, 1.0, None, 10),
+        ({"duration_s": 12.0, "warmup_s": 2.0, "concurrency": 400}, 1.0, 10, 1),
+        ({"duration_s": 12.0, "warmup_s": 2.0}, 0.0, None, 10),
+        ({"schedule": steady(100.0, 10.0), "concurrency": 0}, 1.0, None, 10),
+    ],
+)
+def test_poucos_pedidos_sao_amostrados_mais_vezes(
+    changes: dict[str, Any], wait_s: float, workers: int | None, every: int
+) -> None:
+    """Where few orders are to be expected more of them are sampled, so that a band has enough."""
+    asked = msgspec.structs.replace(plan(checkouts=None), **changes)
+    assert asked.well_sampled(wait_s, workers).sample_every == every
 
 
 def test_reservatorio_tem_limite_e_e_justo() -> None:
@@ -233,6 +321,17 @@ def test_comando_mostra_um_resultado_e_o_que_mudou_no_outro(
     )
 
 
+def test_titulo_diz_qual_era_a_carga(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A closed loop is titled by its callers, an open one by its rate."""
+    closed = _saved(tmp_path / "closed.json", range(100, 220))
+    opened = tmp_path / "open.json"
+    asked = plan(concurrency=0, checkouts=None, schedule=steady(12.5, 10))
+    opened.write_bytes(to_json(make_result(asked, _recording(range(100, 220)), {})))
+    for path, words in ((closed, "grpc, 4 callers"), (opened, "grpc, open loop, 12.5 orders/s")):
+        command.main([str(path)])
+        assert f"{path}: {words}" in capsys.readouterr().out.replace("\n", "")
+
+
 def test_comando_recusa_o_que_nao_pode_ler(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,6 +351,25 @@ def test_comando_recusa_o_que_nao_pode_ler(
         said = capsys.readouterr().err
         assert word in said
         assert len(said.splitlines()) == 1
+
+
+def test_comando_diz_que_a_mediana_nao_teve_resposta(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A result whose median order timed out says so instead of telling a survivor's time."""
+    recorder = Recorder(0, 0.0, 30.0)
+    for n in range(100):
+        each = sample(ms=100 + n)
+        outcome = Outcome("enviado") if n < 25 else Outcome("pendente")
+        recorder.ended(each.intended_ns, each.sent_ns, each.end_ns, outcome, each.timing)
+    made = make_result(plan(), recorder.recording(latency_histogram(30.0)), {})
+    path = tmp_path / "lost.json"
+    path.write_bytes(to_json(made))
+    assert command.main([str(path)]) == command.EXIT_OK
+    told = " ".join(capsys.readouterr().out.split())
+    assert "75 of 100 sampled orders (75%) got no answer in time" in told
+    assert "the median order got no answer" in told
+    assert "a median order," not in told
 
 
 def test_residuo_grande_tem_seu_codigo(tmp_path: Path) -> None:

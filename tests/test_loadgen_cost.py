@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from loadgen import cost, pacing
 from loadgen.chains import trivial_server
@@ -61,7 +63,7 @@ def test_ritmo_se_confere_contra_um_servidor_que_para(tmp_path: Path) -> None:
     code = pacing.main(words)
     found = json.loads(out.read_text())
     checks = {check["name"]: check["passed"] for check in found["checks"]}
-    assert len(checks) == 4
+    assert len(checks) == 5
     assert checks["the open loop's p99 shows the stall"]
     assert found["open_loop"]["offered_per_s"] == 100
     passed = pacing.EXIT_OK if all(checks.values()) else pacing.EXIT_MISSED
@@ -114,12 +116,21 @@ def test_codigo_de_saida_do_custo(
 
 def test_sem_locust_uma_linha_diz_o_que_fazer(capsys: pytest.CaptureFixture[str]) -> None:
     """An interpreter without Locust, or none at all, is one line and exit code 2."""
-    for python in (sys.executable, "/no/such/python"):
+    for python in (sys.executable, "/no/such/python", "/bin/true"):
         assert not asyncio.run(has_locust(python))
         assert cost.main(["--locust", python]) == cost.EXIT_UNUSABLE
         line = capsys.readouterr().err
         assert "has no Locust" in line
         assert line.count("\n") == 1
+
+
+def test_ao_lado_da_cifra_do_locust_esta_o_que_ele_nao_faz() -> None:
+    """Where Locust is compared, a line says what its orders lack; where it is not, none does."""
+    for found in (None, spent(500)):
+        arm = cost.Arm.of("http", [cost.Pair(spent(900), spent(1_000), found)])
+        console = Console(width=200, record=True, file=io.StringIO())
+        cost.show(cost.Costs([arm], cost.RAZAO_MIN, True, [], {}, {}), console)
+        assert ("without a key and a deadline" in console.export_text()) == (found is not None)
 
 
 async def test_cliente_que_falha_e_dito() -> None:

@@ -16,7 +16,7 @@ from loadgen.hops import Hops, means, parse
 from loadgen.merging import merge
 from loadgen.outcomes import Kind, Outcome
 from loadgen.percentiles import AMOSTRAS_P999, latency
-from loadgen.recorder import Recorder, Recording
+from loadgen.recorder import RECENT, Recorder, Recording
 from loadgen.result import make_result, to_json
 from loadgen.table import show
 from tests.loadgen_support import plan
@@ -183,8 +183,9 @@ GOOD = [(0, 1_000, Outcome("enviado"))]
     [
         ("nothing was measured", record([])),
         ("none of 1 orders", record([(0, 1_000, Outcome("erro", "indisponivel"))])),
-        ("loop was late by 600 ms", record(GOOD, lag_us=[600_000])),
+        ("loop was late by 103 ms", record(GOOD, lag_us=[103_000])),
         ("was the bottleneck", msgspec.structs.replace(record(GOOD), cpu_s=[0.99])),
+        ("99% of a core", msgspec.structs.replace(record(GOOD), busiest=[0.3, 0.99])),
         ("interrupted", msgspec.structs.replace(record(GOOD), interrupted=True)),
         ("wall clock moved by -3.0 s", msgspec.structs.replace(record(GOOD), clock_step_s=-3.0)),
         ("open files", msgspec.structs.replace(record(GOOD), problems=["too few open files"])),
@@ -200,10 +201,28 @@ def test_gerador_fora_dos_seus_limites_invalida(words: str, recording: Recording
 
 def test_gerador_dentro_dos_seus_limites_vale() -> None:
     """On the near side of each bound the run is valid."""
-    recording = record(GOOD, lag_us=[499_000])
+    recording = record(GOOD, lag_us=[99_000])
     recording.cpu_s = [0.94]
+    recording.busiest = [0.94]
     recording.clock_step_s = selfcheck.PASSO_RELOGIO_MAX_S
     assert result_of(recording).invalid_reasons == []
+
+
+def test_a_espera_pelos_ultimos_nao_esconde_um_gerador_cheio() -> None:
+    """A core full for twenty seconds is seen, though the last order takes a minute more to end."""
+    clock = [0.0, 0.0]
+    watch = selfcheck.LoopWatch(lambda: clock[0], lambda: clock[1])
+    watch.look_at_cpu()
+    assert watch.busiest is None
+    for second in range(80):
+        clock[0] += 1.0
+        clock[1] += 1.0 if second < 20 else 0.01
+        watch.look_at_cpu()
+    assert watch.busiest == pytest.approx(1.0)
+    recording = record([*GOOD, (20_000, 60_000, Outcome("erro", "prazo_esgotado"))])
+    recording.cpu_s, recording.busiest = [20.6], [watch.busiest]
+    merged = merge([recording, record(GOOD)])
+    assert any("100% of a core" in reason for reason in result_of(merged).invalid_reasons)
 
 
 @pytest.mark.parametrize(
@@ -252,3 +271,15 @@ def test_tempos_por_salto_sao_medias_de_uma_amostra() -> None:
         hops.note(f"pedidos;dur={order};fila=x, pagamentos;dur=1.5")
     assert means(hops.sums()) == {"pedidos": {"dur": 2.0}, "pagamentos": {"dur": 1.5}}
     assert parse("") == {}
+
+
+def test_o_visto_ao_vivo_e_de_todo_o_segundo() -> None:
+    """Of more answers than are shown at once, those shown are drawn from all, not from the first."""
+    recorder = Recorder(0, 0.0, 60.0)
+    for number in range(10 * RECENT):
+        recorder.ended(0, 0, (number + 1) * 1_000, Outcome("enviado"))
+    shown = recorder.live().recent_ms
+    assert len(shown) == RECENT
+    assert sum(shown) / RECENT == pytest.approx(5 * RECENT / 1e3, rel=0.1)
+    recorder.ended(0, 0, 7_000_000, Outcome("enviado"))
+    assert recorder.live().recent_ms == [7.0]

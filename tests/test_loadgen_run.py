@@ -1,17 +1,23 @@
 """A closed-loop run: who sends when, what is left out, what the history holds."""
 
 import asyncio
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from common.erros import Categoria, ErroServico
+from loadgen import crew as crew_module
 from loadgen.callers import ClosedLoop
+from loadgen.crew import Crew, CrewError
 from loadgen.history import History, Line, join_histories
 from loadgen.outcomes import PENDING, SENT
 from loadgen.plan import Share
+from loadgen.worker import Report
 from tests.loadgen_support import FakePedidos, lines, order, plan, run, share_run
 
 
@@ -166,3 +172,34 @@ async def test_historia_que_nao_se_pode_escrever_invalida_a_corrida() -> None:
     recording = await run(plan(), FakePedidos(), Path("/dev/full"))
     assert recording.outcomes == {"enviado": {"": 20}}
     assert recording.problems == ["the history could not be written: No space left on device"]
+
+
+async def test_parar_antes_do_comeco_e_dito_pela_equipe() -> None:
+    """A stop while the processes prepare starts nothing, and one sentence says so."""
+    crew = Crew(plan(), processes=2)
+    running = asyncio.create_task(crew.run())
+    await asyncio.sleep(0)
+    crew.stop()
+    with pytest.raises(CrewError, match="interrupted before its first order"):
+        await running
+
+
+async def test_processo_que_deve_parar_antes_do_comeco_termina_calado() -> None:
+    """A process that is told to stop instead of when to start ends well, without a word."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadgen.worker", stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    said, problem = await process.communicate(msgspec.json.encode(Share(plan=plan())) + b"\nstop\n")
+    assert msgspec.json.decode(said, type=Report) == Report(ready=True)
+    assert (process.returncode, problem) == (0, b"")
+
+
+async def test_gravacao_mais_longa_que_qualquer_linha_chega_inteira(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The length of a recording has no bound in the protocol, that of a line has."""
+    monkeypatch.setattr(crew_module, "LINHA_MAX", 256)
+    # Nobody listens there: every order fails at once.
+    recording = await Crew(plan(concurrency=4, checkouts=4)).run()
+    assert recording.outcomes == {"erro": {"indisponivel": 4}}
+    assert len(msgspec.json.encode(recording)) > 256

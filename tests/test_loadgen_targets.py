@@ -1,9 +1,15 @@
 """Who buys what: real ids, skewed, the same for the same seed."""
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
+from pathlib import Path
 
+from common.shop_generator import Opcoes, gerar
+from loadgen.chains import LOJA_PADRAO
+from loadgen.hops import SAMPLE_EVERY
 from loadgen.plan import Population
-from loadgen.targets import baskets
+from loadgen.targets import CESTAS, baskets
 from tests.loadgen_support import POPULATION, plan
 
 
@@ -39,3 +45,20 @@ def test_loja_menor_do_que_a_cesta_e_comprada_inteira() -> None:
     small = plan(population=Population((1,), (10, 20, 30)), itens_min=5, itens_max=50)
     for basket in baskets(small, 50):
         assert {item.produto_id for item in basket.request.itens} == {10, 20, 30}
+
+
+def test_a_amostra_ve_todas_as_cestas() -> None:
+    """One order in sixteen, however many processes share them, comes from every basket in turn."""
+    for processes in (1, 2, 3, 4):
+        step = SAMPLE_EVERY * processes
+        seen = {number % CESTAS for number in range(0, step * CESTAS, step)}
+        assert len(seen) == CESTAS
+
+
+def test_a_loja_das_cadeias_e_a_que_o_gerador_faz(tmp_path: Path) -> None:
+    """Chains without a shop of their own are asked for the ids that the default shop has."""
+    gerar(tmp_path / "loja.db", Opcoes())
+    with closing(sqlite3.connect(tmp_path / "loja.db")) as shop:
+        for table, ids in (("clientes", LOJA_PADRAO.clientes), ("produtos", LOJA_PADRAO.produtos)):
+            rows = shop.execute(f"SELECT id FROM {table} ORDER BY id")
+            assert ids == tuple(identifier for (identifier,) in rows)

@@ -20,8 +20,6 @@ from common.preflight import remove_data
 from common.settings import stats_path
 from common.stats import Gauges, Lag, Line, PoolLine, Sampler, Taken, Tally
 from loadgen.service_stats import StatsError, littles_law, read_lines, read_stats
-from loadgen.study.record import Flow
-from loadgen.study.statistics import little
 from tests.cluster import LOOPS
 from tests.conftest import OpenCluster
 
@@ -211,8 +209,6 @@ def test_lei_de_little_cala_sobre_o_pouco(
     found = littles_law(_window(11, looks, per_line, mean_s), 0, 11)
     assert found is not None
     assert (found.gap is not None) is told
-    flow = Flow(found.in_flight, found.per_s, found.mean_s, found.looks, found.calls)
-    assert (little(flow).off is not None) is told
 
 
 def test_lei_de_little_conta_a_fila_por_um_trabalhador() -> None:

@@ -233,12 +233,14 @@ def test_recuperacoes_iguais_nao_sao_exatas() -> None:
     resolution=st.floats(0.05, 0.5),
 )  # fmt: skip
 def test_busca_acha_o_joelho(truth: float, first: float, growth: float, resolution: float) -> None:
-    """With exact answers the search ends within its resolution, in no more steps than it said."""
-    search, steps = Search(first, 1_000, growth, resolution), 0
+    """With exact answers the search ends within its resolution, in as few steps as halving needs."""
+    search = Search(first, 1_000, growth, resolution)
     while (rate := search.next()) is not None:
-        steps += 1
         search.note(rate, sustained=rate <= truth)
-    assert steps <= Search.most_steps(first, 1_000, growth, resolution)
+    # Up or down by the growth, and then by halvings.
+    outward = math.log(1_000, growth) + 2
+    halvings = math.log2(max(1.0, math.log(growth) / math.log(1 + resolution))) + 1
+    assert search.steps <= outward + halvings
     if search.sustained is None:
         # It stops shrinking at one a second.
         assert truth < search.beyond < growth * 1.0001

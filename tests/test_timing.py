@@ -348,3 +348,29 @@ def test_em_linhas_de_execucao_a_porta_que_bloqueia_marca_a_espera() -> None:
     assert parts["espera"] >= 0.5
     assert 0.015 <= parts["banco"] < 0.2
     assert sum(parts.values()) == pytest.approx(time.monotonic() - ctx.medidor.inicio, abs=0.05)
+
+
+@pytest.mark.parametrize("drive", [False, True])
+def test_tentativa_perdida_fica_a_parte(clock: Clock, drive: bool) -> None:
+    """A first call whose answer was lost is told apart from the last one, also by a drive."""
+    meter = Meter(clock.now)
+    meter.resume()
+    task = meter.outro() if drive else meter
+    if drive:
+        meter.pause()
+        task.resume()
+    for waited in (3.0, 0.02):
+        before = task.entrar("proximo")
+        clock.work(0.001)
+        task.pause()
+        clock.wait(waited)
+        task.resume()
+        task.sair(before)
+    if drive:
+        task.end()
+        meter.resume()
+        meter.absorver(task)
+    assert _parts(meter) == {"trabalho": 0.002, "tentativas": 3.0, "proximo": 0.02, "espera": 0.0}
+    ctx = Contexto()
+    ctx.medidor = meter
+    assert "proximo=20.000;tentativas=3000.000;saida=" in ctx.registro("pedidos", 3.022)

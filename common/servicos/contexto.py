@@ -14,7 +14,8 @@ hop. What is left is own work and waiting for the event loop or thread.
 The caller may ask for one order's record to be complete (`completo`). Each hop then measures the
 call from the inside (the port `Medidor`), and its entry tells all parts apart: `trabalho` is the
 processor time of the hop's own code, `espera` the time it could have run and did not, and `banco`,
-`gateway` and `proximo` end when what was waited for was there. `em` and `saida` are instants on the
+`gateway` and `proximo` end when what was waited for was there. `proximo` is then of the last call to
+the next hop alone, and `tentativas` of those before it, whose answer was lost. `em` and `saida` are instants on the
 machine's monotonic clock: the call's arrival, and the departure of the call to the next hop.
 """
 
@@ -127,6 +128,7 @@ class Contexto:
         texto = f"{servico};dur={duracao_s * 1e3:.3f}"
         medidor = self.medidor
         banco, gateway, proximo = self.banco, self.gateway, self.proximo
+        partes: dict[str, float] = {}
         if medidor is not None:
             partes = medidor.partes()
             texto += f";em={medidor.inicio * 1e3:.3f}"
@@ -142,6 +144,8 @@ class Contexto:
             texto += f";gateway={gateway * 1e3:.3f}"
         if proximo:
             texto += f";proximo={proximo * 1e3:.3f}"
+            if (tentativas := partes.get("tentativas", 0.0)) > 0:
+                texto += f";tentativas={tentativas * 1e3:.3f}"
             if medidor is not None:
                 texto += f";saida={medidor.saida * 1e3:.3f}"
         return f"{texto}, {self.abaixo}" if self.abaixo else texto

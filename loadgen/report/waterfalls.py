@@ -36,7 +36,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "confirmação (commit)": ("commit",),
     "pagamento simulado": ("gateway",),
     "transporte": ("ida", "volta"),
-    "sem registro do próximo": ("proximo", "consultas"),
+    "tentativas sem resposta ou sem registro": ("tentativas", "proximo", "consultas"),
     "resíduo": ("residuo",),
 }
 # Orders around the median. The mean of fewer is that of chance.

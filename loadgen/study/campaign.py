@@ -19,10 +19,11 @@ import msgspec
 from common.shop_generator import Opcoes, gerar
 from loadgen.disk import memory_disk
 from loadgen.environment import environment
-from loadgen.study.cells import Hunt, Task, climbs, hunt_seconds, hunts, seconds_of, step, tasks
+from loadgen.study.cells import Hunt, Task, climbs, hunts, step, tasks
 from loadgen.study.commands import SHOP_DAY, SHOP_PRODUCTS, SHOP_SEED
 from loadgen.study.knee import Search
 from loadgen.study.ladder import sustained
+from loadgen.study.lasting import hunt_seconds, seconds_of
 from loadgen.study.plan import Study, Wait
 from loadgen.study.progress import Progress
 from loadgen.study.record import FORMAT, Cell, Found, Manifest, RunRecord, Sitting

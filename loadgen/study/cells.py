@@ -11,10 +11,11 @@ from itertools import product
 from random import Random
 from typing import Any, Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from loadgen.arms import THREAD_ARMS
-from loadgen.study.knee import Search
+from loadgen.study.capacity import cycle_s
 from loadgen.study.plan import (
     BARE_ARMS,
     Curve,
@@ -26,9 +27,10 @@ from loadgen.study.plan import (
 )
 from loadgen.study.record import Cell, Found, Phase
 
-# Orders a second that an arm takes in while all callers come at once. A closed loop's warm-up lasts
-# so much longer that the last of them has been taken in: until then nothing is steady.
+# Orders a second that an arm takes in while all callers come at once.
 TAKEN_IN_PER_S: Final = 1_000.0
+# Orders that each caller of a closed loop should come to: of a handful no rate can be told.
+ORDERS_MIN: Final = 15
 
 
 class Task(Struct, frozen=True):
@@ -98,8 +100,10 @@ def climbs(study: Study, searches: Iterable[Found]) -> list[Task]:
             )
             for share in ladder.rungs
         ]
-        around.append(_recovery(study, ladder, found, middle))
         wanted += product(around, range(1, ladder.repetitions + 1))
+        times = ladder.repetitions if ladder.recoveries is None else ladder.recoveries
+        beyond = _recovery(study, ladder, found, middle)
+        wanted += product([beyond], range(1, times + 1))
     return _in_blocks(study, wanted)
 
 
@@ -136,7 +140,6 @@ def _cells(study: Study, experiment: Curve | Timeline) -> Iterator[Cell]:
 def _points(study: Study, curve: Curve, arm: str, wait: Wait) -> Iterator[Cell]:
     threads = arm in THREAD_ARMS
     own = curve.concurrency + (() if threads or arm in BARE_ARMS else curve.loop_concurrency)
-    base_s = _warmup_s(study, curve)
     # A factor that an arm does not have is one empty choice.
     twins: tuple[Literal["", "A", "B"], ...] = ("A", "B") if curve.twins else ("",)
     for callers, workers, storage, loop, items, twin in product(
@@ -147,11 +150,27 @@ def _points(study: Study, curve: Curve, arm: str, wait: Wait) -> Iterator[Cell]:
         curve.items,
         twins,
     ):
-        yield _cell(
+        cell = _cell(
             study, curve, arm, wait, phase="point", loop="closed", concurrency=callers,
             workers=workers, storage=storage, event_loop=loop, items=items, twin=twin,
-            warmup_s=round(base_s + callers / TAKEN_IN_PER_S, 1),
         )  # fmt: skip
+        # A lone caller waits for most of a short run.
+        least_s = ORDERS_MIN * sum(wait) / 2 / callers
+        yield msgspec.structs.replace(
+            cell,
+            warmup_s=round(cell.warmup_s + _settling_s(cell), 1),
+            seconds=max(cell.seconds, round(least_s, 1)),
+        )
+
+
+def _settling_s(cell: Cell) -> float:
+    """Until all callers, who come at once, have been taken in, and each has been answered once.
+
+    Where that would take longer than an order may, it never comes, and is not waited for.
+    """
+    assert cell.concurrency is not None
+    taken_in_s, cycle = cell.concurrency / TAKEN_IN_PER_S, cycle_s(cell)
+    return max(taken_in_s, cycle) if cycle < cell.timeout_s else taken_in_s
 
 
 def _open(
@@ -238,47 +257,3 @@ def name_of(cell: Cell) -> str:
 
 def _wait(wait: Wait) -> str:
     return f"p{wait[0]:g}-{wait[1]:g}" if wait[1] else "p0"
-
-
-# --- how long -------------------------------------------------------------------------------------
-
-# Seconds of a start, and of the audit with a stop, on two cores.
-START_S: Final = 1.5
-END_S: Final = 1.5
-# Orders a second that six services on two cores may be taken to do, for an estimate only.
-GUESSED_PER_S: Final = 800.0
-
-
-def seconds_of(cell: Cell) -> float:
-    """About how long a run takes from its start to the end of its audit."""
-    return START_S + cell.warmup_s + cell.seconds + _tail_s(cell) + END_S
-
-
-def _tail_s(cell: Cell) -> float:
-    """Until the last orders are answered: all that were waiting when the time was over."""
-    wait = sum(cell.payment_wait_s) / 2
-    if cell.concurrency is None:
-        return cell.payment_wait_s[1]
-    served = cell.concurrency if cell.workers is None else min(cell.concurrency, cell.workers)
-    rate = min(GUESSED_PER_S, served / wait) if wait else GUESSED_PER_S
-    return min(cell.timeout_s, max(cell.payment_wait_s[1], cell.concurrency / rate))
-
-
-def estimate_s(study: Study) -> float:
-    """About how long a study takes; the searches of ladders at their longest."""
-    total = sum(seconds_of(task.cell) for task in tasks(study))
-    for hunt in hunts(study):
-        ladder = hunt.ladder
-        found = Found(ladder.name, hunt.arm, hunt.payment_wait_s, ladder.first_per_s, None)
-        total += hunt_seconds(study, hunt)
-        total += sum(seconds_of(task.cell) for task in climbs(study, [found]))
-    return total
-
-
-def hunt_seconds(study: Study, hunt: Hunt) -> float:
-    """About how long a search takes at most."""
-    ladder = hunt.ladder
-    steps = Search.most_steps(
-        ladder.first_per_s, ladder.most_per_s, ladder.growth, ladder.resolution
-    )
-    return steps * seconds_of(step(study, hunt, ladder.first_per_s, 1).cell)

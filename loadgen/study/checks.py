@@ -19,7 +19,8 @@ from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS, EM_VOO_MAX
 from loadgen.arms import ARMS, LOOP_ARMS, THREAD_ARMS
 from loadgen.limits import OUTROS_ARQUIVOS
 from loadgen.objectives import ObjectiveError, parse_objective
-from loadgen.study.cells import estimate_s, tasks
+from loadgen.study.cells import tasks
+from loadgen.study.lasting import estimate_s
 from loadgen.study.plan import (
     BARE_ARMS,
     Curve,
@@ -65,6 +66,11 @@ def this_machine() -> Machine:
 
 def check(study: Study, arms: Collection[str], machine: Machine) -> None:
     """Raise PlanError with the first thing that is wrong. `arms` are those that this build has."""
+    if not _NAME.fullmatch(study.name):
+        raise PlanError(
+            f"{study.name!r} is no name of a plan: lower-case letters, digits and dashes, for its"
+            " results are kept under it"
+        )
     if not study.experiments:
         raise PlanError(f"{study.name}: a plan needs an experiment")
     for name, times in Counter(each.name for each in study.experiments).items():
@@ -160,6 +166,8 @@ def _check_ladder(ladder: Ladder) -> None:
         raise PlanError("growth and overload must be above 1, resolution above 0")
     if min(ladder.rungs) <= 0 or ladder.overload_s < 1 or ladder.recovery_s < 1:
         raise PlanError("rungs must be above 0, overload_s and recovery_s at least 1")
+    if ladder.recoveries is not None and ladder.recoveries < 0:
+        raise PlanError("recoveries must be at least 0")
     if ladder.workers < 1:
         raise PlanError("workers must be at least 1")
 

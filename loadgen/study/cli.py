@@ -20,9 +20,10 @@ from rich.console import Console
 from common.lock import InUseError, held
 from common.settings import natural
 from loadgen.study.campaign import Campaign, begin, resume
-from loadgen.study.cells import estimate_s, hunts, seconds_of, tasks
+from loadgen.study.cells import hunts, tasks
 from loadgen.study.checks import check, this_machine
 from loadgen.study.comparing import compare_directories
+from loadgen.study.lasting import estimate_s, seconds_of
 from loadgen.study.plan import PlanError, Study, read_plan
 from loadgen.study.presets import PRESETS
 from loadgen.study.progress import Progress

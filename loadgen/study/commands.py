@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.chains import DADOS, LOJA, Chain, arm_command
+from loadgen.hops import SAMPLE_EVERY
 from loadgen.plan import Plan
 from loadgen.schedule import Schedule, steady, steps
+from loadgen.study.capacity import expected_per_s
 from loadgen.study.record import Cell
 
 # The one shop of every run: enough products for an order of fifty lines, and always the same day.
 SHOP_PRODUCTS: Final = 60
 SHOP_SEED: Final = 42
 SHOP_DAY: Final = "2025-01-01"
+# Orders a second up to which each one tells its time in full: so few cost next to nothing, and a run
+# of a lone caller has no more than a handful of them.
+ALL_SAMPLED_PER_S: Final = 200.0
 # Where whoever types the commands has the data.
 _HERE: Final = Path()
 
@@ -38,7 +43,7 @@ def arm_options(cell: Cell, seed: int) -> list[str]:
 def load_plan(cell: Cell, chain: Chain, seed: int) -> Plan:
     """What the generator is asked for."""
     length_s = cell.warmup_s + cell.seconds
-    return Plan(
+    plan = Plan(
         mode=cell.protocol,
         address=chain.address,
         population=chain.population,
@@ -51,7 +56,14 @@ def load_plan(cell: Cell, chain: Chain, seed: int) -> Plan:
         seed=seed,
         itens_min=cell.items[0],
         itens_max=cell.items[1],
+        sample_every=sample_every(cell),
     )
+    return plan if cell.bare else plan.well_sampled(sum(cell.payment_wait_s) / 2, cell.workers)
+
+
+def sample_every(cell: Cell) -> int:
+    """One order in how many tells its time in full: each one where there are few of them."""
+    return 1 if expected_per_s(cell) <= ALL_SAMPLED_PER_S else SAMPLE_EVERY
 
 
 def _schedule(cell: Cell, length_s: float) -> Schedule | None:
@@ -61,16 +73,18 @@ def _schedule(cell: Cell, length_s: float) -> Schedule | None:
     return steps(cell.steps) if cell.steps else steady(cell.rate_per_s, length_s)
 
 
+def repeating(directory: Path, run_id: str) -> str:
+    """The command that makes one run of a results directory again, faults and all."""
+    return shlex.join(["python", "-m", "loadgen.study", "--only", run_id, "--from", str(directory)])
+
+
 def commands(cell: Cell, seed: int) -> tuple[str, ...]:
-    """The shop, the arm, the load and the audit, to be given one after the other."""
-    if cell.bare:
-        low, high = cell.payment_wait_s
-        floor = [
-            "python", "-m", "loadgen.floor", f"--mode={cell.protocol}",
-            f"--concurrency={cell.concurrency}", f"--payment-wait={low}:{high}",
-            f"--seconds={cell.seconds:g}", f"--warmup={cell.warmup_s:g}", f"--seed={seed}",
-        ]  # fmt: skip
-        return (shlex.join(floor),)
+    """The shop, the arm, the load and the audit, to be given one after the other.
+
+    None for a bare chain and for a run with faults: there only `repeating` does the same again.
+    """
+    if cell.bare or cell.faults:
+        return ()
     shop = [
         "python", "gerador_dados.py", f"--produtos={SHOP_PRODUCTS}", f"--seed={SHOP_SEED}",
         f"--data={SHOP_DAY}", f"--output={LOJA}",
@@ -82,7 +96,7 @@ def commands(cell: Cell, seed: int) -> tuple[str, ...]:
     load = [
         "python", "-m", "loadgen", f"--data-dir={DADOS}", *_load(cell),
         f"--warmup={cell.warmup_s:g}", f"--timeout={cell.timeout_s:g}", f"--seed={seed}",
-        "--items={}:{}".format(*cell.items),
+        "--items={}:{}".format(*cell.items), f"--sample-every={sample_every(cell)}",
     ]  # fmt: skip
     audit = ["python", "run_all.py", "--audit", f"--data-dir={DADOS}", "--settled"]
     return tuple(map(shlex.join, (shop, arm, load, audit)))

@@ -84,6 +84,7 @@ class Search:
         self._resolution = resolution
         self.sustained: float | None = None
         self.beyond: float | None = None
+        self.steps = 0
 
     def next(self) -> float | None:
         """The rate to try, or None when the search has ended."""
@@ -100,18 +101,11 @@ class Search:
 
     def note(self, rate: float, *, sustained: bool) -> None:
         """Take note of the run at the rate that `next` gave."""
+        self.steps += 1
         if sustained:
             self.sustained = rate
         else:
             self.beyond = rate
-
-    @staticmethod
-    def most_steps(first: float, most: float, growth: float, resolution: float) -> int:
-        """How many runs a search may take at most."""
-        up = math.ceil(max(0.0, math.log(most / first, growth))) + 1
-        down = math.ceil(max(0.0, math.log(first / LEAST_PER_S, growth))) + 1
-        halvings = math.ceil(math.log2(max(1.0, math.log(growth) / math.log(1 + resolution))))
-        return max(up, down) + max(0, halvings)
 
 
 class Knee(Struct, frozen=True, kw_only=True):

@@ -87,9 +87,10 @@ class Ladder(_Experiment, tag="ladder", frozen=True, kw_only=True, forbid_unknow
     """Open loop up to and beyond the knee, the highest rate that meets every objective.
 
     A search from `first_per_s` finds about where it lies, to within `resolution` of itself and up
-    to `most_per_s`. Then the rungs, shares of that rate, are climbed `repetitions` times; and as
-    often a run goes to `overload` times that rate and back to half of it, to see how long it takes
-    until the objectives hold again.
+    to `most_per_s`, with one run a rate. Then the rungs, shares of that rate, are climbed
+    `repetitions` times, and tell the knee; and `recoveries` times, by default as often, a run goes to
+    `overload` times that rate and back to half of it, to see how long it takes until what is under
+    way is back at its level.
     """
 
     objectives: tuple[str, ...]
@@ -98,6 +99,7 @@ class Ladder(_Experiment, tag="ladder", frozen=True, kw_only=True, forbid_unknow
     growth: float = 1.6
     resolution: float = 0.15
     rungs: tuple[float, ...] = (0.5, 0.8, 1.0, 1.25)
+    recoveries: int | None = None
     overload: float = 1.75
     overload_s: float = 6.0
     recovery_s: float = 12.0
