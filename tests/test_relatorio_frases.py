@@ -18,6 +18,7 @@ from loadgen.report import (
     hypothesis,
     ladders,
     little,
+    names,
     numerals,
     opening,
     scaling,
@@ -32,8 +33,10 @@ from loadgen.report.markdown import rendered
 from loadgen.report.pictures import picture
 from loadgen.report.strikes import Struck
 from loadgen.report.waterfalls import Told, growth_sentence, residual_sentence
+from loadgen.study.campaign import DURABILITY
 from loadgen.study.knee import Knee
 from loadgen.study.plan import NO_WAIT, Fault
+from loadgen.study.presets import PRESETS
 from loadgen.study.statistics import Interval, UslFit, recovery
 
 LOW = Interval(5, 10.0, 9.0, 11.0)
@@ -429,3 +432,11 @@ def test_abertura_sem_auditoria() -> None:
 
     empty = Gathered((), (), ())
     assert "Correção desconhecida" in opening.correctness(empty).text
+
+
+def test_o_que_o_estudo_diz_de_si_esta_em_portugues() -> None:
+    """Durability and each preset's limits have words in the report's language; others are quoted."""
+    assert "“" not in names.durability(DURABILITY)
+    assert all(limit in names.LIMITS for preset in PRESETS.values() for limit in preset.limits)
+    assert names.limit("no knee") == "nas suas palavras, “no knee”"
+    assert names.durability("none") == "“none”"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from common.contratos import OPERACOES
+from loadgen.environment import commit
 from loadgen.report import complexity, estimates, names
 from loadgen.report import sentences as say
 from loadgen.report.document import Block, Bullets, Callout, Heading, Paragraph, Table
@@ -31,7 +32,7 @@ def analysis(gathered: Gathered) -> list[Block]:
     """The whole section."""
     return [
         Heading(2, "Análise comparativa"),
-        *_complexity(),
+        *_complexity(gathered),
         *_coupling(gathered),
         *_scaling(gathered),
         *_resilience(gathered),
@@ -40,7 +41,7 @@ def analysis(gathered: Gathered) -> list[Block]:
     ]
 
 
-def _complexity() -> list[Block]:
+def _complexity(gathered: Gathered) -> list[Block]:
     arms, shared, contract = complexity.arms(), complexity.shared(), complexity.contract()
     rows = tuple(
         (f"`{each.name}`", count(each.modules), count(each.lines), count(each.functions),
@@ -57,7 +58,7 @@ def _complexity() -> list[Block]:
     return [
         Heading(3, "Complexidade de implementação e manutenção"),
         Paragraph(
-            f"Medida do código. Dos dois braços de laço de eventos, o maior é `{larger.name}`, com {count(larger.lines)} linhas, e o menor é "
+            f"Medida do código que fez este relatório ({_tree(gathered)}). Dos dois braços de laço de eventos, o maior é `{larger.name}`, com {count(larger.lines)} linhas, e o menor é "
             f"`{smaller.name}`, com {count(smaller.lines)}. O domínio, que nenhum copia, tem "
             f"{count(domain.lines)}. A isso o gRPC soma {count(contract.files)} arquivos `.proto` com "
             f"{count(contract.lines)} linhas escritas à mão e {count(contract.generated_lines)} geradas em "
@@ -71,6 +72,18 @@ def _complexity() -> list[Block]:
             "troca, o contrato do gRPC é verificado antes de rodar, e o do REST, na validação de cada corpo."
         ),
     ]  # fmt: skip
+
+
+def _tree(gathered: Gathered) -> str:
+    """Which version of the code lines are counted in, and whether it is the one that was measured."""
+    here = commit()
+    if here is None:
+        return "sem versão registrada"
+    words = f"versão `{here[:12]}`"
+    if gathered.commits and gathered.commits != [here]:
+        measured = listed([f"`{each[:12]}`" for each in gathered.commits])
+        words += f", e não a das medidas, {measured}"
+    return words
 
 
 def _coupling(gathered: Gathered) -> list[Block]:

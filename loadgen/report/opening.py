@@ -80,7 +80,8 @@ def validity(gathered: Gathered) -> Callout:
 def correctness(gathered: Gathered) -> Callout:
     """Whether every audit was clean."""
     audits = [run.audit for run in gathered.runs if run.audit is not None]
-    unaudited = sum(1 for run in gathered.runs if run.audit is None)
+    # The bare chain has no databases to audit.
+    unaudited = sum(1 for run in gathered.runs if run.audit is None and not run.cell.bare)
     bad = [audit for audit in audits if not audit.clean]
     if not audits:
         return Callout("bad", "**Correção desconhecida.** Nenhuma execução foi auditada.")
@@ -159,6 +160,13 @@ def reservations(gathered: Gathered) -> list[Block]:
             f"Há pontos com menos de {RUNS_PUBLISHED} execuções válidas: seus intervalos são só "
             "indicativos."
         )
+    discarded = sum(source.discarded for source in gathered.sources)
+    if discarded:
+        told.append(
+            f"{_capital(plural(discarded, 'execução foi posta', 'execuções foram postas'))} de lado e "
+            f"{'feita' if discarded == 1 else 'feitas'} de novo a pedido de quem mediu; estão guardadas em "
+            "`runs/discarded`, fora das figuras."
+        )
     told += instruments(gathered)
     if len(gathered.commits) > 1 and not gathered.differences:
         told.append(
@@ -225,7 +233,7 @@ def _facts(gathered: Gathered) -> Table:
     commit = environment.get("commit")
     rows = [
         ("conjunto", f"`{manifest.preset}`, semente {manifest.seed}"),
-        ("durabilidade (como registrada)", manifest.durability),
+        ("durabilidade", names.durability(manifest.durability)),
         ("medido em", date(started)),
         ("máquina", (f"{environment.get('processor')}, {environment.get('cpu_count')} processadores, "
                     f"{environment.get('memory_mb')} MB, {environment.get('platform')}, "
