@@ -337,15 +337,15 @@ def make_results(
                     searches.append(_ladder(made, experiment, arm, wait, times))
                 else:
                     _timeline(made, experiment, arm, wait, times)
-    sitting = r.Sitting(
-        "2026-01-02T03:00:00+00:00", "2026-01-02T04:00:00+00:00",
-        "python -m loadgen.study --standard", "0" * 40,
-    )  # fmt: skip
-    environment = {
+    environment: dict[str, Any] = {
         "python": "3.11.0", "packages": {"grpcio": "1.0"}, "platform": "Linux", "cpu_count": 2,
         "processor": "made up", "memory_mb": 8_000, "filesystem": "ext4", "commit": "0" * 40,
-        "command": sitting.command, "date": sitting.started,
+        "command": "python -m loadgen.study --standard", "date": "2026-01-02T03:00:00+00:00",
     }  # fmt: skip
+    sitting = r.Sitting(
+        environment["date"], "2026-01-02T04:00:00+00:00", environment["command"], "0" * 40,
+        environment,
+    )  # fmt: skip
     manifest = r.Manifest(
         format=r.FORMAT, preset="made", plan=plan, seed=plan.seed,
         durability="WAL, synchronous=FULL", environment=environment, order=tuple(made.order),

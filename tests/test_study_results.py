@@ -202,9 +202,9 @@ def test_de_novo_esquece_so_o_que_nao_vale(results: Path, tmp_path: Path) -> Non
     first, second = store.read_manifest(results).order[:2]
     bad = msgspec.structs.replace(store.read_run(directory, first), status="invalid")
     store.write_run(directory, bad)
-    resume(directory, "command")
+    resume(directory, "command", elsewhere=True)
     assert store.finished(directory) == {first, second}
-    manifest = resume(directory, "command", again=True)
+    manifest = resume(directory, "command", again=True, elsewhere=True)
     assert store.finished(directory) == {second}
     assert len(manifest.sittings) == 3
     assert not manifest.complete

@@ -17,12 +17,15 @@ from rich.console import Console
 from loadgen.result import Steady
 from loadgen.study import cli, store
 from loadgen.study import record as r
+from loadgen.study.beside import Reading, bytes_per_s, doubt, others_cores, reading
 from loadgen.study.campaign import Campaign, begin, resume
 from loadgen.study.cells import Task, tasks
+from loadgen.study.commands import commands, repeating
 from loadgen.study.comparing import compare_directories
 from loadgen.study.ladder import sustained
-from loadgen.study.plan import NO_WAIT, Curve, Ladder, Study
+from loadgen.study.plan import NO_WAIT, Curve, Fault, Ladder, Study
 from loadgen.study.progress import Progress
+from loadgen.study.repeating import read_only, repeat
 from loadgen.study.running import Bench
 from tests.made_results import Made, cell_of
 
@@ -250,6 +253,81 @@ def test_ordens_que_se_contradizem_sao_ditas(tmp_path: Path) -> None:
     assert "8 callers" in out.getvalue()
 
 
+# --- one run again --------------------------------------------------------------------------------
+
+
+async def test_uma_corrida_de_novo(tmp_path: Path) -> None:
+    """A single run, of a search even, is made again with its cell and seed into its own directory."""
+    await go_on(tmp_path / "whole", begin(tmp_path / "whole", STUDY, "command"), FakeRuns())
+    first = read_only(tmp_path / "whole", f"{SEARCH}-40ps-1")
+    run = await repeat(tmp_path / "whole", first, tmp_path / "one", "command", FakeRuns())
+    assert (run.id, run.cell, run.seed) == (first.id, first.cell, first.seed)
+    manifest = store.read_manifest(tmp_path / "one")
+    assert [each.id for each in store.read_runs(tmp_path / "one")] == list(manifest.order)
+    assert (manifest.preset, manifest.complete) == ("only", True)
+    with pytest.raises(store.ResultsError, match="has no complete run 'x'"):
+        read_only(tmp_path / "whole", "x")
+
+
+async def test_uma_corrida_cortada_nao_deixa_estudo(tmp_path: Path) -> None:
+    """Interrupted, a run that is made again leaves nothing that has to be gone on with."""
+    await go_on(tmp_path / "whole", begin(tmp_path / "whole", STUDY, "command"), FakeRuns())
+    first = read_only(tmp_path / "whole", f"{SEARCH}-40ps-1")
+    with pytest.raises(asyncio.CancelledError):
+        await repeat(tmp_path / "whole", first, tmp_path / "one", "command", FakeRuns(0))
+    assert not (tmp_path / "one" / store.MANIFEST).exists()
+
+
+def test_corrida_com_falhas_se_repete_por_um_comando() -> None:
+    """What no typing repeats, faults and bare chains, has one command that does."""
+    fault = Fault(service="estoque", kind="down", at_s=3, for_s=1)
+    assert commands(cell_of("f", "grpc", NO_WAIT, rate_per_s=9.0, faults=(fault,)), 1) == ()
+    assert commands(cell_of("f", "bare-grpc", NO_WAIT, concurrency=1), 1) == ()
+    words = "python -m loadgen.study --only a-r1 --from 'my results'"
+    assert repeating(Path("my results"), "a-r1") == words
+
+
+# --- where a study is made ------------------------------------------------------------------------
+
+
+def test_retomar_em_outra_maquina_e_recusado(tmp_path: Path) -> None:
+    """Going on with other packages or another machine is refused with what differs, unless asked for."""
+    manifest = begin(tmp_path, STUDY, "command")
+    then = manifest.sittings[0].environment
+    other = then | {"cpu_count": 96, "packages": then["packages"] | {"grpcio": "0.1"}}
+    sitting = msgspec.structs.replace(manifest.sittings[0], environment=other)
+    store.write_manifest(tmp_path, msgspec.structs.replace(manifest, sittings=(sitting,)))
+    with pytest.raises(store.ResultsError, match=r"cpu_count was 96 .*; grpcio was 0\.1 and is"):
+        resume(tmp_path, "again")
+    assert len(store.read_manifest(tmp_path).sittings) == 1
+    there = resume(tmp_path, "again", elsewhere=True).sittings
+    assert there[0].environment["cpu_count"] == 96
+    assert there[1].environment == then | {
+        name: there[1].environment[name] for name in ("date", "command")
+    }
+    resume(tmp_path, "once more")
+
+
+def test_outros_programas_poem_a_corrida_em_duvida() -> None:
+    """What others used of the processors is what everybody did less one's own, and is bounded."""
+    before = Reading(0.0, 100.0, 10.0, 1_000)
+    assert others_cores(before, Reading(10.0, 116.0, 25.0, None)) == pytest.approx(0.1)
+    assert others_cores(before, Reading(10.0, 116.0, 27.0, None)) == 0
+    assert doubt(0.2, 2) is None
+    assert "0.21 of 2 processors" in (doubt(0.21, 2) or "")
+    assert bytes_per_s(before, Reading(10.0, 0, 0, 6_000)) == 500
+    assert bytes_per_s(before, Reading(10.0, 0, 0, None)) is None
+
+
+def test_o_que_um_filho_gasta_e_proprio() -> None:
+    """The processor time of a child that has ended is one's own, and no other program's."""
+    before = reading()
+    subprocess.run([sys.executable, "-c", "sum(range(10_000_000))"], check=True)
+    after = reading()
+    assert after.own_s - before.own_s >= 0.1
+    assert after.at_s > before.at_s
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 
@@ -261,6 +339,7 @@ def test_ordens_que_se_contradizem_sao_ditas(tmp_path: Path) -> None:
         (["--resume", "nowhere"], "nowhere is not a results directory"),
         (["--show", "nowhere"], "nowhere is not a results directory"),
         (["--compare", "nowhere", "neither"], "nowhere is not a results directory"),
+        (["--only", "x", "--from", "nowhere"], "nowhere is not a results directory"),
     ],
 )
 def test_opcoes_erradas_sao_uma_linha(
@@ -334,10 +413,12 @@ def test_estudo_real_interrompido_e_retomado(tmp_path: Path) -> None:
         [*command, "--resume", str(out)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     runs = list(store.read_runs(out))
-    memory_disk = any(
-        "where a commit costs nothing" in words for run in runs for words in run.reasons
-    )
-    assert ended.returncode == (cli.EXIT_NOT_ALL if memory_disk else cli.EXIT_OK), ended.stderr
+    # A machine without a disk, or one that does something else too, is not this test's matter.
+    surroundings = ("where a commit costs nothing", "other programs kept")
+    for words in (each for run in runs for each in run.reasons):
+        assert any(known in words for known in surroundings), words
+    good = all(run.status == "ok" for run in runs)
+    assert ended.returncode == (cli.EXIT_OK if good else cli.EXIT_NOT_ALL), ended.stderr
     assert len(runs) == 2
     for name, instant in kept.items():
         assert (out / "runs" / name).stat().st_mtime_ns == instant
@@ -348,5 +429,8 @@ def test_estudo_real_interrompido_e_retomado(tmp_path: Path) -> None:
         assert run.result.completed > 0
         assert run.cpu_ms_per_order
         assert run.flows["pedidos"].in_flight > 0
+        assert run.others_cores is not None
+        assert run.bytes_per_order is not None
+        assert run.bytes_per_order > 0
         assert run.resources["estoque"].wal_kb[-1]
         assert run.commands[-1] == "python run_all.py --audit --data-dir=dados --settled"

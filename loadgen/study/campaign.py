@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
@@ -46,6 +46,11 @@ DURABILITY: Final = (
     " are shared by those that wait together, but where a cell's storage is plain"
 )
 
+# Fields of the environment that must be the same for runs to be compared. The commit is not among
+# them: each run keeps its own.
+FIGURES_REST_ON: Final = (
+    "processor", "cpu_count", "memory_mb", "platform", "filesystem", "python", "packages",
+)  # fmt: skip
 # Runs of a rate in a search until it is taken as not sustained.
 ATTEMPTS: Final = 2
 
@@ -64,17 +69,12 @@ class Campaign:
         self._perform = make
         self._done = finished(directory)
         self.statuses: Counter[str] = Counter()
-        self._bench = Bench(
-            directory / WORK,
-            directory / SHOP,
-            memory_disk(directory),
-            manifest.sittings[-1].commit,
-        )
+        self._bench = bench_of(directory, manifest.sittings[-1].commit)
 
     async def run(self) -> None:
         """Make every run that is not there yet. What was made is kept, however this is left."""
         study = self._manifest.plan
-        self._make_shop()
+        make_shop(self._bench.shop)
         units = _first_part(study)
         searches: list[Found] = []
         self._expect(units, hunts(study))
@@ -157,13 +157,17 @@ class Campaign:
         self._manifest = msgspec.structs.replace(self._manifest, **changes)
         write_manifest(self._directory, self._manifest)
 
-    def _make_shop(self) -> None:
-        if not self._bench.shop.exists():
-            day = date.fromisoformat(SHOP_DAY)
-            gerar(
-                self._bench.shop,
-                Opcoes(produtos=SHOP_PRODUCTS, semente=SHOP_SEED, data=day),
-            )
+
+def bench_of(directory: Path, commit: str | None) -> Bench:
+    """Where the runs of a directory are made."""
+    return Bench(directory / WORK, directory / SHOP, memory_disk(directory), commit)
+
+
+def make_shop(path: Path) -> None:
+    """Make the one shop of every run, unless it is there."""
+    if not path.exists():
+        day = date.fromisoformat(SHOP_DAY)
+        gerar(path, Opcoes(produtos=SHOP_PRODUCTS, semente=SHOP_SEED, data=day))
 
 
 def _first_part(study: Study) -> list[Task | Hunt]:
@@ -193,15 +197,25 @@ def begin(directory: Path, study: Study, command: str) -> Manifest:
     return manifest
 
 
-def resume(directory: Path, command: str, *, again: bool = False) -> Manifest:
+def resume(
+    directory: Path, command: str, *, again: bool = False, elsewhere: bool = False
+) -> Manifest:
     """Go on with the study of a directory; `again` sets aside runs that failed or are invalid.
 
-    Raises ResultsError.
+    Raises ResultsError, also where machine or packages are not those of the last time, but with
+    `elsewhere`.
     """
     manifest = read_manifest(directory)
+    surroundings = environment(directory)
+    changed = _changed(manifest.sittings[-1].environment, surroundings)
+    if changed and not elsewhere:
+        raise ResultsError(
+            f"{directory} was made elsewhere: {'; '.join(changed)}; its runs and new ones cannot be"
+            " compared. Go on there, or give --elsewhere to have both in one study"
+        )
     if again:
         manifest = _set_aside(directory, manifest)
-    sitting = _sitting(command, environment(directory))
+    sitting = _sitting(command, surroundings)
     manifest = msgspec.structs.replace(
         manifest, sittings=(*manifest.sittings, sitting), complete=False
     )
@@ -250,7 +264,22 @@ def _hunted(cell: Cell) -> tuple[str, str, Wait]:
 
 
 def _sitting(command: str, surroundings: dict[str, Any]) -> Sitting:
-    return Sitting(_now(), None, command, surroundings["commit"])
+    return Sitting(_now(), None, command, surroundings["commit"], surroundings)
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In what two environments differ that a figure depends on, in words."""
+    words = []
+    for name in FIGURES_REST_ON:
+        one, other = before.get(name), now.get(name)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            names = sorted(key for key in one | other if one.get(key) != other.get(key))
+            words += [f"{key} was {one.get(key)} and is {other.get(key)}" for key in names]
+        else:
+            words.append(f"{name} was {one} and is {other}")
+    return words
 
 
 def _ended(sittings: tuple[Sitting, ...]) -> tuple[Sitting, ...]:

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +26,9 @@ from loadgen.study.comparing import compare_directories
 from loadgen.study.lasting import estimate_s, seconds_of
 from loadgen.study.plan import PlanError, Study, read_plan
 from loadgen.study.presets import PRESETS
-from loadgen.study.progress import Progress
-from loadgen.study.record import Manifest
+from loadgen.study.progress import Progress, summary
+from loadgen.study.record import Manifest, RunRecord
+from loadgen.study.repeating import read_only, repeat
 from loadgen.study.store import MANIFEST, ResultsError, read_manifest
 from loadgen.study.summary import show
 from run_all import ARMS
@@ -78,10 +79,35 @@ def _run(args: argparse.Namespace, command: str) -> int:
     if args.compare is not None:
         one, other = args.compare
         return EXIT_NOT_ALL if compare_directories(one, other, answer) else EXIT_OK
+    if args.only is not None:
+        return _only(args, command, answer)
     if args.list:
         _list(_chosen(args), answer)
         return EXIT_OK
     return _study(args, command, answer, progress)
+
+
+def _only(args: argparse.Namespace, command: str, answer: Console) -> int:
+    """Make one run again, and put it beside the one that was there."""
+    first = read_only(args.source, args.only)
+    directory: Path = args.out or _new_directory("only")
+    _refuse_a_study(directory)
+    made: list[RunRecord] = []
+
+    async def work() -> None:
+        made.append(await repeat(args.source, first, directory, command))
+
+    if asyncio.run(_interruptibly(work())):
+        print("interrupted; nothing was kept", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    for where, run in ((args.source, first), (directory, made[0])):
+        answer.print(f"{where}: {run.id}: {summary(run)}", highlight=False, soft_wrap=True)
+    return EXIT_OK if made[0].status == "ok" else EXIT_NOT_ALL
+
+
+def _refuse_a_study(directory: Path) -> None:
+    if (directory / MANIFEST).exists():
+        raise PlanError(f"{directory} holds a study; go on with it: {_resume_words(directory)}")
 
 
 def _study(args: argparse.Namespace, command: str, answer: Console, progress: Console) -> int:
@@ -92,21 +118,20 @@ def _study(args: argparse.Namespace, command: str, answer: Console, progress: Co
     else:
         study = _chosen(args)
         _check(study)
-        directory = args.out = args.out or _new_directory(study)
-        if (directory / MANIFEST).exists():
-            raise PlanError(f"{directory} holds a study; go on with it: {_resume_words(directory)}")
+        directory = args.out = args.out or _new_directory(study.name)
+        _refuse_a_study(directory)
     with held(directory / LOCK):
         if args.resume is None:
             manifest = begin(directory, study, command)
         else:
-            manifest = resume(directory, command, again=args.again)
+            manifest = resume(directory, command, again=args.again, elsewhere=args.elsewhere)
             _say_if_changed(manifest, progress)
         with Progress(progress) as bar:
             campaign = Campaign(directory, manifest, bar)
             bar.say(f"{manifest.preset}: results in {directory}")
             for limit in manifest.plan.limits:
                 bar.say(f"note: {limit}")
-            interrupted = asyncio.run(_interruptibly(campaign))
+            interrupted = asyncio.run(_interruptibly(campaign.run()))
     if interrupted:
         print(f"interrupted; go on with: {_resume_words(directory)}", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -114,10 +139,10 @@ def _study(args: argparse.Namespace, command: str, answer: Console, progress: Co
     return _verdict(campaign.statuses, directory)
 
 
-async def _interruptibly(campaign: Campaign) -> bool:
+async def _interruptibly(work: Coroutine[None, None, None]) -> bool:
     """Run to the end, or to the first interrupt: True then. What was under way is given up."""
     loop = asyncio.get_running_loop()
-    running = asyncio.ensure_future(campaign.run())
+    running = asyncio.ensure_future(work)
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, running.cancel)
     try:
@@ -136,7 +161,8 @@ def _verdict(statuses: Counter[str], directory: Path) -> int:
         return EXIT_OK
     print(
         f"{statuses['invalid']} invalid, {statuses['failed']} failed: their reasons are in"
-        f" {directory / 'runs'}; make them again with: {_resume_words(directory)} --again",
+        f" {directory / 'runs'}; make them again, but those whose audit found violations, with:"
+        f" {_resume_words(directory)} --again",
         file=sys.stderr,
     )
     return EXIT_NOT_ALL
@@ -158,10 +184,10 @@ def _chosen(args: argparse.Namespace) -> Study:
     return study if args.seed is None else msgspec.structs.replace(study, seed=args.seed)
 
 
-def _new_directory(study: Study) -> Path:
+def _new_directory(name: str) -> Path:
     """results/<date>-<name>, with a number when there is one of this day."""
     day = datetime.now().astimezone().date().isoformat()
-    first = RESULTS / f"{day}-{study.name}"
+    first = RESULTS / f"{day}-{name}"
     directory, number = first, 1
     while directory.exists():
         number += 1
@@ -220,6 +246,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         )
     what.add_argument("--plan", type=Path, metavar="FILE", help="a plan of your own, TOML or JSON")
     what.add_argument("--resume", type=Path, metavar="DIR", help="go on with an interrupted study")
+    what.add_argument(
+        "--only", metavar="RUN_ID", help="make one run again, by itself; --from names its results"
+    )
     what.add_argument("--show", type=Path, metavar="DIR", help="sum up the results of a directory")
     what.add_argument(
         "--compare", type=Path, nargs=2, metavar="DIR",
@@ -235,10 +264,22 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     add("--seed", type=natural, metavar="N", help="seed of the orders and of the order of runs")
     add("--again", action="store_true", help="with --resume: repeat what failed or is invalid")
+    add("--from", dest="source", type=Path, metavar="DIR", help="with --only: where that run is")
+    add(
+        "--elsewhere",
+        action="store_true",
+        help="with --resume: go on though machine or packages are not those of the runs",
+    )
     args = parser.parse_args(argv)
+    if (args.only is None) != (args.source is None):
+        parser.error("--only RUN_ID and --from DIR go together")
+    if args.elsewhere and args.resume is None:
+        parser.error("--elsewhere belongs to --resume")
     finished = args.resume or args.show or args.compare
     if args.again and args.resume is None:
         parser.error("--again belongs to --resume")
+    if args.only is not None and (args.seed is not None or args.list):
+        parser.error("--seed and --list belong to a new study")
     if finished and (args.out or args.seed is not None or args.list):
         parser.error("--out, --seed and --list belong to a new study")
     return args

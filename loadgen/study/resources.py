@@ -131,13 +131,3 @@ def flows(
                 law.in_flight, law.per_s, law.mean_s, law.seconds, law.looks, law.calls
             )
     return found
-
-
-def loopback_bytes() -> int | None:
-    """Bytes that have gone over loopback since the machine started; None where it has none to tell.
-
-    Every byte sent there is received there, so only one direction is counted.
-    """
-    counters = psutil.net_io_counters(pernic=True)
-    loopback = counters.get("lo") or counters.get("lo0")
-    return None if loopback is None else int(loopback.bytes_sent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +25,7 @@ from loadgen.crew import Crew, CrewError
 from loadgen.objectives import parse_objective
 from loadgen.result import Result, make_result, without_goodput
 from loadgen.service_stats import StatsError, read_stats
+from loadgen.study.beside import Beside, doubt
 from loadgen.study.cells import Task
 from loadgen.study.commands import arm_mode, arm_options, commands, load_plan
 from loadgen.study.faults import Strikes
@@ -38,7 +40,7 @@ from loadgen.study.record import (
     Status,
     Verdict,
 )
-from loadgen.study.resources import Sampler, flows, loopback_bytes
+from loadgen.study.resources import Sampler, flows
 from loadgen.targets import EmptyShopError
 from loadgen.usage import Meter
 
@@ -77,6 +79,8 @@ class _Measured(Struct):
     result: Result
     spent: dict[str, Spent]
     bytes_per_order: float | None
+    idle_bytes_per_s: float | None
+    others_cores: float
     resources: dict[str, Series]
     flows: dict[str, Flow]
     events: list[Happened]
@@ -118,10 +122,10 @@ async def _measure(task: Task, directory: Path) -> _Measured:
             if cell.faults:
                 tasks.append(asyncio.create_task(strikes.run(start_ns / 1e9)))
 
-        meter, before = Meter(chain.pids), loopback_bytes()
+        meter, beside = Meter(chain.pids), await Beside.begin()
         try:
             recording = await Crew(plan, history=history, on_start=on_start).run()
-            used, after = meter.read(), loopback_bytes()
+            used, (others, sent_bytes) = meter.read(), beside.end()
             if len(tasks) > 1:
                 await tasks[1]
         finally:
@@ -143,9 +147,9 @@ async def _measure(task: Task, directory: Path) -> _Measured:
         return _Measured(
             result=result,
             spent=spent,
-            bytes_per_order=None
-            if before is None or after is None
-            else _per(after - before, orders),
+            bytes_per_order=None if sent_bytes is None else _per(sent_bytes, orders),
+            idle_bytes_per_s=beside.idle_bytes_per_s,
+            others_cores=round(others, 4),
             resources=sampler.series(recording.start_ns, told),
             flows=flows(recording, cell.warmup_s, told),
             events=strikes.events,
@@ -205,6 +209,9 @@ def _doubts(measured: _Measured, bench: Bench) -> list[str]:
     reasons = [*measured.result.invalid_reasons, *measured.broken]
     if measured.audit is not None and measured.audit.violations:
         reasons.append(f"the audit found {measured.audit.violations} violations")
+    busy = doubt(measured.others_cores, os.cpu_count() or 1)
+    if busy is not None:
+        reasons.append(busy)
     if bench.memory_disk is not None:
         reasons.append(f"the databases were on {bench.memory_disk}, where a commit costs nothing")
     return reasons
@@ -231,6 +238,8 @@ def _record(
             "events": tuple(measured.events),
             "spent": measured.spent,
             "bytes_per_order": measured.bytes_per_order,
+            "idle_bytes_per_s": measured.idle_bytes_per_s,
+            "others_cores": measured.others_cores,
             "resources": measured.resources,
             "flows": measured.flows,
         }
