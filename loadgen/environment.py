@@ -33,7 +33,7 @@ def environment(data_dir: Path | None = None) -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "memory_mb": psutil.virtual_memory().total // 2**20,
         "filesystem": filesystem(data_dir) if data_dir is not None else None,
-        "commit": _commit(),
+        "commit": commit(),
         "command": shlex.join(["python", "-m", "loadgen", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -67,7 +67,7 @@ def _processor() -> str:
     return models[0] if models else platform.processor()
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the code, with a mark when files differ from it; None outside a repository."""
     try:
         described = subprocess.run(

@@ -167,6 +167,7 @@ def test_cada_grafico_tem_tabela_e_comando(written: Path) -> None:
         assert "<table" in figure
         assert "python -m loadgen.report" in figure
         assert "python run_all.py" in figure
+        assert "python -m loadgen.study --only" in figure
         chart = msgspec.json.decode(re.search(r"json\">(.*?)</script>", figure, re.DOTALL)[1])
         assert chart["parts"]
 
@@ -233,6 +234,19 @@ def test_resultado_parcial_diz_o_que_falta(quick: Path) -> None:
     assert "the arm did not start" in text
     assert "loop lag" in text
     assert "(n = 2, sem intervalo)" in text
+    assert "1 execução foi posta de lado e feita de novo" in text
+
+
+def test_cadeia_nua_nao_se_audita(tmp_path: Path) -> None:
+    """The bare chain has nothing to audit: its runs are not counted as unaudited, others are."""
+    plan = Study(name="nua", experiments=(
+        Curve(name="g", arms=("grpc", "bare-grpc"), repetitions=1, concurrency=(64,)),))  # fmt: skip
+    directory = make_results(tmp_path / "nua", plan=plan, orders_a_run=40)
+    ids = {store.read_run(directory, each).cell.arm: each for each in store.finished(directory)}
+    rewrite(directory, ids["bare-grpc"], lambda run: msgspec.structs.replace(run, audit=None))
+    assert "não foi auditada" not in report(directory)[1]
+    rewrite(directory, ids["grpc"], lambda run: msgspec.structs.replace(run, audit=None))
+    assert "Correção desconhecida" in report(directory)[1]
 
 
 def test_um_braco_so_nao_compara_com_ninguem(tmp_path: Path) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.report import (
+    analysis,
     charts,
     diagrams,
     hypothesis,
     ladders,
     little,
+    names,
     numerals,
     opening,
     scaling,
@@ -24,13 +27,16 @@ from loadgen.report import sentences as say
 from loadgen.report.charts import Axis, Band, Bar, Bars, Chart, Lines, Point, Series, Span, Spans
 from loadgen.report.document import Document, Heading, Paragraph, Table
 from loadgen.report.estimates import AtLeast
-from loadgen.report.faults import Struck, recovery_sentence
+from loadgen.report.faults import recovery_sentence
 from loadgen.report.markdown import rendered
 from loadgen.report.pictures import picture
+from loadgen.report.strikes import Struck
 from loadgen.report.waterfalls import Told, growth_sentence, residual_sentence
-from loadgen.study.plan import NO_WAIT, SHOP_WAIT, Fault
-from loadgen.study.record import Found
-from loadgen.study.statistics import Interval, UslFit
+from loadgen.study.campaign import DURABILITY
+from loadgen.study.knee import Knee
+from loadgen.study.plan import NO_WAIT, Fault
+from loadgen.study.presets import PRESETS
+from loadgen.study.statistics import Interval, UslFit, recovery
 from loadgen.where import Way, Where
 
 LOW = Interval(5, 10.0, 9.0, 11.0)
@@ -145,35 +151,68 @@ def test_latencia_no_limite_e_um_minimo() -> None:
     assert spaced(say.short(say.TAIL, LIMIT)) == "≥ 60.000"
 
 
+def climb(**changes: Any) -> Knee:
+    values: dict[str, Any] = {
+        "rate_per_s": 300.0, "runs": 5, "beyond_per_s": None, "missed": 0, "beyond_runs": 0,
+        "doubted_per_s": None, "tried": 3,
+    }  # fmt: skip
+    return Knee(**(values | changes))
+
+
 @pytest.mark.parametrize(
     ("found", "words"),
     [
         (None, "não medido"),
-        (Found("knee", "grpc", SHOP_WAIT, None, 20.0), "nenhuma taxa tentada"),
-        (Found("knee", "grpc", SHOP_WAIT, 300.0, None), "acima disso"),
-        (
-            Found("knee", "grpc", SHOP_WAIT, 300.0, 345.0),
-            "joelho em 300 pedidos/s; a 345 pedidos/s",
-        ),
+        (climb(rate_per_s=None, runs=0, beyond_per_s=20.0, missed=5, beyond_runs=5),
+         "nenhum degrau se manteve em todas as execuções; já a 20,0 pedidos/s não se manteve em 5 de 5"),
+        (climb(rate_per_s=None, runs=0, doubted_per_s=20.0), "joelho desconhecido"),
+        (climb(), "o joelho fica acima disso"),
+        (climb(doubted_per_s=345.0), "a 345 pedidos/s nenhuma execução é válida"),
+        (climb(beyond_per_s=345.0, missed=1, beyond_runs=5),
+         "joelho entre 300 pedidos/s (mantido em 5 de 5 execuções) e 345 pedidos/s, onde não se manteve em"),
     ],
-)
-def test_frase_do_joelho(found: Found | None, words: str) -> None:
-    """Between two rates, above all that were tried, below all, or not looked for."""
-    assert words in spaced(ladders.knee_sentence("grpc", found))
+)  # fmt: skip
+def test_frase_do_joelho(found: Knee | None, words: str) -> None:
+    """Between two rungs, above all, below all, doubted, or not looked for; with how many runs."""
+    assert words in spaced(ladders.knee_sentence("A", found))
+    doubted = spaced(ladders.knee_sentence("A", found, ("loop lag",)))
+    assert "(loop lag): o limite ali é do gerador" in doubted
 
 
-def struck(recovery: tuple[float | None, ...], upstream: dict[str, Interval | None]) -> Struck:
+def struck(**changes: Any) -> Struck:
     fault = Fault(service="fiscal", kind="slow", at_s=1, for_s=1, delay_s=1)
-    return Struck(fault, "grpc", len(recovery), LOW, (0.0,), recovery, upstream)
+    values: dict[str, Any] = {
+        "fault": fault, "arm": "grpc", "name": "A", "runs": 5, "before_per_s": HIGH,
+        "during_per_s": (20.0,) * 5, "before_p99": LOW, "after_p99": LOW, "recovery": (1.0,),
+        "upstream": {},
+    }  # fmt: skip
+    return Struck(**(values | changes))
 
 
 def test_frase_de_recuperacao() -> None:
-    """In every run, in some, in none."""
-    assert "não voltou" not in recovery_sentence(struck((1.0, 2.0, 3.0), {}))
-    assert "em 1 execução o ritmo não voltou" in recovery_sentence(struck((1.0, None, 3.0), {}))
-    assert "em nenhuma das 2 execuções" in recovery_sentence(struck((None, None), {}))
-    assert "em nenhuma das 2 execuções" in ladders.recovery_sentence("grpc", [None, None], None)
-    assert "em 1 execução não se recuperou" in ladders.recovery_sentence("grpc", [1.0, None], FEW)
+    """In every run a time, in some no time to compare, in none at all."""
+    every = recovery_sentence(struck(recovery=(1.0, 2.0, 3.0), runs=3))
+    assert "recuperação em" in every
+    assert "não voltaram" not in every
+    some = recovery_sentence(struck(recovery=(1.0, None, 3.0), runs=3))
+    assert "em 1 execução de 3 vazão e p99 não voltaram" in some
+    assert "não há tempo de recuperação a comparar" in some
+    assert "em nenhuma das 2 execuções" in recovery_sentence(struck(recovery=(None, None), runs=2))
+
+
+def returned(*times: float | None) -> ladders.Returned:
+    return ladders.Returned("A", times, recovery(times))
+
+
+def test_quem_nao_se_recupera_nao_ganha() -> None:
+    """An arm that recovered in one run of five is not faster than one that did in all."""
+    survivor, steady = returned(0.1, None, None, None, None), returned(*[3.0] * 5)
+    assert ladders.recovery_row(survivor, steady)[3] == "sem veredito: 4 execuções não voltaram"
+    assert ladders.recovery_row(returned(*[0.5] * 5), steady)[3] == "**A** (6,00×)"
+    assert "em 4 de 5 execuções não se recuperou" in ladders.recovery_sentence(survivor)
+    assert "em nenhuma das 2 execuções" in ladders.recovery_sentence(returned(None, None))
+    # A cell of a tenth of a second tells nothing apart within itself.
+    assert ladders.recovery_row(returned(*[0.1] * 5), returned(*[0.12] * 5))[3] == say.NO_DIFFERENCE
 
 
 @pytest.mark.parametrize(
@@ -195,19 +234,60 @@ def test_gargalo(
 
 
 @pytest.mark.parametrize(
-    ("upstream", "answer"),
+    ("after", "answer"),
     [
-        ({"pedidos": HIGH, "estoque": HIGH}, "yes"),
-        ({"pedidos": HIGH, "estoque": Interval(5, 1.0, 0.9, 1.1)}, "open"),
-        ({"pedidos": Interval(5, 0.5, 0.4, 0.6)}, "no"),
-        ({"pedidos": FEW}, "open"),
-        ({"pedidos": None}, "missing"),
-        ({}, "missing"),
+        (Interval(5, 1_500.0, 1_400.0, 1_600.0), "yes"),
+        (Interval(5, 900.0, 800.0, 1_000.0), "no"),
+        (Interval(5, 1_010.0, 900.0, 1_200.0), "open"),
+        (Interval(3, 1_500.0, 1_400.0, 1_600.0), "open"),
+        (None, "missing"),
     ],
 )
-def test_acoplamento(upstream: dict[str, Interval | None], answer: str) -> None:
-    """The chain suffers when every service in front of the slow one has more under way."""
-    assert hypothesis.filled(struck((1.0,), upstream)) == answer
+def test_dano_na_latencia(after: Interval | None, answer: str) -> None:
+    """The tail rises by more than the second of delay explains, by no more, or one cannot tell."""
+    assert hypothesis.spread(struck(after_p99=after)) == answer
+
+
+@pytest.mark.parametrize(
+    ("during", "before", "answer"),
+    [
+        ((10.0, 10.1, 9.9, 10.0, 10.0), HIGH, "yes"),
+        ((20.0, 20.1, 19.9, 20.0, 20.0), HIGH, "no"),
+        ((18.0, 22.0, 15.0, 21.0, 19.0), HIGH, "open"),
+        ((0.0, 0.0, 0.0, 0.0, 0.0), HIGH, "yes"),
+        ((0.0, 5.0, 0.0, 1.0, 0.0), HIGH, "open"),
+        ((10.0, 10.0, 10.0), SOME, "open"),
+        ((10.0,), None, "missing"),
+    ],
+)
+def test_dano_no_goodput(during: tuple[float, ...], before: Interval | None, answer: str) -> None:
+    """Fewer orders end during the fault, as many as before, or one cannot tell."""
+    assert hypothesis.starved(struck(during_per_s=during, before_per_s=before)) == answer
+
+
+@pytest.mark.parametrize(
+    ("median", "answer"),
+    [(LOW, "yes"), (Interval(5, 150.0, 140.0, 160.0), "no"), (Interval(5, 99.0, 80.0, 120.0), "open"),
+     (SOME, "open"), (LIMIT, "no"), (None, "missing")],
+)  # fmt: skip
+def test_latencia_baixa(median: Interval | None, answer: str) -> None:
+    """Low is an amount, which a median may exceed; not less than under load, which it always is."""
+    assert hypothesis.at_most(median, hypothesis.LOW_MS) == answer
+
+
+@pytest.mark.parametrize(
+    ("threads", "loop", "words"),
+    [(HIGH, LOW, "crescem mais"), (LOW, HIGH, "crescem menos"), (LOW, LOW, "nenhuma diferença"),
+     (SOME, HIGH, "execuções de menos"), (None, HIGH, "não medido")],
+)  # fmt: skip
+def test_acoplamento_pelas_medidas(
+    threads: Interval | None, loop: Interval | None, words: str
+) -> None:
+    """Whether threads couple more is read from the calls in front, and may come out either way."""
+    both = [struck(upstream={"pedidos": loop}),
+            struck(arm="grpc-threads", name="B", upstream={"pedidos": threads})]  # fmt: skip
+    [told] = analysis.coupled(both)
+    assert words in told
 
 
 def finding(answer: hypothesis.Answer) -> hypothesis.Finding:
@@ -222,7 +302,8 @@ def test_veredito_da_hipotese() -> None:
     assert "respondem em parte" in mixed
     assert "sustentam em 1" in mixed
     assert "contrariam em 1" in mixed
-    assert "nenhuma diferença é demonstrada em 1" in mixed
+    assert "não decidem em 1" in mixed
+    assert "no único caso" in hypothesis.overall([finding("open")]).text
     assert hypothesis.overall([finding("missing")]).text == "**Não medido neste conjunto.**"
     assert hypothesis.overall([]).tone == "note"
 
@@ -356,3 +437,11 @@ def test_abertura_sem_auditoria() -> None:
 
     empty = Gathered((), (), ())
     assert "Correção desconhecida" in opening.correctness(empty).text
+
+
+def test_o_que_o_estudo_diz_de_si_esta_em_portugues() -> None:
+    """Durability and each preset's limits have words in the report's language; others are quoted."""
+    assert "“" not in names.durability(DURABILITY)
+    assert all(limit in names.LIMITS for preset in PRESETS.values() for limit in preset.limits)
+    assert names.limit("no knee") == "nas suas palavras, “no knee”"
+    assert names.durability("none") == "“none”"

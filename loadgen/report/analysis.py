@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from common.contratos import OPERACOES
+from loadgen.environment import commit
 from loadgen.report import complexity, estimates, names
 from loadgen.report import sentences as say
 from loadgen.report.document import Block, Bullets, Callout, Heading, Paragraph, Table
-from loadgen.report.estimates import Metric, estimate
-from loadgen.report.faults import every_struck, fault_name, recovery_sentence
+from loadgen.report.estimates import Metric, estimate, verdict
+from loadgen.report.faults import recovery_sentence
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.ladders import found, knee_sentence
+from loadgen.report.ladders import doubts, knee_sentence, knees
 from loadgen.report.loads import arm_label, at, main_curves, shared_loads
-from loadgen.report.numerals import MISSING, count, fixed, listed
+from loadgen.report.numerals import MISSING, count, fixed, listed, plural
 from loadgen.report.scaling import fits, peak_sentence
+from loadgen.report.strikes import CHAIN, Struck, every_struck, fault_name
 
 _MEASURES: Final[tuple[tuple[say.Measure, Metric], ...]] = (
     (say.THROUGHPUT, estimates.throughput),
@@ -30,7 +32,7 @@ def analysis(gathered: Gathered) -> list[Block]:
     """The whole section."""
     return [
         Heading(2, "Análise comparativa"),
-        *_complexity(),
+        *_complexity(gathered),
         *_coupling(gathered),
         *_scaling(gathered),
         *_resilience(gathered),
@@ -39,7 +41,7 @@ def analysis(gathered: Gathered) -> list[Block]:
     ]
 
 
-def _complexity() -> list[Block]:
+def _complexity(gathered: Gathered) -> list[Block]:
     arms, shared, contract = complexity.arms(), complexity.shared(), complexity.contract()
     rows = tuple(
         (f"`{each.name}`", count(each.modules), count(each.lines), count(each.functions),
@@ -56,7 +58,7 @@ def _complexity() -> list[Block]:
     return [
         Heading(3, "Complexidade de implementação e manutenção"),
         Paragraph(
-            f"Medida do código. Dos dois braços de laço de eventos, o maior é `{larger.name}`, com {count(larger.lines)} linhas, e o menor é "
+            f"Medida do código que fez este relatório ({_tree(gathered)}). Dos dois braços de laço de eventos, o maior é `{larger.name}`, com {count(larger.lines)} linhas, e o menor é "
             f"`{smaller.name}`, com {count(smaller.lines)}. O domínio, que nenhum copia, tem "
             f"{count(domain.lines)}. A isso o gRPC soma {count(contract.files)} arquivos `.proto` com "
             f"{count(contract.lines)} linhas escritas à mão e {count(contract.generated_lines)} geradas em "
@@ -72,6 +74,18 @@ def _complexity() -> list[Block]:
     ]  # fmt: skip
 
 
+def _tree(gathered: Gathered) -> str:
+    """Which version of the code lines are counted in, and whether it is the one that was measured."""
+    here = commit()
+    if here is None:
+        return "sem versão registrada"
+    words = f"versão `{here[:12]}`"
+    if gathered.commits and gathered.commits != [here]:
+        measured = listed([f"`{each[:12]}`" for each in gathered.commits])
+        words += f", e não a das medidas, {measured}"
+    return words
+
+
 def _coupling(gathered: Gathered) -> list[Block]:
     blocks: list[Block] = [
         Heading(3, "Acoplamento entre serviços"),
@@ -79,19 +93,23 @@ def _coupling(gathered: Gathered) -> list[Block]:
             "**No tempo**, os braços são iguais: a cadeia é síncrona, e um pedido só termina com todos os "
             "serviços de pé. Nem o protocolo nem o modelo de E/S mudam isso. **No contrato**, o gRPC acopla "
             "mais cedo (quem chama é gerado do mesmo `.proto`) e o REST mais tarde (um campo que falta só "
-            "aparece na chamada). **Nos recursos**, as threads acoplam mais: um serviço lento segura uma "
-            "thread em cada serviço à frente."
+            "aparece na chamada). **Nos recursos** (raciocínio sobre o desenho; as medidas vêm abaixo): com threads "
+            "um serviço lento segura uma thread em cada serviço à frente, e no laço só um lugar entre muitos."
         ),
     ]
+    struck = every_struck(gathered)
     told = [
-        upstream_sentence(each.arm, fault_name(each.fault), [
+        upstream_sentence(each.name, fault_name(each.fault), [
             (names.service(service), grown.mean) for service, grown in each.upstream.items() if grown
         ])
-        for each in every_struck(gathered)
+        for each in struck
     ]  # fmt: skip
     if told:
-        blocks += [Paragraph("Chamadas em andamento à frente do serviço atingido, durante a falha:"),
-                   Bullets(tuple(told))]  # fmt: skip
+        blocks += [
+            Paragraph("Chamadas em andamento à frente do serviço atingido, durante a falha:"),
+            Bullets(tuple(told)),
+            Paragraph(" ".join(coupled(struck))),
+        ]
     else:
         blocks.append(
             Callout(
@@ -101,9 +119,34 @@ def _coupling(gathered: Gathered) -> list[Block]:
     return blocks
 
 
-def upstream_sentence(arm: str, fault: str, grown: list[tuple[str, float]]) -> str:
+def coupled(every: list[Struck]) -> list[str]:
+    """Of each fault and protocol, whether threads held more calls in front than the loop did.
+
+    The first service of the chain is looked at: it stands in front of all others.
+    """
+    told = []
+    for fault in dict.fromkeys(each.fault for each in every):
+        of = {each.arm: each for each in every if each.fault == fault}
+        for loop, threads in names.MODEL_PAIRS:
+            if loop not in of or threads not in of:
+                continue
+            one, other = (of[arm].upstream.get(CHAIN[0]) for arm in (threads, loop))
+            head = f"{fault_name(fault)}, {of[threads].name} contra {of[loop].name}"
+            words = {
+                "higher": "com threads as chamadas em andamento em Pedidos crescem mais",
+                "lower": "com threads as chamadas em andamento em Pedidos crescem menos",
+                "none": f"{say.NO_DIFFERENCE} em quanto crescem as chamadas em andamento em Pedidos",
+                "unsure": "execuções de menos para dizer onde as chamadas em andamento crescem mais",
+                "censored": say.NOT_MEASURED,
+                "missing": say.NOT_MEASURED,
+            }[verdict(one, other)]
+            told.append(f"{head}: {words}.")
+    return told
+
+
+def upstream_sentence(name: str, fault: str, grown: list[tuple[str, float]]) -> str:
     """How many more calls were under way in front of a struck service."""
-    head = f"{names.arm(arm)}, {fault}"
+    head = f"{name}, {fault}"
     if not grown:
         return f"{head}: {say.NOT_MEASURED}."
     return f"{head}: {listed([f'{service} {say.times(ratio)} o de antes' for service, ratio in grown])}."
@@ -141,12 +184,28 @@ def _resilience(gathered: Gathered) -> list[Block]:
     return [
         Heading(3, "Resiliência a falhas"),
         Paragraph(
-            "A correção não depende do braço: a reivindicação durável, o pivô e a recuperação são do "
-            "domínio, e a auditoria de cada execução o confirma. O que pode diferir é quanto tempo se "
-            "perde."
+            "Pelo desenho, a correção não depende do braço: a reivindicação durável, o pivô e a recuperação "
+            f"são do domínio. {audited(gathered)} O que pode diferir é quanto tempo se perde."
         ),
         Bullets(tuple(told)) if told else Callout("note", f"Falhas: {say.NOT_MEASURED}."),
     ]
+
+
+def audited(gathered: Gathered) -> str:
+    """What the audits of runs with faults say of that."""
+    audits = [run.audit for run in gathered.runs if run.cell.faults and run.audit is not None]
+    bad = sum(1 for audit in audits if not audit.clean)
+    if not audits:
+        return "Nenhuma execução com falhas foi auditada: aqui isso não foi posto à prova."
+    if bad:
+        return (
+            f"**A auditoria o contraria** em {count(bad)} de {plural(len(audits), 'execução', 'execuções')} "
+            "com falhas."
+        )
+    return (
+        f"A auditoria de {plural(len(audits), 'execução', 'execuções')} com falhas não achou violação "
+        "nenhuma."
+    )
 
 
 def performance(gathered: Gathered) -> list[Block]:
@@ -166,10 +225,12 @@ def performance(gathered: Gathered) -> list[Block]:
                 blocks.append(Table(columns, tuple(rows), caption, words=len(columns)))
     for ladder in gathered.ladders():
         for wait in ladder.payment_waits:
-            searches = found(gathered, ladder, wait)
-            blocks.append(
-                Bullets(tuple(knee_sentence(arm, searches.get(arm)) for arm in ladder.arms))
-            )
+            groups = gathered.select(experiment=ladder.name, payment_wait_s=wait)
+            found, doubted = knees(gathered, ladder, wait), doubts(gathered, ladder, wait)
+            blocks.append(Bullets(tuple(
+                knee_sentence(arm_label(groups, arm), found.get(arm), doubted.get(arm, ()))
+                for arm in ladder.arms
+            )))  # fmt: skip
     if len(blocks) == 1:
         blocks.append(Callout("note", f"Desempenho: {say.NOT_MEASURED}."))
     return blocks

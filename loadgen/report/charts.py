@@ -75,11 +75,15 @@ class Series:
 
 @dataclass(frozen=True)
 class Band:
-    """A stretch of the x axis in which something was done to the system."""
+    """A stretch of the x axis in which something was done to the system.
+
+    A `light` one is told from the others also in grey.
+    """
 
     begin: float
     end: float
     label: str
+    light: bool = False
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def limits(gathered: Gathered) -> list[Block]:
     if absent:
         told.append(f"**Braços que faltam neste conjunto**: {listed(absent, 'e')}.")
     told += [
-        f"**Dito pelo próprio plano**, nas suas palavras: “{limit}”."
+        f"**Dito pelo próprio plano**: {names.limit(limit)}."
         for source in gathered.sources
         for limit in source.manifest.plan.limits
     ]

@@ -22,9 +22,11 @@ def study(gathered: Gathered) -> list[str]:
 
 def behind(gathered: Gathered, groups: Iterable[Group]) -> str:
     """What to type to measure a figure again, one of its runs or all, and to draw it."""
-    runs = [run for group in groups for run in group.believed]
+    runs = [found for group in groups for found in group.believed_in]
     lines = ["# medir tudo de novo", *study(gathered)[:1]]
     if runs:
-        lines += [f"# ou só uma das {len(runs)} execuções desta figura ({runs[0].id})"]
-        lines += runs[0].commands
+        directory, first = runs[0]
+        again = ["python", "-m", "loadgen.study", "--only", first.id, "--from", str(directory)]
+        lines += [f"# ou só uma das {len(runs)} execuções desta figura, com as suas falhas",
+                  shlex.join(again), "# o que ela faz, passo a passo", *first.commands]  # fmt: skip
     return "\n".join([*lines, "# desenhar de novo, dos dados guardados", redraw(gathered)])

@@ -14,6 +14,7 @@ from loadgen.report import (
     ladders,
     little,
     loads,
+    names,
     opening,
     scaling,
     waterfalls,
@@ -32,7 +33,7 @@ def compose(gathered: Gathered) -> Document:
     subtitle = (
         f"Relatório do conjunto `{manifest.preset}`, medido em {date(started)}: "
         f"{plural(len(gathered.runs), 'execução', 'execuções')}, {count(gathered.orders)} pedidos. "
-        f"Durabilidade: {manifest.durability.partition(':')[0]}."
+        f"Durabilidade: {names.durability(manifest.durability)}."
     )
     blocks: list[Block] = [
         *opening.blocks(gathered),

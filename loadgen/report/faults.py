@@ -1,12 +1,10 @@
-"""Results under faults: goodput on one timeline in each arm, and the time to recover."""
+"""Results under faults: goodput and p99 on one timeline in each arm, and the time to recover."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
-from typing import Final
+from statistics import median
 
-from loadgen.recorder import CELL_NS
 from loadgen.report import names
 from loadgen.report import sentences as say
 from loadgen.report.charts import Axis, Band, Lines, Point, Series
@@ -14,44 +12,14 @@ from loadgen.report.commands import behind
 from loadgen.report.document import Block, Bullets, Callout, Figure, Heading, Paragraph, Table
 from loadgen.report.estimates import over
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.ladders import AT_ONCE_S, versus_table
-from loadgen.report.loads import by_arm
-from loadgen.report.numerals import number, plain, plural
-from loadgen.study.knee import back_after_s
+from loadgen.report.ladders import Returned, recovery_row, versus_table
+from loadgen.report.loads import arm_label, by_arm
+from loadgen.report.numerals import bound, count, number, percent, plain, plural
+from loadgen.report.strikes import CELL_S, Struck, fault_name, p99_ms, struck
 from loadgen.study.plan import Fault
-from loadgen.study.record import RunRecord
-from loadgen.study.statistics import Interval
+from loadgen.study.recovery import CALM_S, LATENCY_BACK, RATE_BACK, spells
 
-CELL_S: Final = CELL_NS / 1e9
-_CELLS: Final = round(1 / CELL_S)
-# The chain, in the order in which services call each other; what stands in front waits.
-CHAIN: Final = ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")
-KINDS: Final = {"down": "fora do ar", "slow": "lento"}
-
-
-@dataclass(frozen=True)
-class Struck:
-    """What a fault did to one arm, over its runs."""
-
-    fault: Fault
-    arm: str
-    runs: int
-    before_per_s: Interval | None
-    during_per_s: tuple[float, ...]
-    recovery: tuple[float | None, ...]
-    # In-flight calls during the fault by those before it, of each service in front of the struck.
-    upstream: dict[str, Interval | None]
-
-    @property
-    def recovered(self) -> Interval | None:
-        """Seconds until the rate was back, over the runs in which it was."""
-        return over(list(self.recovery))
-
-
-def fault_name(fault: Fault) -> str:
-    """`Estoque fora do ar`, `Fiscal lento (+1 s)`."""
-    words = f"{names.service(fault.service)} {KINDS[fault.kind]}"
-    return f"{words} (+{plain(fault.delay_s)} s por chamada)" if fault.kind == "slow" else words
+_CELLS = round(1 / CELL_S)
 
 
 def results(gathered: Gathered) -> list[Block]:
@@ -68,118 +36,88 @@ def results(gathered: Gathered) -> list[Block]:
             blocks += [
                 Paragraph(
                     f"Laço aberto a {plain(timeline.rate_per_s)} pedidos/s, {names.wait(wait)}; em "
-                    "cada braço as mesmas falhas nos mesmos instantes. Recuperado é o primeiro "
-                    "segundo, depois do fim da falha, com 90 % do ritmo anterior."
+                    "cada braço as mesmas falhas nos mesmos instantes. Recuperado é quando, por "
+                    f"{count(CALM_S)} segundos seguidos, a vazão tem {bound(RATE_BACK)} da de antes e o "
+                    f"p99 de cada segundo não passa de {plain(LATENCY_BACK)} vezes o pior de antes: um "
+                    "braço que conclui no mesmo ritmo pedidos atrasados ainda não voltou."
                 ),
-                _chart(gathered, timeline.name, groups),
+                *_charts(gathered, timeline.name, groups),
                 *_told(struck(groups)),
             ]
     return blocks
 
 
-def every_struck(gathered: Gathered) -> list[Struck]:
-    """What each fault of each timeline did to each arm."""
-    return [
-        each
-        for timeline in gathered.timelines()
-        for wait in timeline.payment_waits
-        for each in struck(gathered.select(experiment=timeline.name, payment_wait_s=wait))
-    ]
-
-
-def struck(groups: list[Group]) -> list[Struck]:
-    """What each fault did to each arm."""
-    return [
-        _struck(fault, arm, of_arm[0])
-        for arm, of_arm in by_arm(groups)
-        for fault in of_arm[0].cell.faults
-    ]
-
-
-def _struck(fault: Fault, arm: str, group: Group) -> Struck:
-    runs = group.believed
-    first = min(each.at_s for each in group.cell.faults)
-    ends = fault.at_s + fault.for_s
-    before = [completed_per_s(run, group.cell.warmup_s, first) for run in runs]
-    ahead = CHAIN[: CHAIN.index(fault.service)] if fault.service in CHAIN else ()
-    return Struck(
-        fault=fault,
-        arm=arm,
-        runs=len(runs),
-        before_per_s=over(list(before)),
-        during_per_s=tuple(completed_per_s(run, fault.at_s, ends) for run in runs),
-        recovery=tuple(
-            _recovered(run, ends, usual) for run, usual in zip(runs, before, strict=True)
-        ),
-        upstream={
-            service: over([_grown(run, service, group.cell.warmup_s, first, fault) for run in runs])
-            for service in ahead
-        },
-    )
-
-
-def completed_per_s(run: RunRecord, begin_s: float, end_s: float) -> float:
-    """Terminal answers a second between two instants of a run."""
-    if run.result is None or end_s <= begin_s:
-        return 0.0
-    cells = run.result.recording.completed[round(begin_s / CELL_S) : round(end_s / CELL_S)]
-    return sum(cells) / (end_s - begin_s)
-
-
-def _recovered(run: RunRecord, ends_s: float, usual_per_s: float) -> float | None:
-    if run.result is None or usual_per_s <= 0:
-        return None
-    after = back_after_s(run.result.recording.completed, ends_s, usual_per_s)
-    return None if after is None else max(after, AT_ONCE_S)
-
-
-def _grown(
-    run: RunRecord, service: str, begin_s: float, end_s: float, fault: Fault
-) -> float | None:
-    """Mean calls under way at a service during the fault, by those before the first fault."""
-    series = run.resources.get(service)
-    if series is None:
-        return None
-
-    def mean(from_s: float, to_s: float) -> float | None:
-        inside = [
-            value
-            for at, value in zip(series.t_s, series.in_flight, strict=True)
-            if value is not None and from_s <= at < to_s
-        ]
-        return sum(inside) / len(inside) if inside else None
-
-    before, during = mean(begin_s, end_s), mean(fault.at_s, fault.at_s + fault.for_s)
-    return during / before if before and during is not None else None
-
-
-def _chart(gathered: Gathered, name: str, groups: list[Group]) -> Figure:
+def _charts(gathered: Gathered, name: str, groups: list[Group]) -> list[Block]:
+    """Goodput and p99, second by second, under the same bands."""
     arms = by_arm(groups)
-    faults = {fault: None for _, of_arm in arms for fault in of_arm[0].cell.faults}
-    chart = Lines(
-        f"falhas-{name}", "Pedidos concluídos por segundo, com falhas",
-        Axis("segundos desde o primeiro pedido"), Axis("pedidos concluídos por segundo"),
-        tuple(Series(names.arm(arm), _per_second(of_arm[0]), names.look(arm)) for arm, of_arm in arms),
-        tuple(Band(fault.at_s, fault.at_s + fault.for_s, fault_name(fault)) for fault in faults),
-        markers=False,
-    )  # fmt: skip
-    bands = "; ".join(
-        f"{fault_name(fault)} de {plain(fault.at_s)} a {plain(fault.at_s + fault.for_s)} s"
-        for fault in faults
+    marks, words = bands(groups)
+    runs = "; ".join(
+        f"{arm_label(groups, arm)} {count(len(of_arm[0].believed))}" for arm, of_arm in arms
     )
-    caption = f"Média das execuções de cada braço em cada segundo. Faixas cinzentas: {bands}."
-    return Figure(chart, caption, behind(gathered, groups))
+    figures: list[Block] = []
+    for key, title, label, points, caption, log in (
+        ("goodput", "Goodput por segundo, com falhas", "pedidos concluídos no prazo, por segundo",
+         per_second, "Média das execuções em cada segundo; quem esgota o prazo não conclui", False),
+        ("p99", "Latência p99 por segundo, com falhas", "latência p99 (ms)", tail_per_second,
+         "p99 do que terminou em cada segundo, histogramas das execuções somados", True),
+    ):  # fmt: skip
+        chart = Lines(
+            f"falhas-{key}-{name}", title, Axis("segundos desde o primeiro pedido"),
+            Axis(label, log=log),
+            tuple(
+                Series(arm_label(groups, arm), points(of_arm[0]), names.look(arm))
+                for arm, of_arm in arms
+            ),
+            marks, markers=False,
+        )  # fmt: skip
+        told = f"{caption} (execuções: {runs}). {words}"
+        figures.append(Figure(chart, told, behind(gathered, groups)))
+    return figures
 
 
-def _per_second(group: Group) -> tuple[Point, ...]:
+def bands(groups: list[Group]) -> tuple[tuple[Band, ...], str]:
+    """The measured stretch of each fault, the median over runs, and how much runs differ by."""
+    instants: dict[Fault, list[tuple[float, float]]] = {}
+    for _, of_arm in by_arm(groups):
+        for run in of_arm[0].believed:
+            for spell in spells(run):
+                instants.setdefault(spell.fault, []).append((spell.begin_s, spell.end_s))
+    marks, told = [], []
+    for fault, every in instants.items():
+        begin, end = (median(each[at] for each in every) for at in (0, 1))
+        apart = max(
+            abs(each[at] - middle) for each in every for at, middle in ((0, begin), (1, end))
+        )
+        marks.append(Band(begin, end, fault_name(fault), fault.kind == "slow"))
+        told.append(
+            f"{fault_name(fault)} de {number(begin)} a {number(end)} s (as execuções se afastam disso em "
+            f"até {number(apart)} s)"
+        )
+    return tuple(marks), f"Faixas, pelos instantes medidos: {'; '.join(told)}."
+
+
+def per_second(group: Group) -> tuple[Point, ...]:
     """Completed orders in each second, over the runs: counts, so their mean is exact."""
     runs = [run.result.recording.completed for run in group.believed if run.result is not None]
-    seconds = min(ceil(len(cells) / _CELLS) for cells in runs)
+    seconds = min(ceil(_ends_s(group)), *(ceil(len(cells) / _CELLS) for cells in runs))
     return tuple(
         Point(second + 0.5,
               sum(sum(cells[second * _CELLS : (second + 1) * _CELLS]) for cells in runs) / len(runs))
         for second in range(seconds)
     )  # fmt: skip
+
+
+def tail_per_second(group: Group) -> tuple[Point, ...]:
+    """The 99th percentile of what ended in each second, over the runs together."""
+    return tuple(
+        Point(second + 0.5, p99_ms(group.believed, second, second + 1))
+        for second in range(ceil(_ends_s(group)))
+    )
+
+
+def _ends_s(group: Group) -> float:
+    """When the schedule ends: later there is only what is left."""
+    return group.cell.warmup_s + group.cell.seconds
 
 
 def _told(every: list[Struck]) -> list[Block]:
@@ -188,19 +126,19 @@ def _told(every: list[Struck]) -> list[Block]:
         of_fault = {each.arm: each for each in every if each.fault == fault}
         rows = tuple(
             (
-                names.arm(arm),
-                say.short(say.GOODPUT, each.before_per_s),
-                during(each),
-                say.short(say.RECOVERY, each.recovered),
+                each.name, say.short(say.GOODPUT, each.before_per_s), during(each),
+                say.short(say.TAIL, each.before_p99), say.short(say.TAIL, each.after_p99),
+                say.short(say.RECOVERY, each.recovered), returned(each),
             )
-            for arm, each in of_fault.items()
-        )
-        columns = ("braço", "antes (pedidos/s)", "durante (pedidos/s)", "recuperação (s)")
+            for each in of_fault.values()
+        )  # fmt: skip
+        columns = ("braço", "goodput antes (/s)", "durante (/s)", "p99 antes (ms)",
+                   "p99 desde a falha (ms)", "recuperação (s)", "execuções que voltaram")  # fmt: skip
         compared = tuple(
-            say.versus(
-                say.RECOVERY, names.arm(one), of_fault[one].recovered,
-                names.arm(other), of_fault[other].recovered,
-            )
+            recovery_row(*(
+                Returned(each.name, each.recovery, each.recovered)
+                for each in (of_fault[one], of_fault[other])
+            ))
             for one, other in (*names.PROTOCOL_PAIRS, *names.MODEL_PAIRS)
             if one in of_fault and other in of_fault
         )  # fmt: skip
@@ -208,8 +146,13 @@ def _told(every: list[Struck]) -> list[Block]:
             Table(columns, rows, fault_name(fault)),
             Bullets(tuple(recovery_sentence(each) for each in of_fault.values())),
             *versus_table(compared, "Recuperação (s), aos pares"),
-        ]  # fmt: skip
+        ]
     return blocks
+
+
+def returned(each: Struck) -> str:
+    """In how many runs an arm came back."""
+    return f"{count(sum(1 for after in each.recovery if after is not None))} de {count(each.runs)}"
 
 
 def during(each: Struck) -> str:
@@ -222,15 +165,28 @@ def during(each: Struck) -> str:
 
 
 def recovery_sentence(each: Struck) -> str:
-    """How an arm came back from a fault: at once, after a while, or not in every run."""
+    """How an arm came back from a fault, rate and latency, and in how many runs it did not."""
     never = sum(1 for after in each.recovery if after is None)
-    arm = names.arm(each.arm)
     if each.recovered is None:
         return (
-            f"{arm}: o ritmo não voltou a 90 % do anterior em nenhuma das "
+            f"{each.name}: vazão e p99 não voltaram ao que eram em nenhuma das "
             f"{plural(each.runs, 'execução', 'execuções')}."
         )
-    words = f"{arm}: recuperação em {say.figure(say.RECOVERY, each.recovered)}"
     if never:
-        words += f"; em {plural(never, 'execução', 'execuções')} o ritmo não voltou no tempo medido"
-    return words + "."
+        return (
+            f"{each.name}: em {plural(never, 'execução', 'execuções')} de {count(each.runs)} vazão e p99 "
+            "não voltaram no tempo medido, e por isso não há tempo de recuperação a comparar; nas outras, "
+            f"{say.RECOVERY.told(each.recovered.mean)}."
+        )
+    words = f"{each.name}: recuperação em {say.figure(say.RECOVERY, each.recovered)}"
+    return f"{words}{_lost(each)}."
+
+
+def _lost(each: Struck) -> str:
+    """How much of the rate was lost while the fault lasted; empty where none was."""
+    if each.before_per_s is None:
+        return ""
+    share = 1 - sum(each.during_per_s) / len(each.during_per_s) / each.before_per_s.mean
+    if share <= 0:
+        return "; a vazão média durante a falha não foi menor que a de antes"
+    return f"; durante a falha, em média {percent(share)} menos pedidos por segundo que antes"

@@ -18,7 +18,7 @@ from loadgen.histograms import decoded
 from loadgen.percentiles import AMOSTRAS_P999
 from loadgen.study.plan import Curve, Experiment, Ladder, Timeline
 from loadgen.study.record import Cell, Manifest, RunRecord
-from loadgen.study.store import ResultsError, finished, read_manifest, read_run
+from loadgen.study.store import ResultsError, discarded, finished, read_manifest, read_run
 
 # What two studies must share for their runs to be compared: the machine, the code, the way of
 # storing. Each is the path of a field of the manifest.
@@ -94,6 +94,8 @@ class Source:
     manifest: Manifest
     missing: int
     statuses: dict[str, int]
+    # Runs that were made again, or whose search was.
+    discarded: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,13 @@ def gather(
             if on_progress is not None:
                 on_progress(done, total)
         sources.append(
-            Source(directory, manifest, len(manifest.order) - sum(statuses.values()), statuses)
+            Source(
+                directory,
+                manifest,
+                len(manifest.order) - sum(statuses.values()),
+                statuses,
+                len(discarded(directory)),
+            )
         )
     if not done:
         raise ResultsError(
@@ -219,8 +227,10 @@ def _add(group: Group, run: RunRecord) -> None:
             group.latency = histogram
         else:
             group.latency.add(histogram)
+    # Seconds are asked of runs with faults alone: there they tell what a stretch did.
+    seconds = run.result.recording.seconds if run.cell.faults else []
     recording = msgspec.structs.replace(
-        run.result.recording, latency="", service="", late="", lag="", seconds=[], samples=[]
+        run.result.recording, latency="", service="", late="", lag="", seconds=seconds, samples=[]
     )
     result = msgspec.structs.replace(run.result, recording=recording)
     group.runs.append(msgspec.structs.replace(run, result=result))

@@ -13,31 +13,33 @@ from typing import Final, Literal
 from loadgen.report import estimates, names
 from loadgen.report import sentences as say
 from loadgen.report.document import Block, Callout, Heading, Paragraph, Table
-from loadgen.report.estimates import Verdict, estimate, verdict
-from loadgen.report.faults import Struck, every_struck, fault_name
+from loadgen.report.estimates import AtLeast, estimate, over, verdict
+from loadgen.report.faults import during
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.loads import by_arm, main_curves
-from loadgen.report.numerals import count, listed, plural
+from loadgen.report.loads import arm_label, by_arm, main_curves
+from loadgen.report.numerals import bound, count, milliseconds, plural
+from loadgen.report.strikes import Struck, every_struck, fault_name
 from loadgen.study.statistics import Interval
 
 Answer = Literal["yes", "no", "open", "missing"]
 ANSWERS: Final[dict[Answer, str]] = {
     "yes": "os dados sustentam",
     "no": "os dados contrariam",
-    "open": "nenhuma diferença demonstrada",
+    "open": "os dados não decidem",
     "missing": "não medido neste conjunto",
 }
-# What a claim that the first is lower is answered by how they compare.
-_LOWER: Final[dict[Verdict, Answer]] = {
-    "lower": "yes", "higher": "no", "none": "open", "unsure": "open", "missing": "missing",
-}  # fmt: skip
+# Milliseconds beside the simulated payment. What takes no longer feels instantaneous to a person
+# (J. Nielsen, Usability Engineering, 1993, chapter 5).
+LOW_MS: Final = 100.0
+# Of the rate before a fault. What keeps so much of it, with the whole interval, has not suffered.
+KEPT_MIN: Final = 0.95
 
 
 @dataclass(frozen=True)
 class Finding:
     """What one arm says of one claim, and by which figures."""
 
-    arm: str
+    name: str
     where: str
     answer: Answer
     evidence: str
@@ -55,14 +57,19 @@ def section(gathered: Gathered) -> list[Block]:
             "latência da cadeia síncrona contra ela mesma, com pouca e com muita carga."
         ),
         *claim("A latência é baixa em volume baixo",
-               "Critério: a latência mediana na menor carga medida é menor do que na maior.",
+               "Critério: na menor carga medida a latência mediana, fora a espera simulada do pagamento, é "
+               f"de no máximo {milliseconds(LOW_MS)}, o que uma pessoa sente como imediato. Com o intervalo "
+               "todo acima disso os dados contrariam a afirmação.",
                low_latency(gathered)),
         *claim("Sob carga alta há um gargalo: a vazão para de crescer",
                "Critério: da penúltima para a maior carga medida a vazão não sobe, e a latência p99 sobe.",
                bottleneck(gathered)),
         *claim("Um serviço lento prejudica toda a cadeia",
-               "Critério: enquanto um serviço está lento ou fora do ar, as chamadas em andamento nos "
-               "serviços à frente crescem.",
+               "Dois critérios, para cada falha. **Latência**: desde a falha, o p99 na ponta sobe mais do "
+               "que a própria falha explica (o atraso por chamada, ou o tempo fora do ar); se sobe no máximo "
+               "isso, o dano não se espalha. **Goodput**: durante a falha terminam menos pedidos por segundo "
+               f"que antes; se o intervalo todo fica em {bound(KEPT_MIN)} ou mais, não. Que mais chamadas fiquem em andamento à frente não é critério: com a mesma taxa de "
+               "chegada, a lei de Little o impõe.",
                coupling(gathered)),
     ]  # fmt: skip
 
@@ -72,8 +79,7 @@ def claim(title: str, criterion: str, findings: list[Finding]) -> list[Block]:
     blocks: list[Block] = [Heading(3, title), Paragraph(criterion), overall(findings)]
     if findings:
         rows = tuple(
-            (names.arm(each.arm), each.where, ANSWERS[each.answer], each.evidence)
-            for each in findings
+            (each.name, each.where, ANSWERS[each.answer], each.evidence) for each in findings
         )
         blocks.append(Table(("braço", "onde", "resposta", "figuras"), rows, words=4))
     return blocks
@@ -98,9 +104,12 @@ def overall(findings: list[Finding]) -> Callout:
         if of[answer]
     ]
     if of["open"]:
-        parts.append(
-            f"nenhuma diferença é demonstrada em {count(len(of['open']))} ({'; '.join(_places(of['open']))})"
+        parts.append(f"não decidem em {count(len(of['open']))} ({'; '.join(_places(of['open']))})")
+    if len(of["open"]) == len(known):
+        where = (
+            "no único caso medido" if len(known) == 1 else f"nos {count(len(known))} casos medidos"
         )
+        return Callout("warning", f"**Os dados não decidem** {where}.")
     return Callout(
         "warning",
         f"**Os dados respondem em parte.** De {count(len(known))} casos: {'; '.join(parts)}.",
@@ -108,30 +117,40 @@ def overall(findings: list[Finding]) -> Callout:
 
 
 def low_latency(gathered: Gathered) -> list[Finding]:
-    """The median at the lightest load against the one at the heaviest, in each arm and wait."""
+    """The median at the lightest load beside the simulated wait, in each arm and wait."""
     found = []
-    for arm, where, groups in _climbs(gathered):
-        light, heavy = groups[0], groups[-1]
-        first, last = estimate(light, estimates.P50), estimate(heavy, estimates.P50)
-        answer = _LOWER[verdict(first, last)]
-        evidence = (
-            f"{_clients(light)}: {say.figure(say.MEDIAN, first)}; "
-            f"{_clients(heavy)}: {say.figure(say.MEDIAN, last)}"
-        )
-        found.append(Finding(arm, where, answer, evidence))
+    for name, where, groups in _climbs(gathered):
+        light = groups[0]
+        median = estimate(light, estimates.P50)
+        wait_ms = sum(light.cell.payment_wait_s) / 2 * 1e3
+        evidence = f"{_clients(light)}: {say.figure(say.MEDIAN, median)}"
+        if wait_ms:
+            evidence += f"; espera média do pagamento {milliseconds(wait_ms)}"
+        found.append(Finding(name, where, at_most(median, wait_ms + LOW_MS), evidence))
     return found
+
+
+def at_most(value: Interval | None, limit: float) -> Answer:
+    """Whether a figure is at most so much: by a whole interval that may be published, or open."""
+    if value is None:
+        return "missing"
+    if isinstance(value, AtLeast):
+        return "no" if value.mean > limit else "open"
+    if not value.published or value.low is None or value.high is None:
+        return "open"
+    return "yes" if value.high <= limit else "no" if value.low > limit else "open"
 
 
 def bottleneck(gathered: Gathered) -> list[Finding]:
     """Whether more callers bring no more orders and only a longer tail."""
     found = []
-    for arm, where, groups in _climbs(gathered):
+    for name, where, groups in _climbs(gathered):
         before, last = groups[-2], groups[-1]
         rate_before, rate = (estimate(each, estimates.throughput) for each in (before, last))
         tail_before, tail = (estimate(each, estimates.P99) for each in (before, last))
         found.append(
             Finding(
-                arm, where, saturated(rate_before, rate, tail_before, tail),
+                name, where, saturated(rate_before, rate, tail_before, tail),
                 f"de {_clients(before)} para {_clients(last)}: vazão {say.figure(say.THROUGHPUT, rate_before)} "
                 f"e {say.figure(say.THROUGHPUT, rate)}; p99 {say.figure(say.TAIL, tail_before)} e "
                 f"{say.figure(say.TAIL, tail)}",
@@ -155,39 +174,60 @@ def saturated(
 
 
 def coupling(gathered: Gathered) -> list[Finding]:
-    """Whether the services in front of a struck one fill up."""
-    return [
-        Finding(each.arm, fault_name(each.fault), filled(each), _grown(each))
-        for each in every_struck(gathered)
-    ]
+    """What each fault does at the edge of the chain: to the tail, and to the goodput."""
+    found = []
+    for each in every_struck(gathered):
+        fault = fault_name(each.fault)
+        found += [
+            Finding(each.name, f"{fault}, latência", spread(each),
+                    f"p99 antes {say.figure(say.TAIL, each.before_p99)}; desde a falha "
+                    f"{say.figure(say.TAIL, each.after_p99)}; a falha explica "
+                    f"{milliseconds(explained_ms(each))}"),
+            Finding(each.name, f"{fault}, goodput", starved(each),
+                    f"antes {say.figure(say.GOODPUT, each.before_per_s)}; durante {during(each)}"),
+        ]  # fmt: skip
+    return found
 
 
-def filled(each: Struck) -> Answer:
-    """Yes when every service in front has more under way than before; no when none has."""
-    known = [
-        grown for grown in each.upstream.values() if grown is not None and grown.low is not None
-    ]
-    if not known:
-        return "missing" if all(grown is None for grown in each.upstream.values()) else "open"
-    more = [grown for grown in known if grown.low is not None and grown.low > 1]
-    if len(more) == len(known):
+def explained_ms(each: Struck) -> float:
+    """By how much a fault makes an order late that meets it: its delay, or all the time it lasts."""
+    fault = each.fault
+    return (fault.delay_s if fault.kind == "slow" else fault.for_s) * 1e3
+
+
+def spread(each: Struck) -> Answer:
+    """Yes when the tail rises by more than the fault explains, no when by no more; by intervals."""
+    before, after = each.before_p99, each.after_p99
+    if before is None or after is None:
+        return "missing"
+    if not before.published or not after.published:
+        return "open"
+    assert before.low is not None and before.high is not None  # noqa: PT018
+    return over_bounds(after, before.low + explained_ms(each), before.high + explained_ms(each))
+
+
+def over_bounds(value: Interval, low: float, high: float) -> Answer:
+    """Yes when an interval lies above a range, no when below it, open where they overlap."""
+    if value.low is not None and value.low > high:
         return "yes"
-    less = [grown for grown in known if grown.high is not None and grown.high < 1]
-    return "no" if len(less) == len(known) else "open"
+    return "no" if value.high is not None and value.high < low else "open"
 
 
-def _grown(each: Struck) -> str:
-    parts = [
-        f"{names.service(service)} {say.times(grown.mean)}"
-        + (
-            f" (IC 95 %: {say.times(grown.low)} a {say.times(grown.high)})"
-            if grown.low is not None and grown.high is not None
-            else ""
-        )
-        for service, grown in each.upstream.items()
-        if grown is not None
-    ]
-    return "em andamento, durante ÷ antes: " + listed(parts) if parts else say.NOT_MEASURED
+def starved(each: Struck) -> Answer:
+    """Yes when fewer orders a second end during the fault, no when they are not fewer."""
+    if each.before_per_s is None or not each.during_per_s:
+        return "missing"
+    if not each.before_per_s.published:
+        return "open"
+    # Where some run ended nothing there is no interval on logarithms, and no doubt when none did.
+    if not all(each.during_per_s):
+        return "open" if any(each.during_per_s) else "yes"
+    rate = over(list(each.during_per_s))
+    if rate is None or rate.low is None:
+        return "open"
+    if verdict(rate, each.before_per_s) == "lower":
+        return "yes"
+    return "no" if rate.low >= KEPT_MIN * each.before_per_s.mean else "open"
 
 
 def _climbs(gathered: Gathered) -> list[tuple[str, str, list[Group]]]:
@@ -199,7 +239,7 @@ def _climbs(gathered: Gathered) -> list[tuple[str, str, list[Group]]]:
             for arm, of_arm in by_arm(groups):
                 ordered = sorted(of_arm, key=lambda group: group.cell.concurrency or 0)
                 if len(ordered) > 1:
-                    climbs.append((arm, names.wait(wait), ordered))
+                    climbs.append((arm_label(groups, arm), names.wait(wait), ordered))
     return climbs
 
 
@@ -208,7 +248,7 @@ def _clients(group: Group) -> str:
 
 
 def _places(findings: list[Finding]) -> list[str]:
-    return [f"{names.arm(each.arm)}, {each.where}" for each in findings]
+    return [f"{each.name}, {each.where}" for each in findings]
 
 
 def _all(number_of: int) -> str:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from loadgen.report import estimates, names
 from loadgen.report import sentences as say
 from loadgen.report.charts import Axis, Lines, Point, Series
 from loadgen.report.commands import behind
 from loadgen.report.document import Block, Bullets, Callout, Figure, Heading, Paragraph, Table
-from loadgen.report.estimates import Metric, estimate, over
+from loadgen.report.estimates import Metric, estimate
 from loadgen.report.gathering import Gathered, Group
-from loadgen.report.loads import by_arm, interval_words
-from loadgen.report.numerals import MISSING, listed, number, percent, plain, plural
-from loadgen.study.knee import backlog, drained_after_s
-from loadgen.study.ladder import sustained
+from loadgen.report.loads import arm_label, by_arm, interval_words
+from loadgen.report.numerals import MISSING, bound, count, listed, number, percent, plain, plural
+from loadgen.study.knee import COMPLETED_MIN, Knee, backlog, drained_after_s
+from loadgen.study.ladder import climbed, sustained
 from loadgen.study.plan import Ladder, Wait
-from loadgen.study.record import Found, RunRecord
-from loadgen.study.statistics import Interval
+from loadgen.study.record import RunRecord
+from loadgen.study.statistics import Interval, recovery
 
-# Seconds. What comes at once is counted as one cell of the recording, its finest resolution.
-AT_ONCE_S = 0.1
+
+@dataclass(frozen=True)
+class Returned:
+    """How long each run of an arm took to be as before, in seconds; None for one that never was."""
+
+    name: str
+    times: tuple[float | None, ...]
+    found: Interval | None
+
+    @property
+    def never(self) -> int:
+        """Runs that did not recover in the time that was given."""
+        return self.times.count(None)
 
 
 def results(gathered: Gathered) -> list[Block]:
@@ -35,46 +48,89 @@ def results(gathered: Gathered) -> list[Block]:
     return blocks
 
 
-def found(gathered: Gathered, ladder: Ladder, wait: Wait) -> dict[str, Found]:
-    """What the search of each arm found."""
-    every = [each for source in gathered.sources for each in source.manifest.searches]
+def knees(gathered: Gathered, ladder: Ladder, wait: Wait) -> dict[str, Knee]:
+    """The knee of each arm whose rungs were climbed, from all their runs, of every directory."""
+    rungs: dict[str, list[RunRecord]] = {}
+    for group in gathered.select(experiment=ladder.name, payment_wait_s=wait, phase="rung"):
+        rungs.setdefault(group.cell.arm, []).extend(group.runs)
+    return {arm: climbed(runs) for arm, runs in rungs.items()}
+
+
+def doubts(gathered: Gathered, ladder: Ladder, wait: Wait) -> dict[str, tuple[str, ...]]:
+    """Why the search of an arm ended at runs that could not be believed, where it did."""
     return {
-        each.arm: each
-        for each in every
-        if each.experiment == ladder.name and each.payment_wait_s == wait
+        each.arm: each.doubts
+        for source in gathered.sources
+        for each in source.manifest.searches
+        if each.experiment == ladder.name and each.payment_wait_s == wait and each.doubts
     }
 
 
-def knee_sentence(arm: str, search: Found | None) -> str:
-    """Where an arm's knee lies: between two tried rates, above all, below all, or not searched."""
-    if search is None:
-        return f"{names.arm(arm)}: joelho {say.NOT_MEASURED}."
-    if search.rate_per_s is None:
-        return f"{names.arm(arm)}: nenhuma taxa tentada cumpriu o objetivo."
-    rate = say.KNEE.told(search.rate_per_s)
-    if search.beyond_per_s is None:
-        return (
-            f"{names.arm(arm)}: o objetivo se manteve em todas as taxas tentadas, até {rate}; o "
-            "joelho fica acima disso."
+def knee_sentence(name: str, found: Knee | None, doubted: tuple[str, ...] = ()) -> str:
+    """Where an arm's knee lies: between two rungs, above all, below all, or not known."""
+    if found is None:
+        words = f"{name}: joelho {say.NOT_MEASURED}"
+    elif found.rate_per_s is None:
+        words = (
+            f"{name}: nenhum degrau se manteve em todas as execuções" if found.beyond_per_s
+            else f"{name}: joelho desconhecido, porque nenhuma execução do primeiro degrau é válida"
+        )  # fmt: skip
+        if found.beyond_per_s:
+            words += f"; já a {say.KNEE.told(found.beyond_per_s)} {_missed(found)}"
+    else:
+        rate = f"{say.KNEE.told(found.rate_per_s)} ({_kept_in(found.runs)})"
+        if found.beyond_per_s is not None:
+            words = (
+                f"{name}: joelho entre {rate} e {say.KNEE.told(found.beyond_per_s)}, onde "
+                f"{_missed(found)}"
+            )
+        elif found.doubted_per_s is not None:
+            words = (
+                f"{name}: o objetivo se manteve até {rate}; a {say.KNEE.told(found.doubted_per_s)} nenhuma "
+                "execução é válida, e o que o braço faz ali não se sabe"
+            )
+        else:
+            words = f"{name}: o objetivo se manteve em todos os degraus, até {rate}; o joelho fica acima disso"
+    if doubted:
+        words += (
+            f". A busca parou em execuções que não valem ({'; '.join(doubted)}): o limite ali é do gerador "
+            "ou da máquina, e não do braço"
         )
+    return f"{words}."
+
+
+def _kept_in(runs: int) -> str:
     return (
-        f"{names.arm(arm)}: joelho em {rate}; a {say.KNEE.told(search.beyond_per_s)} o objetivo "
-        "já não se manteve."
+        "mantido na única execução válida"
+        if runs == 1
+        else f"mantido em {count(runs)} de {count(runs)} execuções"
     )
+
+
+def _missed(found: Knee) -> str:
+    """In how many runs of the first rung that was not sustained the objective was missed."""
+    return f"não se manteve em {count(found.missed)} de {plural(found.beyond_runs, 'execução', 'execuções')}"
 
 
 def _of_wait(gathered: Gathered, ladder: Ladder, wait: Wait) -> list[Block]:
     groups = gathered.select(experiment=ladder.name, payment_wait_s=wait)
-    searches = found(gathered, ladder, wait)
+    found, doubted = knees(gathered, ladder, wait), doubts(gathered, ladder, wait)
     blocks: list[Block] = [
         Heading(4, f"Laço aberto, {names.wait(wait)}"),
         Paragraph(
             f"Objetivo: {listed([f'`{text}`' for text in ladder.objectives])}. A taxa é oferecida "
             "por um cronograma feito antes, e a latência conta do instante em que o pedido deveria "
-            "ter sido enviado. O joelho é a taxa mais alta tentada que cumpre o objetivo, conclui "
-            "ao menos 99 % do oferecido e não acumula pedidos."
+            "ter sido enviado. Uma busca, com uma execução por taxa, só posiciona os degraus. O joelho "
+            "é o último degrau, abaixo do primeiro que falhou, em que todas as execuções cumprem o "
+            f"objetivo, concluem na janela medida ao menos {bound(COMPLETED_MIN)} do oferecido e não "
+            "acumulam pedidos; ele fica entre esse degrau e o seguinte."
         ),
-        Bullets(tuple(knee_sentence(arm, searches.get(arm)) for arm in ladder.arms)),
+        Bullets(
+            tuple(
+                knee_sentence(arm_label(groups, arm), found.get(arm), doubted.get(arm, ()))
+                for arm in ladder.arms
+            )
+        ),
     ]
     rungs = [group for group in groups if group.cell.phase == "rung"]
     if any(group.believed for group in rungs):
@@ -98,7 +154,7 @@ def _chart(
             for group in sorted(of_arm, key=lambda each: each.cell.rate_per_s or 0.0)
             if (value := estimate(group, metric)) is not None
         ]
-        series.append(Series(names.arm(arm), tuple(points), names.look(arm)))
+        series.append(Series(arm_label(rungs, arm), tuple(points), names.look(arm)))
     chart = Lines(
         name, f"{label[:1].upper()}{label[1:]}, laço aberto", Axis("pedidos oferecidos por segundo"),
         Axis(label, log=log), tuple(series),
@@ -113,7 +169,7 @@ def _table(rungs: list[Group]) -> Table:
             errors = [estimates.error_share(run) for run in group.believed]
             known = [share for share in errors if share is not None]
             rows.append((
-                names.arm(arm), number(group.cell.rate_per_s),
+                arm_label(rungs, arm), number(group.cell.rate_per_s),
                 say.short(say.THROUGHPUT, estimate(group, estimates.throughput)),
                 say.short(say.GOODPUT, estimate(group, estimates.goodput)),
                 say.short(say.TAIL, estimate(group, estimates.P99)),
@@ -141,31 +197,29 @@ def recovery_s(run: RunRecord) -> float | None:
     """Seconds from the end of an overload until what is under way is back at its level."""
     if run.result is None or not run.cell.steps:
         return None
-    after = drained_after_s(backlog(run.result.recording), run.cell.steps[0][1])
-    return None if after is None else max(after, AT_ONCE_S)
+    return drained_after_s(backlog(run.result.recording), run.cell.steps[0][1])
 
 
 def _recovery(ladder: Ladder, groups: list[Group]) -> list[Block]:
     overloaded = [group for group in groups if group.cell.phase == "recovery"]
-    told, known = [], {}
+    known: dict[str, Returned] = {}
     for arm, of_arm in by_arm(overloaded):
-        times = [recovery_s(run) for group in of_arm for run in group.believed]
-        known[arm] = over(times)
-        told.append(recovery_sentence(arm, times, known[arm]))
-    if not told:
+        times = tuple(recovery_s(run) for group in of_arm for run in group.believed)
+        known[arm] = Returned(arm_label(overloaded, arm), times, recovery(times))
+    if not known:
         return []
     compared = tuple(
-        say.versus(say.RECOVERY, names.arm(one), known[one], names.arm(other), known[other])
+        recovery_row(known[one], known[other])
         for one, other in (*names.PROTOCOL_PAIRS, *names.MODEL_PAIRS)
         if one in known and other in known
     )
     return [
         Paragraph(
-            f"Depois de {plain(ladder.overload_s)} s a {plain(ladder.overload)} vezes o joelho, a "
-            "carga cai para metade dele. Tempo até que os pedidos em andamento voltem ao nível em "
+            f"Depois de {plain(ladder.overload_s)} s a {plain(ladder.overload)} vezes a taxa que a busca "
+            "achou, a carga cai para metade dela. Tempo até que os pedidos em andamento voltem ao nível em "
             "que ficam:"
         ),
-        Bullets(tuple(told)),
+        Bullets(tuple(map(recovery_sentence, known.values()))),
         *versus_table(compared, "Recuperação da sobrecarga (s), aos pares"),
     ]
 
@@ -175,15 +229,26 @@ def versus_table(rows: tuple[tuple[str, ...], ...], caption: str) -> list[Block]
     return [Table(say.VERSUS, rows, caption)] if rows else []
 
 
-def recovery_sentence(arm: str, times: list[float | None], found: Interval | None) -> str:
-    """How long an arm took to recover, and how many of its runs did not in the time given."""
-    never = sum(1 for each in times if each is None)
-    if found is None:
+def recovery_row(one: Returned, other: Returned) -> tuple[str, ...]:
+    """A row of `versus` on times to recover: no verdict where some run of either never recovered."""
+    row = say.versus(say.RECOVERY, one.name, one.found, other.name, other.found)
+    never = one.never + other.never
+    if not never:
+        return row
+    return (
+        *row[:3],
+        f"sem veredito: {plural(never, 'execução não voltou', 'execuções não voltaram')}",
+    )
+
+
+def recovery_sentence(way: Returned) -> str:
+    """How long an arm took to recover, or in how many of its runs it did not in the time given."""
+    runs = plural(len(way.times), "execução", "execuções")
+    if way.found is None:
+        return f"{way.name}: em nenhuma das {runs} o atraso acumulado foi vencido no tempo medido."
+    if way.never:
         return (
-            f"{names.arm(arm)}: em nenhuma das {plural(len(times), 'execução', 'execuções')} o "
-            "atraso acumulado foi vencido no tempo medido."
+            f"{way.name}: em {count(way.never)} de {runs} não se recuperou no tempo medido, e por isso não "
+            f"há tempo a comparar; nas outras, {say.RECOVERY.told(way.found.mean)}."
         )
-    words = f"{names.arm(arm)}: {say.figure(say.RECOVERY, found)}"
-    if never:
-        words += f"; em {plural(never, 'execução', 'execuções')} não se recuperou no tempo medido"
-    return words + "."
+    return f"{way.name}: {say.figure(say.RECOVERY, way.found)}."

@@ -8,10 +8,8 @@ from loadgen.report import names
 from loadgen.report.document import Block, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
 from loadgen.report.numerals import MISSING, bound, count, percent, plural
-from loadgen.service_stats import CALLS_MIN, SEEN_MIN
 from loadgen.study.statistics import (
     LITTLE_MAX,
-    LITTLE_WINDOW_MIN,
     little,
 )
 
@@ -77,9 +75,9 @@ def sentence(offs: list[float], short: int) -> str:
     most = bound(LITTLE_MAX)
     bad = sum(1 for off in offs if off >= LITTLE_MAX)
     left = (
-        f" Em {plural(short, 'medida', 'medidas')} a janela é curta demais para julgar (menos de "
-        f"{count(CALLS_MIN)} chamadas, de {count(SEEN_MIN)} vistas somando todas as olhadas, ou de "
-        f"{count(LITTLE_WINDOW_MIN)} vezes o tempo de uma chamada): ali o desvio é sobretudo acaso."
+        f" Em {plural(short, 'medida', 'medidas')} a janela é curta demais para julgar (poucas chamadas, "
+        "poucas vistas em andamento, ou pouco tempo ao lado do de uma chamada): ali o desvio é sobretudo "
+        "acaso."
         if short
         else ""
     )

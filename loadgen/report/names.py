@@ -33,6 +33,42 @@ SERVICES: Final = {
 }
 
 
+# What a study says of itself in English, in the report's language; what is not here is quoted.
+_DURABILITY: Final = {
+    "SQLite, write-ahead log, synchronous=FULL: every answer comes after a flushed commit; commits"
+    " are shared by those that wait together, but where a cell's storage is plain": (
+        "SQLite com log de escrita (WAL) e synchronous=FULL; toda resposta vem depois de uma confirmação "
+        "gravada no disco, e quem espera ao mesmo tempo divide a confirmação, salvo onde o armazenamento é "
+        "`plain`"
+    ),
+}
+LIMITS: Final = {
+    "one load only: no curve, no knee and no fit of a law": (
+        "uma só carga: sem curva, sem joelho e sem ajuste de lei"
+    ),
+    "three runs of each arm: intervals are shown for the eye, none is published": (
+        "três execuções de cada braço: os intervalos são só indicativos, e nenhum é publicado"
+    ),
+    "three runs at most of ten thousand callers, a factor, an overload, a fault: no verdict": (
+        "no máximo três execuções com dez mil clientes, de um fator, de uma sobrecarga, de uma falha: sem "
+        "veredito"
+    ),
+    "with the shop's payment wait four loads are run: no law is fitted to them": (
+        "com a espera de pagamento da loja são quatro cargas: nenhuma lei é ajustada a elas"
+    ),
+}
+
+
+def durability(recorded: str) -> str:
+    """How every arm commits; the study's own words, quoted, where these are not known here."""
+    return _DURABILITY.get(recorded, f"“{recorded}”")
+
+
+def limit(recorded: str) -> str:
+    """What a plan says that it leaves out; quoted where it is not one of a preset's."""
+    return LIMITS.get(recorded, f"nas suas palavras, “{recorded}”")
+
+
 def arm(name: str) -> str:
     """An arm's name for readers; one that this list does not know keeps its own."""
     return ARMS.get(name, name)

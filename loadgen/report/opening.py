@@ -6,7 +6,8 @@ from loadgen.report import little, names
 from loadgen.report import sentences as say
 from loadgen.report.document import Block, Bullets, Callout, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
-from loadgen.report.ladders import found
+from loadgen.report.ladders import knees
+from loadgen.report.loads import arm_label
 from loadgen.report.numerals import bound, count, date, listed, plural
 from loadgen.report.waterfalls import RESIDUAL_MAX
 from loadgen.study.record import RunRecord
@@ -79,7 +80,8 @@ def validity(gathered: Gathered) -> Callout:
 def correctness(gathered: Gathered) -> Callout:
     """Whether every audit was clean."""
     audits = [run.audit for run in gathered.runs if run.audit is not None]
-    unaudited = sum(1 for run in gathered.runs if run.audit is None)
+    # The bare chain has no databases to audit.
+    unaudited = sum(1 for run in gathered.runs if run.audit is None and not run.cell.bare)
     bad = [audit for audit in audits if not audit.clean]
     if not audits:
         return Callout("bad", "**Correção desconhecida.** Nenhuma execução foi auditada.")
@@ -116,17 +118,20 @@ def objectives(gathered: Gathered) -> list[Block]:
     every: list[Block] = []
     for ladder in gathered.ladders():
         for wait in ladder.payment_waits:
-            searches = found(gathered, ladder, wait)
+            found = knees(gathered, ladder, wait)
+            groups = gathered.select(experiment=ladder.name, payment_wait_s=wait)
             told = []
             for arm in ladder.arms:
-                search = searches.get(arm)
-                if search is None:
-                    told.append(f"{names.arm(arm)} {say.NOT_MEASURED}")
-                elif search.rate_per_s is None:
-                    told.append(f"{names.arm(arm)} em nenhuma taxa tentada")
+                knee, name = found.get(arm), arm_label(groups, arm)
+                if knee is None:
+                    told.append(f"{name} {say.NOT_MEASURED}")
+                elif knee.rate_per_s is None:
+                    told.append(f"{name} em nenhum degrau")
                 else:
-                    told.append(f"{names.arm(arm)} até {say.KNEE.told(search.rate_per_s)}")
-            met = any(each.rate_per_s is not None for each in searches.values())
+                    told.append(
+                        f"{name} até {say.KNEE.told(knee.rate_per_s)} (n = {count(knee.runs)})"
+                    )
+            met = any(each.rate_per_s is not None for each in found.values())
             texts = listed([f"`{text}`" for text in ladder.objectives])
             every.append(Callout(
                 "good" if met else "warning",
@@ -154,6 +159,13 @@ def reservations(gathered: Gathered) -> list[Block]:
         told.append(
             f"Há pontos com menos de {RUNS_PUBLISHED} execuções válidas: seus intervalos são só "
             "indicativos."
+        )
+    discarded = sum(source.discarded for source in gathered.sources)
+    if discarded:
+        told.append(
+            f"{_capital(plural(discarded, 'execução foi posta', 'execuções foram postas'))} de lado e "
+            f"{'feita' if discarded == 1 else 'feitas'} de novo a pedido de quem mediu; estão guardadas em "
+            "`runs/discarded`, fora das figuras."
         )
     told += instruments(gathered)
     if len(gathered.commits) > 1 and not gathered.differences:
@@ -221,7 +233,7 @@ def _facts(gathered: Gathered) -> Table:
     commit = environment.get("commit")
     rows = [
         ("conjunto", f"`{manifest.preset}`, semente {manifest.seed}"),
-        ("durabilidade (como registrada)", manifest.durability),
+        ("durabilidade", names.durability(manifest.durability)),
         ("medido em", date(started)),
         ("máquina", (f"{environment.get('processor')}, {environment.get('cpu_count')} processadores, "
                     f"{environment.get('memory_mb')} MB, {environment.get('platform')}, "

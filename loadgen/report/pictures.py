@@ -119,7 +119,11 @@ def _lines(axes: Any, chart: Lines) -> None:
     for band in chart.bands:
         label = None if band.label in seen else band.label
         seen.add(band.label)
-        axes.axvspan(band.begin, band.end, color="#777777", alpha=0.18, linewidth=0, label=label)
+        tint, hatch = ("#b08900", "///") if band.light else ("#555555", None)
+        axes.axvspan(
+            band.begin, band.end, facecolor=tint, alpha=0.2, linewidth=0, hatch=hatch,
+            edgecolor="white", label=label,
+        )  # fmt: skip
     axes.set_xlabel(chart.x.label)
     axes.set_ylabel(chart.y.label)
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)

@@ -31,7 +31,8 @@ function drawLines(chart, width, hidden) {
   const ranged = known.filter((point) => point.low != null && point.high != null);
   const tall = known.flatMap((point) => [point.y, point.low, point.high]);
   const marks = [Plot.frame({ anchor: "bottom", stroke: "currentColor" })];
-  if (chart.bands.length) marks.push(Plot.rect(chart.bands, { x1: "begin", x2: "end", fill: "currentColor", fillOpacity: 0.13 }));
+  if (chart.bands.length) marks.push(Plot.rect(chart.bands, { x1: "begin", x2: "end", fill: (band) => band.light ? "#b08900" : "currentColor", fillOpacity: (band) => band.light ? 0.22 : 0.16 }),
+    Plot.text(chart.bands, { x: (band) => (band.begin + band.end) / 2, text: (band) => band.label.replace(/ \(.*/, ""), frameAnchor: "top", dy: -12, fontSize: 11, fill: "currentColor" }));
   for (const each of series) {
     const look = looks[each.look];
     const points = data.filter((point) => point.name === each.name);
