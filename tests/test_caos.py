@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.arms import ARMS, LOOP_ARMS
+from loadgen.arms import LOOP_ARMS
 from loadgen.chaos import cli
 from loadgen.chaos.result import CELL_S, Recovery, Struck, rate, recovery
 from loadgen.chaos.schedule import CANCELLED_SHARE, FAULTS, Fault, change_of_mind, schedule
@@ -88,7 +88,8 @@ def test_what_was_not_seen_counts_as_never_in_the_median() -> None:
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("mode", ARMS)
+# One of each protocol and of each way of waiting; the command soaks any arm, and for longer.
+@pytest.mark.parametrize("mode", ["http", "grpc-threads"])
 def test_a_short_soak_of_everything_ends_clean(
     mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,7 +146,7 @@ def test_atribuicao_junta_as_repeticoes(tmp_path: Path) -> None:
     )
     gathered = gather([directory])
     [heavy] = gathered.select(concurrency=64)
-    told = waterfalls.attributed(heavy)
+    told = waterfalls.attributed(heavy, {})
     assert told is not None
     assert told.runs == 3
     assert told.median.n == pytest.approx(3 * SAMPLED / 10, abs=2)

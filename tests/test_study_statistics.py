@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from loadgen.recorder import Recording
 from loadgen.study.knee import (
     Search,
-    back_after_s,
     backlog,
     drained_after_s,
     grows,
@@ -333,10 +332,3 @@ def test_recuperacao_conta_ate_a_fila_assentar() -> None:
     assert drained_after_s(fell, 2.0) == pytest.approx(2.8, abs=0.3)
     assert drained_after_s([200] * 20 + list(range(2_000, 1_000, -10)), 2.0) is None
     assert drained_after_s([5] * 6, 0.5) is None
-
-
-def test_goodput_de_volta_e_o_primeiro_segundo_a_nove_decimos() -> None:
-    """After an outage the rate is back at the first whole second that has 90 % of it."""
-    completed = [4] * 50 + [0] * 30 + [4] * 50
-    assert back_after_s(completed, 5.0, 40.0) == pytest.approx(2.9, abs=0.11)
-    assert back_after_s([4] * 50 + [0] * 30, 5.0, 40.0) is None

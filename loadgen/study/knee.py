@@ -163,15 +163,3 @@ def drained_after_s(under_way: Sequence[int], from_s: float) -> float | None:
     calm = (i for i in range(len(after)) if max(after[i : i + 5]) <= bound)
     index = next(calm, None)
     return None if index is None else index * CELL_S
-
-
-def back_after_s(completed: Sequence[int], from_s: float, usual_per_s: float) -> float | None:
-    """Seconds from an instant until a second's completed orders are nine tenths of the usual rate.
-
-    None when that does not come before the recording's end.
-    """
-    width, first = int(WINDOW_S / CELL_S), int(from_s / CELL_S)
-    for cell in range(first, len(completed) - width + 1):
-        if sum(completed[cell : cell + width]) >= RECOVERED * usual_per_s * WINDOW_S:
-            return (cell - first) * CELL_S
-    return None
