@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -119,14 +120,16 @@ class SharedConnection:
             return take(self._waiting)
 
 
-class _Blocking:
+class _Blocking(ABC):
     """The port `Banco` on two functions that block until their work is done."""
 
+    @abstractmethod
     def _write(self, function: Callable[..., R], *args: Any) -> tuple[R, Commit]:
-        raise NotImplementedError
+        """Run `function(connection, *args)` durably; its value and its commit."""
 
+    @abstractmethod
     def _read(self, function: Callable[..., R], *args: Any) -> tuple[R, Commit]:
-        raise NotImplementedError
+        """Run `function(connection, *args)` on what was committed; its value and its end."""
 
     async def unidade(
         self,

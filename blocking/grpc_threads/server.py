@@ -9,8 +9,6 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from grpc_reflection.v1alpha import reflection
 
 from blocking.entrance import Entrance
 from blocking.execution import ThreadClock, run_to_end
@@ -25,6 +23,7 @@ from common.pipeline import Endpoint, endpoints, heed
 from common.servicos.contexto import Contexto
 from common.settings import BACKLOG, DRENO_S, Settings
 from grpc_aio.options import SERVIDOR, free_or_taken
+from grpc_aio.registration import register
 from grpc_aio.status import codigo, trailing
 from grpc_aio.wire import CODECS, nome_do_servico
 
@@ -100,13 +99,7 @@ class GrpcTransport:
                 app.service, settings.servico, app.load.in_flight
             ).values()
         }
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(nome, methods),)
-        )
-        add_HealthServicer_to_server(self._health, self._server)
-        names = (nome, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
-        self._names = ("", nome)
+        self._names = register(self._server, nome, methods, self._health)
 
     def _taken_in(self, operacao: Operacao, handler: Handler) -> Handler:
         """A handler to which calls come by way of the pool that takes them in."""
