@@ -22,14 +22,14 @@ from loadgen.study.plan import (
 # What an answer at the edge may take: the shop's slowest payment, and a second for all the rest.
 OBJECTIVES: Final = ("p99<2500ms", "errors<0.1%")
 # The same instants in every arm: one service dies and stays away, later another becomes slow, by
-# so much that orders under way at FAULTS_PER_S come to more than an arm's threads: 90 x (1 + 2) s is
-# 270 of 200. Without that a slow service is only waited for, and nothing in front of it fills up.
+# so much that orders under way at FAULTS_PER_S come to more than an arm's threads: 45 x (1 + 4) s is
+# 225 of 200. Without that a slow service is only waited for, and nothing in front of it fills up.
 FAULTS: Final = (
     Fault(service="estoque", kind="down", at_s=7.0, for_s=3.0),
-    Fault(service="fiscal", kind="slow", at_s=18.0, for_s=5.0, delay_s=2.0),
+    Fault(service="fiscal", kind="slow", at_s=17.0, for_s=6.0, delay_s=4.0),
 )
 # What each arm sustains with its usual wait, with some margin.
-FAULTS_PER_S: Final = 90.0
+FAULTS_PER_S: Final = 45.0
 FAULTS_S: Final = 30.0
 
 QUICK: Final = Study(
