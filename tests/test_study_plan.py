@@ -317,6 +317,18 @@ def test_poucos_pedidos_contam_todos_o_seu_tempo() -> None:
         assert f"--sample-every={asked[task.cell.concurrency]}" in load.split()
 
 
+def test_multidao_sem_espera_tem_dois_processos_em_todo_braco() -> None:
+    """Where a thousand answers come at once two processes take them, whatever the arm; the command says so."""
+    waits = (SHOP_WAIT, NO_WAIT)
+    study = Study(name="x", experiments=(
+        curve(arms=("grpc", "http-threads"), payment_waits=waits, concurrency=(64, 1_000)),
+    ))  # fmt: skip
+    for task in tasks(study):
+        crowded = task.cell.concurrency == 1_000 and task.cell.payment_wait_s == NO_WAIT
+        load = commands(task.cell, task.seed)[2]
+        assert f"--processes={2 if crowded else 1}" in load.split()
+
+
 def test_tempo_conta_o_que_cada_braco_faz() -> None:
     """Threads that wait drain a crowd at their arithmetic rate, and a search is not taken at its longest."""
     study = Study(name="x", experiments=(

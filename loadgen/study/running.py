@@ -27,7 +27,7 @@ from loadgen.result import Result, make_result, without_goodput
 from loadgen.service_stats import StatsError, read_stats
 from loadgen.study.beside import Beside, doubt
 from loadgen.study.cells import Task
-from loadgen.study.commands import arm_mode, arm_options, commands, load_plan
+from loadgen.study.commands import arm_mode, arm_options, commands, load_plan, processes
 from loadgen.study.faults import Strikes
 from loadgen.study.record import (
     FORMAT,
@@ -124,7 +124,8 @@ async def _measure(task: Task, directory: Path) -> _Measured:
 
         meter, beside = Meter(chain.pids), await Beside.begin()
         try:
-            recording = await Crew(plan, history=history, on_start=on_start).run()
+            crew = Crew(plan, processes=processes(cell), history=history, on_start=on_start)
+            recording = await crew.run()
             used, (others, sent_bytes) = meter.read(), beside.end()
             if len(tasks) > 1:
                 await tasks[1]
