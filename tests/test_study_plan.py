@@ -318,13 +318,13 @@ def test_poucos_pedidos_contam_todos_o_seu_tempo() -> None:
 
 
 def test_multidao_sem_espera_tem_dois_processos_em_todo_braco() -> None:
-    """Where a thousand answers come at once two processes take them, whatever the arm; the command says so."""
+    """Where hundreds of answers come at once two processes take them, whatever the arm; the command says so."""
     waits = (SHOP_WAIT, NO_WAIT)
     study = Study(name="x", experiments=(
-        curve(arms=("grpc", "http-threads"), payment_waits=waits, concurrency=(64, 1_000)),
+        curve(arms=("grpc", "http-threads"), payment_waits=waits, concurrency=(64, 256)),
     ))  # fmt: skip
     for task in tasks(study):
-        crowded = task.cell.concurrency == 1_000 and task.cell.payment_wait_s == NO_WAIT
+        crowded = task.cell.concurrency == 256 and task.cell.payment_wait_s == NO_WAIT
         load = commands(task.cell, task.seed)[2]
         assert f"--processes={2 if crowded else 1}" in load.split()
 

@@ -23,8 +23,8 @@ SHOP_DAY: Final = "2025-01-01"
 ALL_SAMPLED_PER_S: Final = 200.0
 # Callers of a closed loop without any wait from which two processes generate the load. Answers come
 # as commits do, many at once, and a single loop was seen to be late by more than a tenth of the
-# median latency from a thousand callers on.
-CROWD: Final = 1_000
+# median latency from some hundreds of callers on.
+CROWD: Final = 256
 # Where whoever types the commands has the data.
 _HERE: Final = Path()
 
