@@ -68,3 +68,37 @@ class Alarms:
             self._wait_for(min(self._ticks), loop)
         for ring in rings:
             ring()
+
+
+class Limit:
+    """What `asyncio.timeout` does, by a shared alarm and without a coroutine at either end.
+
+    `with Limit(alarms, seconds):` cancels the task inside it after so many seconds (None for never)
+    and then raises TimeoutError, unless somebody else cancelled the task too.
+    """
+
+    __slots__ = ("_alarms", "_cancelling", "_forget", "_rung", "_seconds", "_task")
+
+    def __init__(self, alarms: Alarms, seconds: float | None) -> None:
+        self._alarms, self._seconds, self._rung = alarms, seconds, False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a limit is set inside a task")
+        self._task, self._cancelling = task, task.cancelling()
+        seconds = self._seconds
+        self._forget = None if seconds is None else self._alarms.after(seconds, self._ring)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if self._forget is not None:
+            self._forget(self._ring)
+        alone = self._rung and self._task.uncancel() <= self._cancelling
+        if alone and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _ring(self) -> None:
+        self._rung = True
+        self._task.cancel()

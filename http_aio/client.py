@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, Final
 
 import aiohttp
 from yarl import URL
 
-from common.alarms import Alarms
+from common.alarms import Alarms, Limit
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
@@ -70,15 +68,11 @@ class HttpClient:
             headers.update(marks(ctx, until))
             url = fixed or URL(base + codec.path(req), encoded=True)
             start, antes = time.monotonic(), ctx.entrar("proximo")
-            limit = asyncio.timeout(None)
-            alarm = partial(limit.reschedule, 0.0)
-            forget = None if remaining is None else alarms.after(remaining, alarm)
             try:
-                # The pool's queue counts too: the deadline covers everything.
-                async with (
-                    limit,
-                    session.request(method, url, data=body, headers=headers) as response,
-                ):
+                # The pool's queue counts too: the deadline covers everything. A body that is read
+                # gives its connection back, and one that is not closes it.
+                with Limit(alarms, remaining):
+                    response = await session.request(method, url, data=body, headers=headers)
                     data = await response.read()
             except TimeoutError:
                 raise prazo_esgotado("o prazo terminou durante a chamada") from None
@@ -90,8 +84,6 @@ class HttpClient:
                 _LOG.info("%s: %s", operacao.servico, error or type(error).__name__)
                 raise indisponivel(f"{operacao.servico} não respondeu") from error
             finally:
-                if forget is not None:
-                    forget(alarm)
                 ctx.proximo += time.monotonic() - start
                 ctx.sair(antes)
             ctx.abaixo = response.headers.get(CABECALHO_TEMPOS, "")

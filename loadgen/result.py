@@ -139,6 +139,7 @@ def make_result(
     from_ns = recording.start_ns + int(plan.warmup_s * 1e9)
     duration_s = max(0.0, (recording.end_ns - from_ns) / 1e9)
     reasons = invalid_reasons(plan, recording)
+    latency_ms = latency(decoded(recording.latency))
     result = Result(
         offered=outcomes.total() + recording.unsent_measured,
         unsent=recording.unsent_measured,
@@ -148,8 +149,8 @@ def make_result(
         throughput_per_s=rate(completed, duration_s),
         goodput_per_s=rate(recording.in_time, duration_s),
         outcomes=outcomes,
-        latency_ms=latency(decoded(recording.latency)),
-        service_ms=latency(decoded(recording.service or recording.latency)),
+        latency_ms=latency_ms,
+        service_ms=latency(decoded(recording.service)) if recording.service else latency_ms,
         valid=not reasons,
         invalid_reasons=reasons,
         mode=plan.mode,

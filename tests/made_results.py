@@ -57,7 +57,7 @@ SCALING: Final[dict[str, tuple[float, float, float]]] = {
     "bare-http": (360.0, 0.22, 1e-7),
 }
 # Orders of each run that tell their time in full.
-SAMPLED: Final = 120
+SAMPLED: Final = 60
 CPU_MS: Final = {
     "grpc": 0.9, "http": 1.2, "grpc-threads": 1.6, "http-threads": 2.1,
     "bare-grpc": 0.3, "bare-http": 0.4,
@@ -194,12 +194,14 @@ class Made:
             for i, number in enumerate([0] * delay + answered)
         ]
         measured = sum(sent[int(cell.warmup_s * 10) :]) or 1
+        latency, late = encoded(histogram), encoded(lag)
         return Recording(
             start_ns=0, last_send_ns=cells * CELL_NS,
             sending_ended_ns=cells * CELL_NS, end_ns=cells * CELL_NS + TAIL_S * 1_000_000_000,
             outcomes={"enviado": {"": measured}}, warmup={"enviado": {"": sum(sent) - measured}},
-            samples=self.samples(middle_ms), sampled=SAMPLED, in_time=measured, latency=encoded(histogram), service=encoded(histogram), lag=encoded(lag), sent=sent,
-            offered=[] if cell.rate_per_s is None else sent, late=encoded(lag),
+            samples=self.samples(middle_ms), sampled=SAMPLED, in_time=measured, latency=latency,
+            service="" if cell.rate_per_s is None else latency, lag=late, sent=sent,
+            offered=[] if cell.rate_per_s is None else sent, late=late,
             seconds=self.seconds(cell, middle_ms, spells),
             completed=ended, failed=[0] * cells, cpu_s=[1.0], rss_max_bytes=[80 * 2**20],
             hops={

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from common import alarms
-from common.alarms import Alarms
+from common.alarms import Alarms, Limit
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +70,50 @@ async def test_mil_prazos_tem_um_so_relogio(monkeypatch: pytest.MonkeyPatch) -> 
         given.after(60.0, ring)(ring)
     assert len(timers) == 1
     given.close()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.15])
+async def test_limite_termina_o_que_demora(seconds: float) -> None:
+    """What is still waiting when the limit comes is cancelled and told TimeoutError; the task lives on."""
+    given, task = Alarms(), asyncio.current_task()
+    with pytest.raises(TimeoutError), Limit(given, seconds):
+        await asyncio.Event().wait()
+    assert task is not None
+    assert task.cancelling() == 0
+    given.close()
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.15, None])
+async def test_limite_nao_alcanca_o_que_terminou_antes(seconds: float | None) -> None:
+    """What ended in time, by an answer or by an error, is not touched later."""
+    given = Alarms()
+    with Limit(given, seconds):
+        await asyncio.sleep(0)
+    with pytest.raises(KeyError), Limit(given, seconds):
+        raise KeyError
+    await asyncio.sleep(0.25)
+    given.close()
+
+
+async def test_quem_foi_cancelado_por_outro_continua_cancelado() -> None:
+    """A cancellation from outside is never told as a limit, not even when both come at once."""
+    for both in (False, True):
+        given, inside = Alarms(), asyncio.Event()
+
+        async def wait(given: Alarms = given, inside: asyncio.Event = inside) -> None:
+            with Limit(given, 0.05):
+                inside.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(wait())
+        await inside.wait()
+        if both:
+            asyncio.get_running_loop().call_later(0.05, task.cancel)
+            # The loop is held until both are due, so that they come in one turn.
+            time.sleep(0.1)
+        else:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+        given.close()

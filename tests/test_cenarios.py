@@ -114,7 +114,9 @@ def test_an_outage_is_told_and_ends_clean(
     assert picture.read_bytes().startswith(b"\x89PNG")
     # What cannot be met is told by the exit code, and the evidence is kept.
     monkeypatch.setattr(outage, "TRIED_MAX", 0.0)
-    assert cli.main(options) == cli.EXIT_MISSED
+    monkeypatch.setattr(outage, "CALM_S", 0.5)
+    monkeypatch.setattr(outage, "AFTER_S", 0.5)
+    assert cli.main([*options, "--duration=1"]) == cli.EXIT_MISSED
     assert [path for path in tmp_path.iterdir() if path.is_dir()]
 
 

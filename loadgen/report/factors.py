@@ -211,7 +211,7 @@ def noise(gathered: Gathered) -> list[Block]:
         )
         for measure, metric, *_ in _METRICS:
             told.append(
-                f"{names.arm(group.cell.arm)}, {names.load(group.cell)}. "
+                f"{names.of(group.cell)}, {names.load(group.cell)}. "
                 + say.compared(measure, "A", estimate(group, metric), "B", estimate(twin, metric))
             )
     if not told:

@@ -23,7 +23,7 @@ from loadgen.study.cells import Hunt, Task, climbs, hunts, step, tasks
 from loadgen.study.commands import SHOP_DAY, SHOP_PRODUCTS, SHOP_SEED
 from loadgen.study.knee import Search
 from loadgen.study.ladder import sustained
-from loadgen.study.lasting import hunt_seconds, seconds_of
+from loadgen.study.lasting import climb_seconds, hunt_seconds, seconds_of
 from loadgen.study.plan import Study, Wait
 from loadgen.study.progress import Progress
 from loadgen.study.record import FORMAT, Cell, Found, Manifest, RunRecord, Sitting
@@ -77,7 +77,9 @@ class Campaign:
         make_shop(self._bench.shop)
         units = _first_part(study)
         searches: list[Found] = []
-        self._expect(units, hunts(study))
+        # Which rungs a ladder has is known only after its search; about how long it takes, before.
+        climbing_s = sum(climb_seconds(study, hunt) for hunt in hunts(study))
+        self._expect(units, hunts(study), climbing_s)
         try:
             for unit in units:
                 if isinstance(unit, Hunt):
@@ -86,7 +88,7 @@ class Campaign:
                     await self._one(unit)
             self._note(searches=tuple(searches))
             ladders = climbs(study, searches)
-            self._expect(ladders)
+            self._expect(ladders, more_s=-climbing_s)
             for task in ladders:
                 await self._one(task)
             self._note(complete=True)
@@ -94,8 +96,10 @@ class Campaign:
             self._note(sittings=_ended(self._manifest.sittings))
             shutil.rmtree(self._bench.work, ignore_errors=True)
 
-    def _expect(self, units: Sequence[Task | Hunt], searching: Sequence[Hunt] = ()) -> None:
-        """Have the manifest name these runs, and the progress their time."""
+    def _expect(
+        self, units: Sequence[Task | Hunt], searching: Sequence[Hunt] = (), more_s: float = 0.0
+    ) -> None:
+        """Have the manifest name these runs, and the progress their time and `more_s`."""
         fixed = [unit for unit in units if isinstance(unit, Task)]
         known = set(self._manifest.order)
         more = tuple(task.id for task in fixed if task.id not in known)
@@ -104,7 +108,7 @@ class Campaign:
         todo = [task for task in fixed if task.id not in self._done]
         seconds = sum(seconds_of(task.cell) for task in todo)
         seconds += sum(hunt_seconds(self._manifest.plan, hunt) for hunt in searching)
-        self._progress.expect(len(fixed), len(fixed) - len(todo), seconds)
+        self._progress.expect(len(fixed), len(fixed) - len(todo), seconds + more_s)
 
     async def _hunt(self, hunt: Hunt) -> Found:
         """Look for where the rungs go, run by run; those that are there are not repeated."""

@@ -32,12 +32,7 @@ def estimate_s(study: Study) -> float:
     """About how long a study takes, if its searches find what the arms are taken to do."""
     total = sum(seconds_of(task.cell) for task in tasks(study))
     for hunt in hunts(study):
-        search = _searched(study, hunt)
-        total += hunt_seconds(study, hunt)
-        found = Found(
-            hunt.ladder.name, hunt.arm, hunt.payment_wait_s, search.sustained, search.beyond
-        )
-        total += sum(seconds_of(task.cell) for task in climbs(study, [found]))
+        total += hunt_seconds(study, hunt) + climb_seconds(study, hunt)
     return total
 
 
@@ -45,6 +40,13 @@ def hunt_seconds(study: Study, hunt: Hunt) -> float:
     """About how long a search takes."""
     run = step(study, hunt, hunt.ladder.first_per_s, 1)
     return _searched(study, hunt).steps * seconds_of(run.cell)
+
+
+def climb_seconds(study: Study, hunt: Hunt) -> float:
+    """About how long the ladder takes that a search is made for."""
+    search = _searched(study, hunt)
+    found = Found(hunt.ladder.name, hunt.arm, hunt.payment_wait_s, search.sustained, search.beyond)
+    return sum(seconds_of(task.cell) for task in climbs(study, [found]))
 
 
 def _searched(study: Study, hunt: Hunt) -> Search:

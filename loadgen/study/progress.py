@@ -55,10 +55,13 @@ class Progress:
             self._bar.stop()
 
     def expect(self, total: int, done: int, seconds: float) -> None:
-        """So many more runs, of which some are there already; the others take so long."""
+        """So many more runs, of which some are there already; the others take so long.
+
+        Less than nothing where they take less than was foreseen.
+        """
         self._total += total
         self._done += done
-        self._left_s += seconds
+        self._left_s = max(0.0, self._left_s + seconds)
 
     def add(self, runs: int) -> None:
         """So many more runs, whose time was foreseen."""

@@ -30,6 +30,9 @@ def show(directory: Path, console: Console) -> None:
         cells.setdefault(name_of(run.cell), []).append(run)
     for experiment, cells in by_experiment.items():
         console.print(_table(experiment, cells))
+        for run in (run for runs in cells.values() for run in runs if run.status != "ok"):
+            words = f"{run.id}: {run.status}: {'; '.join(run.reasons)}"
+            console.print(words, markup=False, highlight=False, soft_wrap=True)
     for found in manifest.searches:
         own = (
             run
@@ -53,7 +56,7 @@ def _table(experiment: str, cells: dict[str, list[RunRecord]]) -> Table:
     table.add_column("cell", overflow="fold")
     for title in ("valid", "orders/s", "p50 ms", "p99 ms", "CPU ms/order", "bytes/order"):
         table.add_column(title, justify="right", no_wrap="/order" not in title)
-    for name, runs in sorted(cells.items()):
+    for name, runs in sorted(cells.items(), key=_place):
         valid = [run for run in runs if run.status == "ok"]
         rates = figures(valid, lambda run: run.throughput_per_s)
         table.add_row(
@@ -66,6 +69,12 @@ def _table(experiment: str, cells: dict[str, list[RunRecord]]) -> Table:
             _mean(valid, lambda run: run.bytes_per_order),
         )
     return table
+
+
+def _place(row: tuple[str, list[RunRecord]]) -> tuple[str, int, float, str]:
+    """Where a cell's row stands: by arm, by load from the lightest on, then by name."""
+    cell = row[1][0].cell
+    return cell.arm, cell.concurrency or 0, cell.rate_per_s or 0.0, row[0]
 
 
 def figures(runs: Iterable[RunRecord], figure: Figure) -> list[float]:
