@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -303,7 +303,11 @@ def test_ninguem_sobrevive_ao_supervisor_morto(tmp_path: Path) -> None:
 
 def test_fim_do_terminal_para_tudo(tmp_path: Path) -> None:
     """A supervisor whose terminal goes stops as it does when it is told."""
-    with processo(*supervisor_falso(tmp_path)) as supervisor:
+    with ExitStack() as stack:
+        # Under nohup a child inherits that it is ignored, and goes on as it is meant to.
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        stack.callback(signal.signal, signal.SIGHUP, before)
+        supervisor = stack.enter_context(processo(*supervisor_falso(tmp_path)))
         ler_ate(supervisor, "ready: grpc")
         supervisor.send_signal(signal.SIGHUP)
         ler_ate(supervisor, "stopped in")
