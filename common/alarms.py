@@ -19,7 +19,6 @@ PERTO_S: Final = 2.0
 LONGE_S: Final = 600.0
 
 Ring = Callable[[], object]
-Cancel = Callable[[], object]
 
 
 class Alarms:

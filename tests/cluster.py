@@ -7,73 +7,43 @@ hold a call, cut it or lose its reply, so that races and cuts happen exactly whe
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
-import sys
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterator,
-    Mapping,
-    Sequence,
-)
 from contextlib import (
-    AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
     closing,
     contextmanager,
     suppress,
 )
-from datetime import date
 from math import inf
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import blocking.grpc_threads.client
-import blocking.grpc_threads.server
-import blocking.http_threads.client
-import blocking.http_threads.server
-import grpc_aio.client
-import grpc_aio.server
 import http_aio.client
 import http_aio.server
-from blocking.execution import run_to_end
-from blocking.ports import ThreadPorts
 from common import connection, lifecycle
 from common import contratos as c
-from common.app import App, Dial, Ports
 from common.database import database_path
 from common.erros import ErroServico
-from common.event_loop import EventLoopPorts
-from common.lifecycle import MakeTransport, prepare_databases
-from common.servicos.chave_acesso import montar_chave
+from common.lifecycle import prepare_databases
 from common.servicos.contexto import Contexto
 from common.servicos.retentativa import Orcamento
 from common.settings import Settings
-from common.shop_generator import Opcoes, gerar
-from tests.edges import Edge, GrpcEdge, HttpEdge, Reply
+from tests.arms import ARMS, Arm, Serving
+from tests.chain import CHAIN, basket
 from tests.links import Link
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncIterator,
+        Iterator,
+    )
+    from pathlib import Path
+
+    from common.app import App, Dial
+    from tests.edges import Reply
+
 # Down the chain first: each finds the next one's address known.
 ORDER: Final = ("logistica", "fiscal", "estoque", "pagamentos", "catalogo", "pedidos")
-# The chain itself, by who calls whom.
-CHAIN: Final = ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")
-FORWARD: Final = {
-    "pagamentos": "processar_pagamento",
-    "estoque": "separar_estoque",
-    "fiscal": "emitir_nota_fiscal",
-    "logistica": "agendar_envio",
-}
-CANCEL: Final = {
-    "pagamentos": "cancelar_pagamento",
-    "estoque": "cancelar_separacao",
-    "fiscal": "cancelar_nota_fiscal",
-    "logistica": "cancelar_envio",
-}
 # A lookup at each service that others call, for an order that none of them knows.
 PROBES: Final = {
     "pagamentos": ("consultar_pagamento", c.ConsultarPassoRequest(c.PEDIDO_ID_MAX)),
@@ -82,9 +52,6 @@ PROBES: Final = {
     "logistica": ("consultar_envio", c.ConsultarPassoRequest(c.PEDIDO_ID_MAX)),
 }
 STOCK: Final = 100
-CUSTOMERS: Final = 5
-PRODUCTS: Final = 55
-IMPORTED: Final = 12
 # Seconds. A sweep that no test waits for: those that want one ask for it.
 NEVER_S: Final = 3_600.0
 # Seconds. Just above PAUSE_EDGE_S: a drive still meets the next trial of an open breaker.
@@ -100,62 +67,6 @@ DRAIN_S: Final = 0.3
 # costs more than all that most tests do.
 LOG_PAGES: Final = 64
 FULL_LOG_PAGES: Final = connection.PAGINAS_POR_CHECKPOINT
-
-
-class Arm(NamedTuple):
-    """What a cluster needs to know of an arm.
-
-    `dial` is how its services call each other, `client` how a test calls one on its own loop;
-    `run` drives a coroutine of the service's where it may block.
-    """
-
-    module: str
-    dial: Dial
-    transport: MakeTransport
-    edge: Callable[[Mapping[str, str]], Edge]
-    client: Callable[[str, str], Any]
-    ports: Callable[[Settings], Ports] = lambda _settings: EventLoopPorts()
-    run: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] = lambda coroutine: coroutine
-
-
-def _in_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
-    return asyncio.to_thread(run_to_end, coroutine)
-
-
-ARMS: Final = {
-    "grpc": Arm(
-        "grpc_aio", grpc_aio.client.dial, grpc_aio.server.GrpcTransport, GrpcEdge,
-        grpc_aio.client.dial,
-    ),
-    "http": Arm(
-        "http_aio", http_aio.client.dial, http_aio.server.HttpTransport, HttpEdge,
-        http_aio.client.dial,
-    ),
-    "grpc-threads": Arm(
-        "blocking.grpc_threads", blocking.grpc_threads.client.dial,
-        blocking.grpc_threads.server.GrpcTransport, GrpcEdge, grpc_aio.client.dial,
-        ThreadPorts, _in_a_thread,
-    ),
-    "http-threads": Arm(
-        "blocking.http_threads", blocking.http_threads.client.dial,
-        blocking.http_threads.server.HttpTransport, HttpEdge, http_aio.client.dial,
-        ThreadPorts, _in_a_thread,
-    ),
-}  # fmt: skip
-
-
-class _Serving(AbstractAsyncContextManager[tuple[App, str]]):
-    """A service's life, begun and ended where its arm may block."""
-
-    def __init__(self, arm: Arm, inner: AbstractAsyncContextManager[tuple[App, str]]) -> None:
-        self._arm = arm
-        self._inner = inner
-
-    async def __aenter__(self) -> tuple[App, str]:
-        return await self._arm.run(self._inner.__aenter__())
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._arm.run(self._inner.__aexit__(*error))
 
 
 class Situation(NamedTuple):
@@ -214,7 +125,7 @@ class Cluster:
                 settings, self._dial(servico), self.arm.transport, self.arm.ports(settings)
             )
             try:
-                return await stack.enter_async_context(_Serving(self.arm, serving))
+                return await stack.enter_async_context(Serving(self.arm, serving))
             except lifecycle.AddressError:
                 if attempt == 1 or settings.port == 0:
                     raise
@@ -440,41 +351,6 @@ class Cluster:
         assert [number for (number,) in numbers] == list(range(1, len(numbers) + 1))
 
 
-def basket(
-    *itens: tuple[int, int], cliente_id: int = 1, metodo_pagamento: str = "pix"
-) -> dict[str, Any]:
-    """The body of an order."""
-    return {
-        "cliente_id": cliente_id,
-        "itens": [
-            {"produto_id": produto_id, "quantidade": quantidade}
-            for produto_id, quantidade in itens or ((1, 1),)
-        ],
-        "metodo_pagamento": metodo_pagamento,
-    }
-
-
-def step(servico: str, pedido_id: int, **changes: Any) -> dict[str, Any]:
-    """The body of a service's forward step, for an order that Pedidos need not know."""
-    body: dict[str, Any] = {"pedido_id": pedido_id, "cliente_id": 1}
-    if servico != "logistica":
-        body["valor_total_centavos"] = 1_000
-    if servico in {"pagamentos", "estoque"}:
-        body["itens"] = basket()["itens"]
-    if servico == "pagamentos":
-        body["metodo_pagamento"] = "pix"
-    if servico == "logistica":
-        chave = montar_chave(emitida_em=date(2025, 1, 31), numero=1, codigo=pedido_id)
-        body["nota_fiscal"] = {"numero": "NF000000001", "chave_acesso": chave}
-    return body | changes
-
-
-def make_shop(path: Path) -> Path:
-    """A small shop with a past, always the same."""
-    gerar(path, Opcoes(clientes=CUSTOMERS, produtos=PRODUCTS, pedidos=IMPORTED, semente=1))
-    return path
-
-
 @asynccontextmanager
 async def open_cluster(
     arm: str, data_dir: Path, shop: Path, *servicos: str, **options: Any
@@ -508,42 +384,3 @@ def small_and_quick() -> Iterator[None]:
         connection.PAGINAS_POR_CHECKPOINT = pages
         for module, value in zip(modules, before, strict=True):
             module.DRENO_S = value
-
-
-class Process:
-    """A service in a process of its own, to be killed."""
-
-    def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
-        self._process = process
-        self.address = address
-
-    @classmethod
-    async def start(
-        cls, cluster: Cluster, servico: str, command: Sequence[str] | None = None
-    ) -> Process:
-        """Start it and wait until it answers; the cluster speaks to it from then on.
-
-        `command` is what runs the arm's module, where it is not the interpreter as usual.
-        """
-        settings = cluster.settings(servico)
-        process = await asyncio.create_subprocess_exec(
-            *(command or (sys.executable, "-m", cluster.arm.module)),
-            servico,
-            f"--port={settings.port}",
-            f"--data-dir={settings.data_dir}",
-            f"--shop={settings.shop}",
-            "--sweep-interval=0.1",
-            *(f"--address={nome}={address}" for nome, address in settings.addresses.items()),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        address = json.loads(await process.stdout.readline())["address"]
-        cluster.addresses[servico] = address
-        return cls(process, address)
-
-    async def kill(self) -> None:
-        """Kill -9, if it still lives."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()

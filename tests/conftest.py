@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack
+from functools import cache
 from itertools import count
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 import pytest_asyncio
+from fuzz_support import servidores
 
-from tests.cluster import ARMS, Cluster, make_shop, open_cluster
+from blocking.execution import ThreadExecution, run_to_end
+from tests.arms import ARMS
+from tests.audit_support import aberta, preparar, viver
+from tests.chain import make_shop
+from tests.cluster import Cluster, open_cluster
+from tests.estranhos import PEDIDO, Grpc, Rest, falando_grpc
+from tests.shops_that_lived import Vivida
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OpenCluster = Callable[..., AbstractAsyncContextManager[Cluster]]
 
@@ -58,3 +71,87 @@ def open_fresh(arm: str, shop: Path, tmp_path: Path) -> OpenCluster:
         return open_cluster(arm, tmp_path / str(next(number)), shop, **options)
 
     return open_one
+
+
+# --- threads ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tasks() -> Iterator[ThreadExecution]:
+    """An execution of the test's own, ended afterwards."""
+    made = ThreadExecution()
+    yield made
+    run_to_end(made.encerrar())
+
+
+# --- strangers ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bracos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Any]]:
+    """Gives an arm by its name, opened at its first use, with one order sent."""
+    with ExitStack() as pilha:
+
+        @cache
+        def abrir(modo: str) -> Any:
+            seis = pilha.enter_context(servidores(modo, tmp_path_factory.mktemp("entrada")))
+            rest = modo.startswith("http")
+            braco = Rest(seis) if rest else pilha.enter_context(falando_grpc(seis))
+            assert braco.chamar("criar_pedido", PEDIDO).codigo in {201, grpc.StatusCode.OK}
+            return braco
+
+        yield abrir
+
+
+@pytest.fixture(params=[modo for modo in ARMS if modo.startswith("http")])
+def rest(request: pytest.FixtureRequest, bracos: Callable[[str], Any]) -> Rest:
+    """Each REST arm in turn."""
+    return bracos(request.param)
+
+
+@pytest.fixture(params=[modo for modo in ARMS if modo.startswith("grpc")])
+def grpc_(request: pytest.FixtureRequest, bracos: Callable[[str], Any]) -> Grpc:
+    """Each gRPC arm in turn."""
+    return bracos(request.param)
+
+
+@pytest.fixture(params=ARMS)
+def braco(request: pytest.FixtureRequest, bracos: Callable[[str], Any]) -> Any:
+    """Each arm in turn."""
+    return bracos(request.param)
+
+
+# --- shops that lived -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def molde(tmp_path_factory: pytest.TempPathFactory) -> Vivida:
+    """Made once; every test that changes something works on a copy."""
+    data_dir = tmp_path_factory.mktemp("molde") / "dados"
+
+    async def fazer() -> Vivida:
+        async with aberta(data_dir) as loja:
+            return Vivida(data_dir, await viver(loja), loja.historia)
+
+    preparar(data_dir)
+    return asyncio.run(fazer())
+
+
+@pytest.fixture
+def vivida(molde: Vivida, tmp_path: Path) -> Vivida:
+    """A copy to be changed, with orders of every fate and some still open."""
+    data_dir = tmp_path / "dados"
+    shutil.copytree(molde.data_dir, data_dir)
+    return molde._replace(data_dir=data_dir, historia=list(molde.historia))
+
+
+@pytest.fixture
+def assentada(vivida: Vivida) -> Vivida:
+    """A copy in which recovery has brought every open order to its end."""
+
+    async def recuperar() -> None:
+        async with aberta(vivida.data_dir) as loja:
+            await loja.assentar()
+
+    asyncio.run(recuperar())
+    return vivida

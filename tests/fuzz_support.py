@@ -15,7 +15,8 @@ from common.contratos import SERVICOS
 from common.lifecycle import prepare_databases
 from common.settings import Settings
 from gerador_dados import Opcoes, gerar
-from tests.cluster import ARMS, small_and_quick
+from tests.arms import ARMS
+from tests.cluster import small_and_quick
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from math import inf
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -16,8 +17,11 @@ from common.erros import Categoria, ErroServico
 from common.execution import AsyncExecution
 from common.servicos.contexto import Contexto
 from common.servicos.retentativa import TENTATIVAS_MAX
-from tests.cluster import CANCEL, FORWARD, Cluster, step
-from tests.conftest import OpenCluster
+from tests.chain import CANCEL, FORWARD, step
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

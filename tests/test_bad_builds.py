@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import closing
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import pytest
@@ -21,8 +19,14 @@ from loadgen.chaos import cli, schedule, soak
 from loadgen.chaos.customer import Customer
 from loadgen.history import History
 from tests.bad_builds import DEDUPLICATION_OFF, TOMBSTONE_OFF, bad_build, environment
-from tests.cluster import CHAIN, FORWARD, Cluster, basket
-from tests.conftest import OpenCluster
+from tests.chain import CHAIN, FORWARD, basket
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 # Seconds. Nobody here waits so long.
 PATIENCE_S: Final = 10.0

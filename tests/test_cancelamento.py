@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from common.erros import Categoria
-from tests.cluster import CANCEL, CHAIN, FORWARD, Cluster, step
-from tests.conftest import OpenCluster
+from tests.chain import CANCEL, CHAIN, FORWARD, step
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

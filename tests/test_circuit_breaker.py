@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -16,8 +16,11 @@ from common.circuit_breaker import FAILURES, PAUSE_EDGE_S, CircuitBreaker, Timin
 from common.erros import Categoria, ErroServico, conflito, indisponivel, prazo_esgotado, sobrecarga
 from common.execution import AsyncExecution
 from common.servicos.contexto import Contexto
-from tests.cluster import FORWARD, Cluster
-from tests.conftest import OpenCluster
+from tests.chain import FORWARD
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

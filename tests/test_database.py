@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,7 +17,12 @@ from common.database import GATEWAY, SALAS, DatabaseError, database_path, exclus
 from common.lock import InUseError
 from common.servicos.chave_acesso import chave_valida
 from common.shop import ShopError
-from tests.cluster import ARMS, CUSTOMERS, IMPORTED, PRODUCTS, ROOT
+from tests.arms import ARMS
+from tests.chain import CUSTOMERS, IMPORTED, PRODUCTS
+from tests.processes import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOLDER = """
 import sys, time

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from common.erros import Categoria, ErroServico
 from common.servicos.retentativa import ESPERA_TETO_S, TENTATIVAS_MAX, espera
-from tests.cluster import CHAIN, FORWARD, Cluster
-from tests.conftest import OpenCluster
+from tests.chain import CHAIN, FORWARD
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,9 +8,8 @@ import importlib
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pytest
@@ -37,6 +36,9 @@ from tests.audit_proof import NUNCA_SOZINHAS, provas, regras
 from tests.audit_support import preparar
 from tests.cluster import open_cluster
 from tests.test_bad_builds import BUILDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,9 +9,8 @@ import sys
 import time
 from contextlib import AbstractAsyncContextManager, closing
 from itertools import pairwise
-from pathlib import Path
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import pytest
@@ -20,14 +19,21 @@ from common import connection
 from common import contratos as c
 from common.app import App
 from common.audit import audit
-from common.connection import Synchronous
 from common.database import SALAS, Sala, database_path, prepare
 from common.storage import Storage
 from loadgen.chaos.customer import Customer
 from loadgen.history import Line
 from tests import tracing
-from tests.cluster import ARMS, Cluster, Process, basket, open_cluster
+from tests.arms import ARMS
+from tests.chain import basket
+from tests.cluster import Cluster, open_cluster
 from tests.power_cut import Cut, Disk, mounted
+from tests.processes import Process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from common.connection import Synchronous
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.servicos import catalogo
-from tests.cluster import FORWARD, Cluster
-from tests.conftest import OpenCluster
+from tests.chain import FORWARD
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,8 +6,8 @@ import asyncio
 import threading
 import time
 from math import inf
-from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -20,8 +20,13 @@ from common.admission import Slots
 from common.erros import ENCERRANDO, Categoria
 from common.settings import TRABALHADORES_MAX
 from loadgen.arms import THREAD_ARMS
-from tests.cluster import FORWARD, NEVER_S, Cluster, open_cluster, step
-from tests.edges import Reply
+from tests.chain import FORWARD, step
+from tests.cluster import NEVER_S, Cluster, open_cluster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.edges import Reply
 
 on_threads = pytest.mark.parametrize("arm", THREAD_ARMS)
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
-from loadgen import attribution as command
 from loadgen.histograms import latency_histogram
 from loadgen.hops import (
     RESIDUAL,
@@ -27,25 +22,12 @@ from loadgen.hops import (
 )
 from loadgen.merging import merge
 from loadgen.outcomes import Outcome
-from loadgen.recorder import Recorder, Recording
-from loadgen.result import make_result, to_json
+from loadgen.recorder import Recorder
+from loadgen.result import make_result
 from loadgen.schedule import steady
 from loadgen.where import Attribution, Way, attribution, lightest
 from tests.loadgen_support import FakePedidos, plan, run
-
-MS = 1_000_000
-# An order of 100 ms: 1 ms late, 5 there and 4 back, 90 in two hops.
-PEDIDOS = (
-    "pedidos;dur=90.000;em=1006.000;espera=10.000;trabalho=5.000;fila=1.000;banco=20.000"
-    ";commit=8.000;proximo=53.000;saida=1030.000"
-)
-PAGAMENTOS = "pagamentos;dur=50.000;em=1032.000;espera=4.000;trabalho=6.000;gateway=39.500"
-
-
-def sample(timing: str = f"{PEDIDOS}, {PAGAMENTOS}", *, ms: float = 100) -> Sample:
-    """An order of some milliseconds, meant to be sent at 1,000 ms."""
-    end = 1_000 * MS + int(ms * MS)
-    return Sample(1_000 * MS, 1_001 * MS, end, end, timing)
+from tests.told_orders import MS, PAGAMENTOS, PEDIDOS, recorded, sample
 
 
 def parts(order: Sample) -> Parts | None:
@@ -305,20 +287,11 @@ def test_reservatorio_tem_limite_e_e_justo() -> None:
     assert [each.end_ns // MS - 1_000 for each in again.kept] == kept[-50:]
 
 
-def _recording(latencies_ms: range) -> Recording:
-    recorder = Recorder(0, 0.0, 60.0, seed=latencies_ms.start)
-    for ms in latencies_ms:
-        each = sample(ms=ms)
-        recorder.sent(each.sent_ns)
-        recorder.ended(each.intended_ns, each.sent_ns, each.end_ns, Outcome("enviado"), each.timing)
-    return recorder.recording(latency_histogram(60.0))
-
-
 def test_juntar_processos_guarda_todas_as_amostras() -> None:
     """The samples of several processes are those of one, for attribution as for means."""
-    merged = merge([_recording(range(100, 160)), _recording(range(160, 220))])
+    merged = merge([recorded(range(100, 160)), recorded(range(160, 220))])
     assert merged.sampled == len(merged.samples) == 120
-    alone = _recording(range(100, 220))
+    alone = recorded(range(100, 220))
     assert attribution(merged.samples, 120) == attribution(alone.samples, 120)
     assert merged.hops == alone.hops
     assert "em" not in means(merged.hops)["pedidos"]
@@ -339,103 +312,3 @@ def test_instantes_nao_entram_nas_medias() -> None:
     hops = Hops()
     hops.note(PEDIDOS)
     assert means(hops.sums())["pedidos"].keys().isdisjoint({"em", "saida"})
-
-
-# --- the command ----------------------------------------------------------------------------------
-
-
-def _saved(path: Path, latencies_ms: range) -> Path:
-    path.write_bytes(to_json(make_result(plan(), _recording(latencies_ms), {})))
-    return path
-
-
-def test_comando_mostra_um_resultado_e_o_que_mudou_no_outro(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One result is told hop by hop; two say which part of which hop grew, and by how much."""
-    light = _saved(tmp_path / "light.json", range(100, 220))
-    heavy = _saved(tmp_path / "heavy.json", range(300, 420))
-    assert command.main([str(light)]) == command.EXIT_OK
-    told = capsys.readouterr().out
-    assert "a median order, 159.5 ms" in told
-    assert "residual 1.50 ms, 0.94% of it" in told
-    assert command.main([str(light), str(heavy)]) == command.EXIT_OK
-    assert "a median order is 200.0 ms longer; of that 100% vez at cliente" in (
-        " ".join(capsys.readouterr().out.split())
-    )
-
-
-def test_titulo_diz_qual_era_a_carga(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A closed loop is titled by its callers, an open one by its rate."""
-    closed = _saved(tmp_path / "closed.json", range(100, 220))
-    opened = tmp_path / "open.json"
-    asked = plan(concurrency=0, checkouts=None, schedule=steady(12.5, 10))
-    opened.write_bytes(to_json(make_result(asked, _recording(range(100, 220)), {})))
-    for path, words in ((closed, "grpc, 4 callers"), (opened, "grpc, open loop, 12.5 orders/s")):
-        command.main([str(path)])
-        assert f"{path}: {words}" in capsys.readouterr().out.replace("\n", "")
-
-
-def test_comando_recusa_o_que_nao_pode_ler(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A missing, truncated or other file, and one without samples, is one line that says so."""
-    whole = _saved(tmp_path / "whole.json", range(100, 220)).read_bytes()
-    cut, none, other = (tmp_path / name for name in ("cut.json", "none.json", "other.json"))
-    cut.write_bytes(whole[: len(whole) // 2])
-    none.write_bytes(to_json(make_result(plan(), _recording(range(100, 103)), {})))
-    other.write_text(json.dumps({"mode": "grpc"}))
-    for path, word in (
-        (tmp_path / "missing.json", "No such file"),
-        (cut, "is not a result"),
-        (other, "is not a result"),
-        (none, "too few"),
-    ):
-        assert command.main([str(path)]) == command.EXIT_UNUSABLE
-        said = capsys.readouterr().err
-        assert word in said
-        assert len(said.splitlines()) == 1
-
-
-def test_comando_diz_que_a_mediana_nao_teve_resposta(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A result whose median order timed out says so instead of telling a survivor's time."""
-    recorder = Recorder(0, 0.0, 30.0)
-    for n in range(100):
-        each = sample(ms=100 + n)
-        outcome = Outcome("enviado") if n < 25 else Outcome("pendente")
-        recorder.ended(each.intended_ns, each.sent_ns, each.end_ns, outcome, each.timing)
-    made = make_result(plan(), recorder.recording(latency_histogram(30.0)), {})
-    path = tmp_path / "lost.json"
-    path.write_bytes(to_json(made))
-    assert command.main([str(path)]) == command.EXIT_OK
-    told = " ".join(capsys.readouterr().out.split())
-    assert "75 of 100 sampled orders (75%) got no answer in time" in told
-    assert "the median order got no answer" in told
-    assert "a median order," not in told
-
-
-def test_residuo_grande_tem_seu_codigo(tmp_path: Path) -> None:
-    """A median order of which more than 5 % is unaccounted for is told by the exit code."""
-    lame = PEDIDOS.replace("espera=10.000", "espera=1.000")
-    recorder = Recorder(0, 0.0, 60.0)
-    for n in range(20):
-        each = sample(f"{lame}, {PAGAMENTOS}", ms=100 + n)
-        recorder.ended(each.intended_ns, each.sent_ns, each.end_ns, Outcome("enviado"), each.timing)
-    path = tmp_path / "lame.json"
-    path.write_bytes(to_json(make_result(plan(), recorder.recording(latency_histogram(60.0)), {})))
-    assert command.main([str(path)]) == command.EXIT_RESIDUAL
-
-
-def test_tabela_cabe_em_oitenta_colunas() -> None:
-    """A terminal has 80 columns: no cell of the table of an order is cut."""
-    chain = ["pedidos", "pagamentos", "estoque", "fiscal", "logistica"]
-    record = ", ".join(PEDIDOS.replace("pedidos", name) for name in chain)
-    found = attribution([sample(record, ms=90_000 + n) for n in range(200)], 200)
-    assert found is not None
-    console = Console(width=80, record=True, file=io.StringIO())
-    command.show_attribution(found, console)
-    text = console.export_text()
-    assert "…" not in text
-    assert "pagamentos" in text

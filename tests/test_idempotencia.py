@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
+from typing import TYPE_CHECKING
 
 import pytest
 
 from common.erros import Categoria
 from common.servicos import livro
 from common.servicos.retentativa import TENTATIVAS_MAX
-from tests.cluster import FORWARD, Cluster, basket, step
-from tests.conftest import OpenCluster
+from tests.chain import FORWARD, basket, step
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

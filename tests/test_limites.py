@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import pytest
@@ -11,8 +11,11 @@ from common import contratos as c
 from common.erros import Categoria
 from common.settings import CORPO_MAX
 from grpc_aio.wire import caminho, protobuf_type
-from tests.cluster import Cluster, basket
+from tests.chain import basket
 from tests.edges import OPERATIONS, GrpcEdge, HttpEdge
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,18 +6,20 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from common.database import DatabaseError, Sala, prepare
 from common.erros import Categoria, ErroServico
 from common.storage import Storage
-from tests.cluster import ROOT
+from tests.processes import ROOT
 from tests.schema_support import consultar, mudar, retrato, versao_de
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 # A service's file that has come a long way: a text and a trigger with semicolons, rows enough for
 # the change to reach the disk before its commit, and a table made anew that another refers to.

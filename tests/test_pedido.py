@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from common.erros import Categoria
 from common.servicos.chave_acesso import chave_valida
 from common.servicos.gateway import sorteio
-from tests.cluster import CUSTOMERS, IMPORTED, PRODUCTS, STOCK, Cluster, basket
-from tests.conftest import OpenCluster
+from tests.chain import CUSTOMERS, IMPORTED, PRODUCTS, basket
+from tests.cluster import STOCK, Cluster
+
+if TYPE_CHECKING:
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

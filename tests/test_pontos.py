@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from common.erros import Categoria, indisponivel
 from common.failpoints import POINTS
 from loadgen.chaos import cells
-from tests.cluster import CHAIN, FORWARD, Cluster, Situation
-from tests.conftest import OpenCluster
+from tests.chain import CHAIN, FORWARD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from tests.cluster import Cluster, Situation
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +13,12 @@ from common.erros import Categoria
 from common.pipeline import LIMITE_MAX_MS
 from common.servicos import conducao
 from common.settings import RESERVA_SALTO_S
-from tests.cluster import CANCEL, CHAIN, FORWARD, Cluster, step
-from tests.conftest import OpenCluster
+from tests.chain import CANCEL, CHAIN, FORWARD, step
 from tests.edges import deadline_header
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +13,13 @@ from common.erros import Categoria, indisponivel
 from common.servicos import livro, recuperacao
 from common.servicos.retentativa import TENTATIVAS_MAX, Orcamento
 from loadgen.arms import LOOP_ARMS
-from tests.cluster import CANCEL, CHAIN, FORWARD, Cluster, Process
-from tests.conftest import OpenCluster
+from tests.chain import CANCEL, CHAIN, FORWARD
 from tests.links import Gate
+from tests.processes import Process
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

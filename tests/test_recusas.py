@@ -6,9 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,8 +18,11 @@ from common.lifecycle import prepare_databases
 from common.ready import EXIT_UNUSABLE
 from common.settings import Settings
 from common.shop_generator import Opcoes, gerar
-from tests.cluster import ROOT
+from tests.processes import ROOT
 from tests.schema_support import consultar, mudar, retrato, versao_de
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="module")

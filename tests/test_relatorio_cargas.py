@@ -17,7 +17,8 @@ from loadgen.report.scaling import fits
 from loadgen.study import record as r
 from loadgen.study import store
 from loadgen.study.plan import NO_WAIT, SHOP_WAIT, Curve, Study
-from tests.made_results import SAMPLED, make_results
+from tests.made_results import make_results
+from tests.made_runs import SAMPLED
 
 PLAN: Final = Study(
     name="loads",

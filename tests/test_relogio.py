@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from datetime import datetime, tzinfo
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from common import execution, pipeline
 from common.audit import audit
-from tests.cluster import Cluster
-from tests.conftest import OpenCluster
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import grpc.aio
@@ -15,6 +15,9 @@ from common.contratos import SERVICOS
 from common.erros import ENCERRANDO, Categoria
 from grpc_aio.wire import nome_do_servico
 from tests.cluster import Cluster, open_cluster
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

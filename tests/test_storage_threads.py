@@ -6,10 +6,8 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +19,10 @@ from common.load import Load
 from common.servicos.contexto import Contexto
 from loadgen.arms import THREAD_ARMS
 from tests.cluster import open_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 AnyStorage = SharedStorage | PlainStorage
 CALLERS = 20

@@ -9,7 +9,7 @@ from loadgen.study import record as r
 from loadgen.study.plan import NO_WAIT, Fault
 from loadgen.study.recovery import Spell, recovered_after_s, spells, usual
 from loadgen.timeline import Second
-from tests.made_results import Made, cell_of
+from tests.made_runs import Made, cell_of
 
 DOWN: Final = Fault(service="estoque", kind="down", at_s=5.0, for_s=3.0)
 SLOW: Final = Fault(service="fiscal", kind="slow", at_s=14.0, for_s=5.0, delay_s=2.0)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from loadgen.study import record as r
 from loadgen.study import store
 from loadgen.study.campaign import resume
-from tests.made_results import Made, cell_of, make_results
+from tests.made_results import make_results
+from tests.made_runs import Made, cell_of
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,17 @@ import asyncio
 import itertools
 import re
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from loadgen.arms import LOOP_ARMS, THREAD_ARMS
 from loadgen.hops import parse
-from tests.cluster import CHAIN, Cluster
-from tests.conftest import OpenCluster
+from tests.chain import CHAIN
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+    from tests.conftest import OpenCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

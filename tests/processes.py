@@ -1,0 +1,57 @@
+"""A service of a cluster in a process of its own, to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        Sequence,
+    )
+
+    from tests.cluster import Cluster
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+class Process:
+    """A service in a process of its own, to be killed."""
+
+    def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
+        self._process = process
+        self.address = address
+
+    @classmethod
+    async def start(
+        cls, cluster: Cluster, servico: str, command: Sequence[str] | None = None
+    ) -> Process:
+        """Start it and wait until it answers; the cluster speaks to it from then on.
+
+        `command` is what runs the arm's module, where it is not the interpreter as usual.
+        """
+        settings = cluster.settings(servico)
+        process = await asyncio.create_subprocess_exec(
+            *(command or (sys.executable, "-m", cluster.arm.module)),
+            servico,
+            f"--port={settings.port}",
+            f"--data-dir={settings.data_dir}",
+            f"--shop={settings.shop}",
+            "--sweep-interval=0.1",
+            *(f"--address={nome}={address}" for nome, address in settings.addresses.items()),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        address = json.loads(await process.stdout.readline())["address"]
+        cluster.addresses[servico] = address
+        return cls(process, address)
+
+    async def kill(self) -> None:
+        """Kill -9, if it still lives."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
