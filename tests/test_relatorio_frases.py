@@ -145,7 +145,7 @@ def test_latencia_no_limite_e_um_minimo() -> None:
 def climb(**changes: Any) -> Knee:
     values: dict[str, Any] = {
         "rate_per_s": 300.0, "runs": 5, "beyond_per_s": None, "missed": 0, "beyond_runs": 0,
-        "doubted_per_s": None, "tried": 3,
+        "doubted_per_s": None,
     }  # fmt: skip
     return Knee(**(values | changes))
 

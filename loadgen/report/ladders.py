@@ -13,7 +13,7 @@ from loadgen.report.estimates import Metric, estimate
 from loadgen.report.gathering import Gathered, Group
 from loadgen.report.loads import arm_label, by_arm, interval_words
 from loadgen.report.numerals import MISSING, bound, count, listed, number, percent, plain, plural
-from loadgen.study.knee import COMPLETED_MIN, Knee, backlog, drained_after_s
+from loadgen.study.knee import COMPLETED_MIN, Knee, drained_after_s
 from loadgen.study.ladder import climbed, sustained
 from loadgen.study.plan import Ladder, Wait
 from loadgen.study.record import RunRecord
@@ -197,7 +197,9 @@ def recovery_s(run: RunRecord) -> float | None:
     """Seconds from the end of an overload until what is under way is back at its level."""
     if run.result is None or not run.cell.steps:
         return None
-    return drained_after_s(backlog(run.result.recording), run.cell.steps[0][1])
+    (_, overload_s), *after = run.cell.steps
+    until_s = overload_s + sum(seconds for _, seconds in after)
+    return drained_after_s(run.result.recording, overload_s, until_s)
 
 
 def _recovery(ladder: Ladder, groups: list[Group]) -> list[Block]:

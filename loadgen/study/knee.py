@@ -21,11 +21,8 @@ CELL_S: Final = CELL_NS / 1e9
 COMPLETED_MIN: Final = 0.99
 # A backlog grows when it rises by more than this share of what was offered ...
 RISE_MAX: Final = 0.02
-# ... and by more standard deviations of a Poisson count than chance would make of it.
+# ... and by more standard deviations than chance would make of it.
 DEVIATIONS: Final = 3.0
-# A rate is back when a window of so many seconds has so much of what it had before.
-WINDOW_S: Final = 1.0
-RECOVERED: Final = 0.9
 # Orders a second. A rate below it needs minutes for a hundred orders and is not looked for.
 LEAST_PER_S: Final = 1.0
 
@@ -46,15 +43,36 @@ def grows(under_way: Sequence[int], offered: int) -> bool:
     """True when a backlog rises over a stretch in which `offered` orders came.
 
     The rise is that of a straight line through it (least squares), so that a single burst at either
-    end does not decide.
+    end does not decide. Chance moves it, too: orders that came together are under way together.
     """
     n = len(under_way)
     if n < 2:
         return False
     middle, mean = (n - 1) / 2, fmean(under_way)
-    above = math.fsum((i - middle) * (each - mean) for i, each in enumerate(under_way))
-    rise = above / math.fsum((i - middle) ** 2 for i in range(n)) * (n - 1)
-    return rise > max(RISE_MAX * offered, DEVIATIONS * math.sqrt(max(mean, 1.0)))
+    steep = math.fsum((i - middle) ** 2 for i in range(n)) / (n - 1)
+    weights = [(i - middle) / steep for i in range(n)]
+    rise = math.fsum(
+        weight * (each - mean) for weight, each in zip(weights, under_way, strict=True)
+    )
+    return rise > max(RISE_MAX * offered, DEVIATIONS * _by_chance(weights, mean, offered))
+
+
+def _by_chance(weights: Sequence[float], mean: float, offered: int) -> float:
+    """The standard deviation of a weighted sum of what is under way where nothing grows.
+
+    Orders come at random and stay for a while: what is under way is a Poisson count, and two such
+    counts have in common who is there at both. How long orders stay is told by Little's law; taken
+    as the same for all, the correlation falls to nought in a straight line over that time.
+    """
+    stay = mean * len(weights) / offered if offered else 0.0
+    reach = min(len(weights), math.ceil(stay) or 1)
+    shared = [
+        math.fsum(a * b for a, b in zip(weights, weights[lag:], strict=False))
+        * (1 - lag / stay if lag else 1.0)
+        for lag in range(reach)
+    ]
+    variance = max(mean, 1.0) * (shared[0] + 2 * math.fsum(shared[1:]))
+    return math.sqrt(max(variance, 0.0))
 
 
 def kept_up(recording: Recording, first: int, last: int) -> bool:
@@ -123,7 +141,6 @@ class Knee(Struct, frozen=True, kw_only=True):
     missed: int
     beyond_runs: int
     doubted_per_s: float | None
-    tried: int
 
 
 def knee(rungs: Mapping[float, Sequence[bool | None]]) -> Knee:
@@ -143,19 +160,22 @@ def knee(rungs: Mapping[float, Sequence[bool | None]]) -> Knee:
         highest, runs = rate, len(believed)
     return Knee(
         rate_per_s=highest, runs=runs, beyond_per_s=beyond[0], missed=beyond[1],
-        beyond_runs=beyond[2], doubted_per_s=doubted, tried=len(rungs),
+        beyond_runs=beyond[2], doubted_per_s=doubted,
     )  # fmt: skip
 
 
-def drained_after_s(under_way: Sequence[int], from_s: float) -> float | None:
+def drained_after_s(recording: Recording, from_s: float, until_s: float) -> float | None:
     """Seconds from an instant until what is under way is what it stays at; None when it never is.
 
-    What it stays at is the median of the last quarter after that instant. Where even that still
-    falls there was no recovery in the time that was given.
+    What it stays at is the median of the last quarter up to `until_s`, when no more orders come:
+    from then on it falls in any case. Where even that quarter still falls there was no recovery in
+    the time that was given.
     """
-    after = under_way[int(from_s / CELL_S) :]
-    last = after[-len(after) // 4 :]
-    if len(last) < 2 or grows(last[::-1], 0):
+    first, end = int(from_s / CELL_S), int(until_s / CELL_S)
+    after = backlog(recording)[first:end]
+    last = after[-(len(after) // 4) :]
+    came = sum(recording.sent[end - len(last) : end])
+    if len(last) < 2 or grows(last[::-1], came):
         return None
     level = median(last)
     bound = level + DEVIATIONS * math.sqrt(max(level, 1.0))
