@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-# Seconds by which a shared deadline may ring late at most.
-TIQUE_S: Final = 0.05
+# Seconds by which a shared deadline may ring late at most: half of what a hop keeps for itself
+# (settings.RESERVA_SALTO_S), so that an inner hop's word still reaches the outer caller.
+TIQUE_S: Final = 0.01
 # Seconds. A nearer deadline has a timer of its own: there a tick matters. So has a farther one, for
 # each tick with a deadline is kept until it has passed.
 PERTO_S: Final = 2.0

@@ -93,7 +93,7 @@ def littles_law(lines: Sequence[Line], from_s: float, to_s: float) -> Little | N
     # A line speaks of the interval before it: the first one's lies outside.
     looks = sum(line.looks for line in window[1:])
     in_flight = (
-        sum(_under_way(line) * (line.t - before.t) for before, line in pairwise(window)) / seconds
+        sum(under_way(line) * (line.t - before.t) for before, line in pairwise(window)) / seconds
     )
     spent = _spent(last) - _spent(first)
     law = Little(seconds, looks, ended, in_flight, ended / seconds, spent / ended, None)
@@ -107,7 +107,7 @@ def enough(looks: int, calls: int, in_flight: float) -> bool:
     return looks >= LOOKS_MIN and calls >= CALLS_MIN and looks * in_flight >= SEEN_MIN
 
 
-def _under_way(line: Line) -> float:
+def under_way(line: Line) -> float:
     """Calls at the hop, those that wait for a worker too."""
     return line.in_flight + (line.pool.waiting if line.pool is not None else 0.0)
 

@@ -96,7 +96,7 @@ def quickly(patched: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Path:
-    return make_results(tmp_path / "results", plan=QUICK, orders_a_run=40)
+    return make_results(tmp_path / "results", plan=QUICK, orders_a_run=350)
 
 
 def report(*directories: Path, mix: bool = False) -> tuple[bool, str]:
@@ -300,7 +300,7 @@ def test_conjuntos_iguais_se_somam(quick: Path, tmp_path: Path) -> None:
     together = gather([quick, other])
     assert not together.differences
     assert all(len(group.believed) == 6 for group in together.groups)
-    assert all(group.samples == 6 * 40 for group in together.groups)
+    assert all(group.samples == 3 * 350 + 3 * 40 for group in together.groups)
 
 
 @pytest.mark.parametrize("kind", ["nowhere", "foreign", "truncated", "older", "empty", "twice"])

@@ -32,7 +32,7 @@ PLAN: Final = Study(
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_results(tmp_path_factory.mktemp("loads"), plan=PLAN, orders_a_run=60)
+    return make_results(tmp_path_factory.mktemp("loads"), plan=PLAN, orders_a_run=250)
 
 
 def spaced(text: str) -> str:
@@ -162,3 +162,13 @@ def test_atribuicao_junta_as_repeticoes(tmp_path: Path) -> None:
         result = msgspec.structs.replace(kept.result, recording=recording)
         store.write_run(directory, msgspec.structs.replace(kept, result=result))
     assert "gRPC (laço), de 8 clientes para 64: de" in text_of(gather([directory]))
+
+
+def test_percentil_que_as_amostras_nao_sustentam_nao_e_dito(tmp_path: Path) -> None:
+    """Of fifteen orders the 99th percentile is the slowest one: no figure, and no verdict on it."""
+    curve = Curve(name="grid", arms=("grpc", "http"), repetitions=5, concurrency=(1,))
+    plan = Study(name="few", experiments=(curve,))
+    gathered = gather([make_results(tmp_path, plan=plan, orders_a_run=15)])
+    [group] = gathered.select(arm="grpc")
+    assert estimates.estimate(group, estimates.P99) is None
+    assert estimates.estimate(group, estimates.P50) is not None

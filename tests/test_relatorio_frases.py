@@ -155,7 +155,7 @@ def climb(**changes: Any) -> Knee:
     [
         (None, "não medido"),
         (climb(rate_per_s=None, runs=0, beyond_per_s=20.0, missed=5, beyond_runs=5),
-         "nenhum degrau se manteve em todas as execuções; já a 20,0 pedidos/s não se manteve em 5 de 5"),
+         "o degrau mais baixo já não se manteve em todas as execuções; a 20,0 pedidos/s não se manteve em 5 de 5"),
         (climb(rate_per_s=None, runs=0, doubted_per_s=20.0), "joelho desconhecido"),
         (climb(), "o joelho fica acima disso"),
         (climb(doubted_per_s=345.0), "a 345 pedidos/s nenhuma execução é válida"),

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from loadgen.arms import ARMS, LOOP_ARMS, THREAD_ARMS
-from loadgen.hops import SAMPLE_EVERY
+from loadgen.chains import Chain
+from loadgen.plan import Population
 from loadgen.study.cells import climbs, hunts, step, tasks
 from loadgen.study.checks import Machine, check, this_machine
-from loadgen.study.commands import commands, sample_every
+from loadgen.study.commands import commands, load_plan
 from loadgen.study.lasting import estimate_s, hunt_seconds, seconds_of
 from loadgen.study.plan import (
     NO_WAIT,
@@ -308,13 +309,17 @@ def test_um_chamador_tem_quinze_pedidos() -> None:
 
 
 def test_poucos_pedidos_contam_todos_o_seu_tempo() -> None:
-    """Where few orders come each one tells its time in full, and the command that is typed says so."""
+    """Where few orders come each one tells its time in full; the command that is typed asks for as many."""
     planned = tasks(Study(name="x", experiments=(curve(concurrency=(1, 4_000)),)))
-    asked = {task.cell.concurrency: sample_every(task.cell) for task in planned}
-    assert asked == {1: 1, 4_000: SAMPLE_EVERY}
+    chain = Chain("127.0.0.1:1", {}, Population((1,), (1,)))
+    asked = {}
     for task in planned:
+        plan = load_plan(task.cell, chain, task.seed)
+        asked[task.cell.concurrency] = plan.sample_every
         load = commands(task.cell, task.seed)[2]
-        assert f"--sample-every={asked[task.cell.concurrency]}" in load.split()
+        assert f"--sample-every={plan.sample_every}" in load.split()
+    assert asked[1] == 1
+    assert asked[4_000] > 1
 
 
 def test_multidao_sem_espera_tem_dois_processos_em_todo_braco() -> None:

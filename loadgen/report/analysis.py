@@ -79,9 +79,9 @@ def _tree(gathered: Gathered) -> str:
     here = commit()
     if here is None:
         return "sem versão registrada"
-    words = f"versão `{here[:12]}`"
+    words = f"versão `{names.commit(here)}`"
     if gathered.commits and gathered.commits != [here]:
-        measured = listed([f"`{each[:12]}`" for each in gathered.commits])
+        measured = listed([f"`{names.commit(each)}`" for each in gathered.commits])
         words += f", e não a das medidas, {measured}"
     return words
 

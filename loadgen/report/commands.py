@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable
 
 from loadgen.report.gathering import Gathered, Group
+from loadgen.study.commands import repeating
 
 
 def redraw(gathered: Gathered) -> str:
@@ -26,7 +27,10 @@ def behind(gathered: Gathered, groups: Iterable[Group]) -> str:
     lines = ["# medir tudo de novo", *study(gathered)[:1]]
     if runs:
         directory, first = runs[0]
-        again = ["python", "-m", "loadgen.study", "--only", first.id, "--from", str(directory)]
-        lines += [f"# ou só uma das {len(runs)} execuções desta figura, com as suas falhas",
-                  shlex.join(again), "# o que ela faz, passo a passo", *first.commands]  # fmt: skip
+        lines += [
+            f"# ou só uma das {len(runs)} execuções desta figura, com as suas falhas",
+            repeating(directory, first.id),
+        ]
+        if first.commands:
+            lines += ["# o que ela faz, passo a passo", *first.commands]
     return "\n".join([*lines, "# desenhar de novo, dos dados guardados", redraw(gathered)])

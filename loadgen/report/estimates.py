@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from loadgen.report.gathering import Group
 from loadgen.study.record import GENERATOR, RunRecord
-from loadgen.study.statistics import Interval, interval, shown
+from loadgen.study.statistics import Interval, carried, interval, shown
 
 Metric = Callable[[RunRecord], float | None]
 # What the intervals of two figures allow to say. `unsure` has too few runs for an interval that may
@@ -34,6 +34,8 @@ class AtLeast(Interval, frozen=True):
 def estimate(group: Group | None, metric: Metric) -> Interval | None:
     """The metric over a group's runs that may be believed; None when no run has it."""
     if group is None:
+        return None
+    if metric is P99 and not carried(99, group.latencies):
         return None
     figures = [metric(run) for run in group.believed]
     if metric in _LATENCIES:

@@ -18,6 +18,7 @@ from loadgen.histograms import decoded
 from loadgen.percentiles import AMOSTRAS_P999
 from loadgen.study.plan import Curve, Experiment, Ladder, Timeline
 from loadgen.study.record import Cell, Manifest, RunRecord
+from loadgen.study.statistics import carried
 from loadgen.study.store import ResultsError, discarded, finished, read_manifest, read_run
 
 # What two studies must share for their runs to be compared: the machine, the code, the way of
@@ -70,6 +71,11 @@ class Group:
         """Latencies in the merged histogram."""
         return self.latency.get_total_count() if self.latency is not None else 0
 
+    @property
+    def latencies(self) -> int:
+        """Latencies of all runs that may be believed."""
+        return sum(run.result.latency_ms.samples for run in self.believed if run.result)
+
     def spectrum(self) -> list[tuple[float, float]]:
         """(percentile, milliseconds) as far as the number of samples carries.
 
@@ -77,13 +83,12 @@ class Group:
         """
         if self.latency is None or not self.samples:
             return []
-        carried = [
+        shares = [
             share
             for share in SPECTRUM
-            if self.samples * (100 - share) / 100 >= 10
-            and (share <= 99.5 or self.samples >= AMOSTRAS_P999)
+            if carried(share, self.samples) and (share <= 99.5 or self.samples >= AMOSTRAS_P999)
         ]
-        return [(share, self.latency.get_value_at_percentile(share) / 1e3) for share in carried]
+        return [(share, self.latency.get_value_at_percentile(share) / 1e3) for share in shares]
 
 
 @dataclass(frozen=True)

@@ -72,11 +72,11 @@ def knee_sentence(name: str, found: Knee | None, doubted: tuple[str, ...] = ()) 
         words = f"{name}: joelho {say.NOT_MEASURED}"
     elif found.rate_per_s is None:
         words = (
-            f"{name}: nenhum degrau se manteve em todas as execuções" if found.beyond_per_s
+            f"{name}: o degrau mais baixo já não se manteve em todas as execuções" if found.beyond_per_s
             else f"{name}: joelho desconhecido, porque nenhuma execução do primeiro degrau é válida"
         )  # fmt: skip
         if found.beyond_per_s:
-            words += f"; já a {say.KNEE.told(found.beyond_per_s)} {_missed(found)}"
+            words += f"; a {say.KNEE.told(found.beyond_per_s)} {_missed(found)}"
     else:
         rate = f"{say.KNEE.told(found.rate_per_s)} ({_kept_in(found.runs)})"
         if found.beyond_per_s is not None:

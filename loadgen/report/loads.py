@@ -74,10 +74,13 @@ def results(gathered: Gathered) -> list[Block]:
 
 def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
     groups = gathered.select(experiment=curve.name, payment_wait_s=wait)
-    blocks: list[Block] = [Heading(4, f"Laço fechado, {names.wait(wait)}")]
+    loads = sorted({group.cell.concurrency or 0 for group in groups})
+    title = f"Laço fechado, {names.wait(wait)}"
+    if len(loads) == 1:
+        title += f", {count(loads[0])} clientes"
+    blocks: list[Block] = [Heading(4, title)]
     if not any(group.believed for group in groups):
         return [*blocks, Callout("warning", "Nenhuma execução válida deste experimento.")]
-    loads = sorted({group.cell.concurrency or 0 for group in groups})
     key = f"{curve.name}-{'com' if any(wait) else 'sem'}-espera"
     if len(loads) == 1:
         blocks.append(Paragraph(

@@ -33,6 +33,16 @@ SERVICES: Final = {
 }
 
 
+# Characters of a commit that are shown.
+_COMMIT: Final = 12
+_DIRTY: Final = "-dirty"
+
+
+def commit(version: str) -> str:
+    """A version of the code, abridged; that files differed from it stays to be seen."""
+    return version[:_COMMIT] + (_DIRTY if version.endswith(_DIRTY) else "")
+
+
 # What a study says of itself in English, in the report's language; what is not here is quoted.
 _DURABILITY: Final = {
     "SQLite, write-ahead log, synchronous=FULL: every answer comes after a flushed commit; commits"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from loadgen.attribution import RESIDUAL_MAX
 from loadgen.report import little, names
-from loadgen.report import sentences as say
 from loadgen.report.document import Block, Bullets, Callout, Heading, Paragraph, Table
 from loadgen.report.gathering import Gathered
-from loadgen.report.ladders import knees
+from loadgen.report.ladders import knee_sentence, knees
 from loadgen.report.loads import arm_label
 from loadgen.report.numerals import bound, count, date, listed, plural
-from loadgen.report.waterfalls import RESIDUAL_MAX
 from loadgen.study.record import RunRecord
 from loadgen.study.statistics import LITTLE_MAX, RUNS_MIN, RUNS_PUBLISHED
 
@@ -109,7 +108,7 @@ def correctness(gathered: Gathered) -> Callout:
 
 
 def objectives(gathered: Gathered) -> list[Block]:
-    """Up to which rate each arm met the objective of each ladder."""
+    """Up to which rate each arm sustained the objective of each ladder."""
     if not gathered.ladders():
         return [Callout(
             "note", "**Objetivo: não medido neste conjunto.** Sem laço aberto, o relatório compara os "
@@ -120,22 +119,13 @@ def objectives(gathered: Gathered) -> list[Block]:
         for wait in ladder.payment_waits:
             found = knees(gathered, ladder, wait)
             groups = gathered.select(experiment=ladder.name, payment_wait_s=wait)
-            told = []
-            for arm in ladder.arms:
-                knee, name = found.get(arm), arm_label(groups, arm)
-                if knee is None:
-                    told.append(f"{name} {say.NOT_MEASURED}")
-                elif knee.rate_per_s is None:
-                    told.append(f"{name} em nenhum degrau")
-                else:
-                    told.append(
-                        f"{name} até {say.KNEE.told(knee.rate_per_s)} (n = {count(knee.runs)})"
-                    )
-            met = any(each.rate_per_s is not None for each in found.values())
+            told = [knee_sentence(arm_label(groups, arm), found.get(arm)) for arm in ladder.arms]
+            met = [each.rate_per_s is not None for each in found.values()]
             texts = listed([f"`{text}`" for text in ladder.objectives])
             every.append(Callout(
-                "good" if met else "warning",
-                f"**Objetivo {texts}**, {names.wait(wait)}: cumprido por {'; '.join(told)}.",
+                "good" if met and all(met) else "note" if any(met) else "warning",
+                f"**Objetivo {texts}, e nenhuma fila que cresça**, {names.wait(wait)}; cada braço foi posto "
+                f"à prova nas taxas em torno das que a sua busca achou. {' '.join(told)}",
             ))  # fmt: skip
     return every
 
@@ -170,7 +160,7 @@ def reservations(gathered: Gathered) -> list[Block]:
     told += instruments(gathered)
     if len(gathered.commits) > 1 and not gathered.differences:
         told.append(
-            f"As execuções são de versões diferentes do código: {listed([f'`{each[:12]}`' for each in gathered.commits])}."
+            f"As execuções são de versões diferentes do código: {listed([f'`{names.commit(each)}`' for each in gathered.commits])}."
         )
     if any(commit.endswith("-dirty") for commit in gathered.commits):
         told.append("O código medido tinha mudanças além da versão registrada (`-dirty`).")

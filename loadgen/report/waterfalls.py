@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from loadgen.attribution import RESIDUAL_MAX
 from loadgen.hops import Parts, Sample
 from loadgen.report import names
 from loadgen.report.charts import Axis, Span, Spans
@@ -51,8 +52,6 @@ METHOD: Final = (
     "comparam-se as duas somadas. Se a execução mais leve já tinha carga, o transporte contém alguma "
     "espera, e a espera da vez é maior do que se mostra."
 )
-# Of the median order, at most this may be unaccounted for.
-RESIDUAL_MAX: Final = 0.05
 # Milliseconds. What is shorter would not be seen.
 _SHOWN_MIN_MS: Final = 0.001
 # Parts of a growth that are worth naming.
@@ -90,6 +89,14 @@ class Told:
         return [("mediano", self.median)] + ([("lento", self.slow)] if self.slow else [])
 
 
+def _alike(gathered: Gathered, group: Group) -> list[Group]:
+    """All groups, of any experiment and load, in which messages travel as in this one."""
+    cell = group.cell
+    return gathered.select(
+        arm=cell.arm, items=cell.items, event_loop=cell.event_loop, storage=cell.storage
+    )
+
+
 def light_ways(groups: Iterable[Group]) -> Ways:
     """What a way takes when few wait: the least that any run of these groups knows of."""
     return lightest(
@@ -123,7 +130,7 @@ def _of_wait(gathered: Gathered, curve: Curve, wait: Wait) -> list[Block]:
     groups = gathered.select(experiment=curve.name, payment_wait_s=wait)
     load = common_load(groups)
     chosen = [group for group in groups if group.cell.concurrency == load]
-    ways = {arm: light_ways(of_arm) for arm, of_arm in by_arm(groups)}
+    ways = {arm: light_ways(_alike(gathered, of_arm[0])) for arm, of_arm in by_arm(groups)}
     told = [
         (arm_label(groups, arm), arm, found)
         for arm, of_arm in by_arm(chosen)

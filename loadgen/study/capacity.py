@@ -1,7 +1,7 @@
 """How many orders a second a cell may come to: arithmetic where the arm waits, a guess elsewhere.
 
-Nothing that is measured depends on it. It says how long a run must warm up, how long it is going to
-take, and of how many orders each may tell its time in full.
+Nothing that is measured depends on it. It says how long a run must warm up and how long it is going
+to take.
 """
 
 from __future__ import annotations

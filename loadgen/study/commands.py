@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.chains import DADOS, LOJA, Chain, arm_command
-from loadgen.hops import SAMPLE_EVERY
-from loadgen.plan import Plan
+from loadgen.plan import Plan, Population
 from loadgen.schedule import Schedule, steady, steps
-from loadgen.study.capacity import expected_per_s
 from loadgen.study.record import Cell
 
 # The one shop of every run: enough products for an order of fifty lines, and always the same day.
 SHOP_PRODUCTS: Final = 60
 SHOP_SEED: Final = 42
 SHOP_DAY: Final = "2025-01-01"
-# Orders a second up to which each one tells its time in full: so few cost next to nothing, and a run
-# of a lone caller has no more than a handful of them.
-ALL_SAMPLED_PER_S: Final = 200.0
 # Callers of a closed loop without any wait from which two processes generate the load. Answers come
 # as commits do, many at once, and a single loop was seen to be late by more than a tenth of the
 # median latency from some hundreds of callers on.
@@ -46,12 +41,16 @@ def arm_options(cell: Cell, seed: int) -> list[str]:
 
 def load_plan(cell: Cell, chain: Chain, seed: int) -> Plan:
     """What the generator is asked for."""
+    return _plan(cell, chain.address, chain.population, secrets.token_hex(6), seed)
+
+
+def _plan(cell: Cell, address: str, population: Population, run_id: str, seed: int) -> Plan:
     length_s = cell.warmup_s + cell.seconds
     plan = Plan(
         mode=cell.protocol,
-        address=chain.address,
-        population=chain.population,
-        run_id=secrets.token_hex(6),
+        address=address,
+        population=population,
+        run_id=run_id,
         concurrency=cell.concurrency or 0,
         duration_s=None if cell.concurrency is None else length_s,
         schedule=_schedule(cell, length_s),
@@ -60,14 +59,13 @@ def load_plan(cell: Cell, chain: Chain, seed: int) -> Plan:
         seed=seed,
         itens_min=cell.items[0],
         itens_max=cell.items[1],
-        sample_every=sample_every(cell),
     )
-    return plan if cell.bare else plan.well_sampled(sum(cell.payment_wait_s) / 2, cell.workers)
+    return plan.well_sampled(sum(cell.payment_wait_s) / 2, cell.workers)
 
 
 def sample_every(cell: Cell) -> int:
-    """One order in how many tells its time in full: each one where there are few of them."""
-    return 1 if expected_per_s(cell) <= ALL_SAMPLED_PER_S else SAMPLE_EVERY
+    """One order in how many tells its time in full: of a run's plan, wherever it is made."""
+    return _plan(cell, "", Population((), ()), "", 0).sample_every
 
 
 def processes(cell: Cell) -> int:

@@ -17,7 +17,7 @@ import psutil
 
 from common.stats import Line
 from loadgen.recorder import Recording
-from loadgen.service_stats import littles_law
+from loadgen.service_stats import littles_law, under_way
 from loadgen.study.record import Flow, Series
 
 # Seconds between samples. Reading six processes takes about two milliseconds of one core.
@@ -113,7 +113,7 @@ class Sampler:
                     for line in inside
                 ),
                 writer_queue=tuple(None if line is None else line.queue for line in inside),
-                in_flight=tuple(None if line is None else line.in_flight for line in inside),
+                in_flight=tuple(None if line is None else under_way(line) for line in inside),
             )
         return made
 

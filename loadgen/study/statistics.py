@@ -247,11 +247,6 @@ class Little(Struct, frozen=True):
     off: float | None
     short: bool
 
-    @property
-    def held(self) -> bool | None:
-        """True when the instruments agree; None when there is nothing to judge."""
-        return None if self.off is None or self.short else self.off < LITTLE_MAX
-
 
 def little(flow: Flow) -> Little:
     """Check one hop (J. D. C. Little, A Proof for the Queuing Formula L = lambda W, 1961)."""
