@@ -2,22 +2,24 @@
 
 Nearly every call ends before its deadline, so that a timer of its own is set and taken back at
 every hop: some 15 microseconds of a client's processor time (measured), a tenth of what a call
-costs. Deadlines that are far share one timer instead, and ring up to a tick late.
+costs. Deadlines that are far are only noted, and looked through once a second; those that have come
+near get a timer of their own. So each rings at its own instant, and few ever have a timer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from itertools import count
 from typing import Final
 
-# Seconds by which a shared deadline may ring late at most: half of what a hop keeps for itself
-# (settings.RESERVA_SALTO_S), so that an inner hop's word still reaches the outer caller.
-TIQUE_S: Final = 0.01
-# Seconds. A nearer deadline has a timer of its own: there a tick matters. So has a farther one, for
-# each tick with a deadline is kept until it has passed.
+# Seconds between looks at the deadlines that are far. A look takes about a millisecond where ten
+# thousand calls are under way.
+OLHADA_S: Final = 1.0
+# Seconds. A nearer deadline has a timer: more than one look away, so that none is seen too late by
+# a loop that is busy.
 PERTO_S: Final = 2.0
-LONGE_S: Final = 600.0
 
 Ring = Callable[[], object]
 
@@ -26,58 +28,67 @@ class Alarms:
     """Deadlines of one client's calls, on the loop in which it is used."""
 
     def __init__(self) -> None:
-        self._ticks: dict[int, set[Ring]] = {}
-        self._next: asyncio.TimerHandle | None = None
-        self._next_tick = 0
+        self._numbers = count()
+        self._near: dict[int, asyncio.TimerHandle] = {}
+        self._far: dict[int, tuple[float, Ring]] = {}
+        self._look: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
         """Ring no more."""
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-        self._ticks.clear()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        for timer in self._near.values():
+            timer.cancel()
+        self._near.clear()
+        self._far.clear()
 
-    def after(self, seconds: float, ring: Ring) -> Callable[[Ring], object]:
-        """Have `ring` called in so many seconds; returns what, called with it, takes that back."""
+    def after(self, seconds: float, ring: Ring) -> int:
+        """Have `ring` called in so many seconds; returns the number to take that back by."""
+        number = next(self._numbers)
+        if seconds < PERTO_S:
+            self._set(number, seconds, ring)
+        else:
+            self._far[number] = time.monotonic() + seconds, ring
+            if self._look is None:
+                self._look = asyncio.get_running_loop().call_later(OLHADA_S, self._look_through)
+        return number
+
+    def forget(self, number: int) -> None:
+        """Take an alarm back; one that has rung already is no mistake."""
+        if self._far.pop(number, None) is None:
+            timer = self._near.pop(number, None)
+            if timer is not None:
+                timer.cancel()
+
+    def _set(self, number: int, seconds: float, ring: Ring) -> None:
         loop = asyncio.get_running_loop()
-        if not PERTO_S <= seconds <= LONGE_S:
-            handle = loop.call_later(seconds, ring)
-            return lambda _: handle.cancel()
-        tick = int((loop.time() + seconds) / TIQUE_S) + 1
-        rings = self._ticks.get(tick)
-        if rings is None:
-            rings = self._ticks[tick] = set()
-            if self._next is None or tick < self._next_tick:
-                self._wait_for(tick, loop)
-        rings.add(ring)
-        return rings.discard
+        self._near[number] = loop.call_later(max(0.0, seconds), self._ring, number, ring)
 
-    def _wait_for(self, tick: int, loop: asyncio.AbstractEventLoop) -> None:
-        if self._next is not None:
-            self._next.cancel()
-        self._next_tick = tick
-        self._next = loop.call_at(tick * TIQUE_S, self._ring, loop)
+    def _ring(self, number: int, ring: Ring) -> None:
+        del self._near[number]
+        ring()
 
-    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._next = None
-        # A loop that counts in milliseconds may wake a little early: what it waited for is due.
-        now = max(self._next_tick, int(loop.time() / TIQUE_S))
-        due = [tick for tick in self._ticks if tick <= now]
-        rings = [ring for tick in sorted(due) for ring in self._ticks.pop(tick)]
-        if self._ticks:
-            self._wait_for(min(self._ticks), loop)
-        for ring in rings:
-            ring()
+    def _look_through(self) -> None:
+        now = time.monotonic()
+        come_near = [number for number, (at, _) in self._far.items() if at - now < PERTO_S]
+        for number in come_near:
+            at, ring = self._far.pop(number)
+            self._set(number, at - now, ring)
+        # Nothing is looked through while nothing is far: an idle client wakes nobody.
+        self._look = None
+        if self._far:
+            self._look = asyncio.get_running_loop().call_later(OLHADA_S, self._look_through)
 
 
 class Limit:
-    """What `asyncio.timeout` does, by a shared alarm and without a coroutine at either end.
+    """What `asyncio.timeout` does, by such an alarm and without a coroutine at either end.
 
     `with Limit(alarms, seconds):` cancels the task inside it after so many seconds (None for never)
     and then raises TimeoutError, unless somebody else cancelled the task too.
     """
 
-    __slots__ = ("_alarms", "_cancelling", "_forget", "_rung", "_seconds", "_task")
+    __slots__ = ("_alarms", "_cancelling", "_number", "_rung", "_seconds", "_task")
 
     def __init__(self, alarms: Alarms, seconds: float | None) -> None:
         self._alarms, self._seconds, self._rung = alarms, seconds, False
@@ -88,13 +99,13 @@ class Limit:
             raise RuntimeError("a limit is set inside a task")
         self._task, self._cancelling = task, task.cancelling()
         seconds = self._seconds
-        self._forget = None if seconds is None else self._alarms.after(seconds, self._ring)
+        self._number = None if seconds is None else self._alarms.after(seconds, self._ring)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
-        if self._forget is not None:
-            self._forget(self._ring)
+        if self._number is not None:
+            self._alarms.forget(self._number)
         alone = self._rung and self._task.uncancel() <= self._cancelling
         if alone and kind is asyncio.CancelledError:
             raise TimeoutError from error

@@ -51,16 +51,15 @@ class GrpcClient:
             rpc = send(serialize(req), metadata=marks(ctx, until))
             # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
             # the core of each side, which was seen to cost more.
-            alarm = rpc.cancel
-            forget = None if remaining is None else alarms.after(remaining, alarm)
+            alarm = None if remaining is None else alarms.after(remaining, rpc.cancel)
             try:
                 data = await rpc
                 trailing = await rpc.trailing_metadata()
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
                 raise _failure(ctx, error) from None
             finally:
-                if forget is not None:
-                    forget(alarm)
+                if alarm is not None:
+                    alarms.forget(alarm)
                 ctx.proximo += time.monotonic() - start
                 ctx.sair(antes)
             ctx.abaixo = str(trailing.get(CABECALHO_TEMPOS, ""))

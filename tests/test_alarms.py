@@ -15,12 +15,13 @@ from common.alarms import Alarms, Limit
 
 @pytest.fixture(autouse=True)
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deadlines of a tenth of a second share a timer, so that no test waits for seconds."""
+    """Deadlines of a tenth of a second are far, so that no test waits for seconds."""
     monkeypatch.setattr(alarms, "PERTO_S", 0.1)
+    monkeypatch.setattr(alarms, "OLHADA_S", 0.05)
 
 
 async def test_o_que_nao_foi_retirado_toca_e_nunca_antes_do_prazo() -> None:
-    """Each deadline rings once, not before its time and at most a tick and a turn after it."""
+    """Each deadline rings once, at its own instant, whichever was set first."""
     given, loop, rung = Alarms(), asyncio.get_running_loop(), {}
     done = asyncio.Event()
     begin = loop.time()
@@ -34,18 +35,19 @@ async def test_o_que_nao_foi_retirado_toca_e_nunca_antes_do_prazo() -> None:
 
         return ring
 
-    # The second is nearer than the first, the third has a timer of its own, the fourth comes last.
+    # The second is nearer than the first, the third has a timer at once, the fourth comes last.
     for seconds in (0.30, 0.12, 0.02, 0.42):
         given.after(seconds, ringer(seconds))
-    taken_back = ringer(0.2)
-    given.after(0.2, taken_back)(taken_back)
-    early = ringer(0.03)
-    given.after(0.03, early)(early)
+    # One that is far, one that is near, and one that was far and has come near.
+    given.forget(given.after(0.2, ringer(0.2)))
+    given.forget(given.after(0.03, ringer(0.03)))
+    come_near = given.after(0.18, ringer(0.18))
+    loop.call_later(0.15, given.forget, come_near)
     async with asyncio.timeout(10):
         await done.wait()
     assert sorted(rung) == [0.02, 0.12, 0.30, 0.42]
     # Event loops count in milliseconds.
-    assert all(at >= seconds - 0.002 for seconds, at in rung.items())
+    assert all(seconds - 0.002 <= at <= seconds + 0.05 for seconds, at in rung.items())
     given.close()
 
 
@@ -58,17 +60,26 @@ async def test_fechado_nao_toca() -> None:
     assert rung == []
 
 
-async def test_mil_prazos_tem_um_so_relogio(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand deadlines in one tick set one timer; taken back, they leave it to run out."""
+async def test_mil_prazos_distantes_tem_um_so_relogio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand far deadlines set one timer, and none is left when they were taken back."""
     loop, timers = asyncio.get_running_loop(), []
-    original = loop.call_at
-    monkeypatch.setattr(loop, "call_at", lambda *args: timers.append(args) or original(*args))
-    monkeypatch.setattr(loop, "time", lambda: 1_000.01)
+    original = loop.call_later
+
+    def spied(*args: Any) -> asyncio.TimerHandle:
+        timers.append(original(*args))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_later", spied)
     given = Alarms()
-    for _ in range(1_000):
-        ring = asyncio.Event().set
-        given.after(60.0, ring)(ring)
+    numbers = [given.after(60.0, asyncio.Event().set) for _ in range(1_000)]
     assert len(timers) == 1
+    for number in numbers:
+        given.forget(number)
+        # Also after it has rung, or twice.
+        given.forget(number)
+    # The look that was under way finds nothing and sets no other; the sleep sets the second.
+    await asyncio.sleep(0.15)
+    assert len(timers) == 2
     given.close()
 
 
