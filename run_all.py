@@ -15,7 +15,9 @@ _STARTED: Final = time.monotonic()
 
 try:
     import asyncio
+    import secrets
 
+    from common.beside import beside
     from common.child import how_it_ended, python, run_errand
     from common.lock import InUseError
     from common.preflight import (
@@ -25,6 +27,7 @@ try:
         check_databases,
         check_packages,
         choose_addresses,
+        choose_port,
         ensure_shop,
         has_data,
         remove_data,
@@ -57,7 +60,7 @@ class Arm(NamedTuple):
     needs: tuple[str, ...]
 
 
-_EVERY_ARM: Final = ("msgspec", "aiosqlite", "psutil")
+_EVERY_ARM: Final = ("msgspec", "aiosqlite", "psutil", "prometheus_client")
 _GRPC: Final = ("grpc", "grpc_health", "grpc_reflection", "grpc_status", "google.protobuf")
 ARMS: Final = {
     "grpc": Arm("grpc_aio", (*_EVERY_ARM, *_GRPC)),
@@ -65,6 +68,14 @@ ARMS: Final = {
     "grpc-threads": Arm("blocking.grpc_threads", (*_EVERY_ARM, *_GRPC)),
     "http-threads": Arm("blocking.http_threads", (*_EVERY_ARM, "flask", "requests", "waitress")),
 }
+# REST on an event loop answers on its own port, whatever it is busy with; on threads a question for
+# metrics would wait for a worker.
+SHOW_METRICS: Final = ("http",)
+PANEL_PORT: Final = 8080
+# In the data directory: what the panel's buttons have services fail with.
+PANEL_RULES: Final = "painel-falhas.json"
+# The variable by which the panel is given its token: a command line is seen by every user.
+PANEL_GIVEN: Final = "CHECKOUT_PANEL_TOKEN"
 _LOAD_NEEDS: Final = ("hdrh", "rich", "aiohttp", "grpc")
 
 EXIT_CODES: Final = """exit codes:
@@ -81,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if args.log is not None:
+            return _log(args)
         return _audit(args) if args.audit else _run(args)
     except RefusedError as error:
         return _refuse(str(error))
@@ -90,7 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     arm = ARMS[args.mode]
-    check_packages(arm.needs if args.load is None else (*arm.needs, *_LOAD_NEEDS))
+    check_packages((*arm.needs, *(_LOAD_NEEDS if args.load is not None or args.panel else ())))
+    if args.panel:
+        args.panel_port = choose_port(args.panel_port, "the panel", "--panel-port")
     try:
         with supervising(args.data_dir):
             if not args.fresh:
@@ -98,26 +113,59 @@ def _run(args: argparse.Namespace) -> int:
             new = args.fresh or not has_data(args.data_dir)
             if args.stock is not None and not new:
                 raise RefusedError(stock_refused(args.data_dir))
-            addresses = choose_addresses(args.base_port)
+            own = args.telemetry == "on" and args.mode not in SHOW_METRICS
+            addresses, *metrics = choose_addresses(
+                args.base_port, args.metrics_port or 0 if own else None
+            )
             if args.fresh:
                 remove_data(args.data_dir)
             ensure_shop(args.shop, args.data_dir, say)
             work = None if args.load is None else _load_and_audit(args, complete=new)
-            return asyncio.run(_supervise(_plan(args, addresses), work))
+            if args.panel and args.failpoints is None:
+                # The panel's faults are rules like any other; there are none at first.
+                from common.failpoints import Rules, write_rules
+
+                args.failpoints = args.data_dir / PANEL_RULES
+                write_rules(args.failpoints, Rules())
+            plan = _plan(args, addresses, *metrics)
+            return asyncio.run(_supervise(plan, work, _panel(args)))
     except InUseError as error:
         raise RefusedError(str(error)) from None
 
 
-async def _supervise(plan: Plan, work: Work | None) -> int:
-    return await Supervisor(plan).run(work)
+async def _supervise(plan: Plan, work: Work | None, panel: Sequence[str]) -> int:
+    """Run the services, and beside them the panel."""
+    supervisor = Supervisor(plan)
+    if not panel:
+        return await supervisor.run(work)
+    # The same for the panel's whole life, so that a page outlives its death.
+    token = {PANEL_GIVEN: secrets.token_urlsafe(24)}
+    async with beside("the panel", panel, say, token):
+        return await supervisor.run(work)
 
 
-def _plan(args: argparse.Namespace, addresses: dict[str, str]) -> Plan:
+def _panel(args: argparse.Namespace) -> list[str]:
+    """The panel's command; empty where none is wanted."""
+    if not args.panel:
+        return []
+    return python(
+        "-m", "panel", f"--data-dir={args.data_dir}", f"--port={args.panel_port}",
+        f"--failpoints={args.failpoints}", "--exit-with-parent",
+    )  # fmt: skip
+
+
+def _plan(
+    args: argparse.Namespace, addresses: dict[str, str], metrics: dict[str, str] | None = None
+) -> Plan:
+    """`metrics` are the ports on which services show them that do not speak HTTP, or not at once."""
     others = [f"--address={servico}={address}" for servico, address in addresses.items()]
 
     def command(servico: str) -> list[str]:
         package = ARMS[args.mode].package
-        return python("-m", package, servico, "--exit-with-parent", *lab_arguments(args), *others)
+        side = [] if metrics is None else [f"--metrics-port={metrics[servico].rpartition(':')[2]}"]
+        return python(
+            "-m", package, servico, "--exit-with-parent", *lab_arguments(args), *others, *side
+        )
 
     threads = args.mode.endswith("-threads")
     run = Run(
@@ -136,7 +184,16 @@ def _plan(args: argparse.Namespace, addresses: dict[str, str]) -> Plan:
         storage=args.storage or ARMAZENAMENTO,
     )
     return Plan(
-        data_dir=args.data_dir, run=run, addresses=addresses, command=command, started=_STARTED
+        data_dir=args.data_dir,
+        run=run,
+        addresses=addresses,
+        metrics={
+            servico: f"http://{address}/metrics"
+            for servico, address in (metrics or addresses).items()
+            if args.telemetry == "on"
+        },
+        command=command,
+        started=_STARTED,
     )
 
 
@@ -201,6 +258,23 @@ def _audit(args: argparse.Namespace) -> int:
     return exit_code(report)
 
 
+def _log(args: argparse.Namespace) -> int:
+    """Print what the services logged of one order."""
+    check_packages(("msgspec",))
+    from common.telemetry.logs import LOGS, lines, of_order
+
+    found = of_order(args.data_dir, args.log)
+    for line in lines(found):
+        print(line)
+    if not found:
+        where = args.data_dir / LOGS
+        raise RefusedError(
+            f"nothing is logged of order {args.log} in {where}: orders that ended as usual are"
+            " logged by sample; --trace-share 1 keeps them all"
+        )
+    return EXIT_OK
+
+
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="run_all.py",
@@ -219,12 +293,33 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help=f"port of pedidos, the others follow; 0 lets the system choose (default {bases})",
     )
+    add(
+        "--metrics-port",
+        type=port,
+        metavar="N",
+        help="port of pedidos' metrics where they have their own, the others follow"
+        " (default: the system chooses; run.json and prometheus.json name them)",
+    )
+    add("--panel", action="store_true", help="show the arm in a browser, live")
+    add(
+        "--panel-port",
+        type=port,
+        default=PANEL_PORT,
+        metavar="N",
+        help=f"port of the panel, on this machine only (default {PANEL_PORT})",
+    )
     add("--fresh", action="store_true", help="remove the databases of --data-dir first")
     add(
         "--load",
         type=positive,
         metavar="N",
         help="drive N concurrent checkouts, audit, stop",
+    )
+    add(
+        "--log",
+        type=positive,
+        metavar="ORDER",
+        help="what the services of --data-dir logged of one order, running or not",
     )
     add("--audit", action="store_true", help="check the data of --data-dir, running or not")
     add("--history", type=Path, metavar="FILE", help="with --audit: what the clients saw")
@@ -246,6 +341,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.log is not None and (args.mode or args.load or args.fresh or args.audit):
+        parser.error("--log stands alone, with --data-dir")
     if args.audit and (args.mode or args.load or args.fresh):
         parser.error("--audit stands alone, with --data-dir, --history, --settled, --complete")
     if not args.audit and (args.history or args.settled or args.complete):
@@ -254,7 +351,7 @@ def _check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error("--complete needs --history")
     if args.mode is not None and (sentence := strange_options(args.mode, args)) is not None:
         parser.error(sentence)
-    if not args.audit and args.mode is None:
+    if not args.audit and args.log is None and args.mode is None:
         parser.error(f"--mode is required: one of {', '.join(ARMS)}")
 
 

@@ -29,7 +29,7 @@ class ThreadPorts:
             return PlainStorage(path, synchronous=synchronous)
         return SharedStorage(path, synchronous=synchronous, load=load)
 
-    def loop_lag(self) -> None:
+    def loop_lag(self, *, closely: bool) -> None:
         """There is no loop: who waits for a thread shows in the timing record alone."""
 
 

@@ -266,5 +266,5 @@ def _timed(ctx: Contexto | None) -> Iterator[_Timed]:
             if timed.commit is not None:
                 ctx.pronto(timed.commit.ended)
                 ctx.commit += timed.commit.seconds
-            ctx.banco += time.monotonic() - start
+            ctx.esperou("b", start, time.monotonic())
             ctx.sair(antes)

@@ -28,6 +28,7 @@ from common.failing_storage import FailingStorage
 from common.failpoints import Failpoints
 from common.load import Load
 from common.noted_calls import NotedClient
+from common.pipeline import Endpoint, endpoints
 from common.servicos.catalogo import Catalogo
 from common.servicos.conducao import Condutor
 from common.servicos.elo import Passos
@@ -42,6 +43,7 @@ from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
 from common.settings import CONEXOES_A_MAIS, Settings, stats_path
 from common.stats import Gauges, LagProbe, Pool, Sampler, Writer, counted
+from common.telemetry.service import Telemetry
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
 FOLGA_CONDUCAO_S: Final = 10.0
@@ -84,7 +86,7 @@ class Ports(Protocol):
     async def storage(self, path: Path, synchronous: Synchronous, load: Load) -> OwnStorage:
         """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
 
-    def loop_lag(self) -> LagProbe | None:
+    def loop_lag(self, *, closely: bool) -> LagProbe | None:
         """Begin to watch the event loop; None where there is none."""
 
 
@@ -108,6 +110,8 @@ class App:
         self._dial = dial
         self._stack = stack
         self.slots: Slots | None = None
+        self.telemetry: Telemetry | None = None
+        self._lag: LagProbe | None = None
         self._failpoints: Failpoints | None = None
         self._condutor: Condutor | None = None
         self._recovery: Tarefa | None = None
@@ -131,21 +135,47 @@ class App:
             struck.falhas = failpoints
         if self.settings.stats:
             self._tell_stats()
+        if self.settings.telemetry:
+            self._observe()
         # Closed before the clients and the storage that its tasks use.
         self._stack.push_async_callback(self.execution.encerrar)
+
+    def endpoints(self) -> list[Endpoint]:
+        """The operations of the service, ready for a transport to bind."""
+        watch = None if self.telemetry is None else self.telemetry.watch
+        return endpoints(self.service, self.settings.servico, self.load.in_flight, watch)
+
+    def show_metrics(self) -> None:
+        """Show the metrics on a port of their own, if one was named. Raises OSError when it is taken."""
+        if self.telemetry is not None and self.settings.metrics_port is not None:
+            self.telemetry.serve(self.settings.host, self.settings.metrics_port)
+
+    def _observe(self) -> None:
+        """Have every call be watched, and the service show its metrics."""
+        lag = self._loop_lag()
+        self._gauges.places = self.slots
+        self.telemetry = Telemetry(self.settings, self._gauges, None if lag is None else lag.recent)
+        self._stack.callback(self.telemetry.close)
 
     def _tell_stats(self) -> None:
         """Have the service tell of its inside while it lives."""
         servico, gauges = self.settings.servico, self._gauges
         gauges.operations = counted(self.service, servico)
         gauges.places = self.slots
-        lag = self._ports.loop_lag()
+        lag = self._loop_lag()
         if lag is not None:
-            self._stack.callback(lag.close)
             gauges.loop = lag.read
         sampler = Sampler(stats_path(self.settings.data_dir, servico), servico, gauges)
         sampler.start()
         self._stack.callback(sampler.stop)
+
+    def _loop_lag(self) -> LagProbe | None:
+        """Who watches the event loop, begun once: closely where the service tells all of itself."""
+        if self._lag is None:
+            self._lag = self._ports.loop_lag(closely=self.settings.stats)
+            if self._lag is not None:
+                self._stack.callback(self._lag.close)
+        return self._lag
 
     def watch_pool(self, pool: Pool) -> None:
         """Tell of the calls that wait for a worker, too."""
@@ -229,6 +259,8 @@ class App:
                 espera_passagem_s=settings.passage_wait_s,
             ),
         )
+        condutor = self._condutor
+        self._gauges.retries = lambda: condutor.retentativas
         self.slots = Slots(settings.in_flight_max, settings.active_max, self.execution)
         self.service = Pedidos(
             banco=banco,

@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -147,13 +147,26 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         yield line.decode(errors="replace").rstrip()
 
 
-async def run_errand(command: Sequence[str]) -> int:
+@contextmanager
+def lifeline() -> Iterator[int]:
+    """The reading end of a pipe that ends with this process, whatever ends it."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+async def run_errand(
+    command: Sequence[str], stdin: int = DEVNULL, variables: Mapping[str, str] | None = None
+) -> int:
     """Run a command to its end on this process's own output; its exit code.
 
     Cancelled, it interrupts the command and all its processes, and ends them soon after.
     """
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=DEVNULL, env=environment(), process_group=0
+        *command, stdin=stdin, env={**environment(), **(variables or {})}, process_group=0
     )
     try:
         return await process.wait()

@@ -7,7 +7,7 @@ from pathlib import Path
 from common.connection import Synchronous
 from common.execution import AsyncClock, AsyncExecution
 from common.load import Load
-from common.loop_lag import LoopLag
+from common.loop_lag import INTERVALO_LONGO_S, INTERVALO_S, LoopLag
 from common.storage import Storage
 
 
@@ -22,6 +22,6 @@ class EventLoopPorts:
         """Open an existing database on aiosqlite."""
         return await Storage.open(path, synchronous=synchronous, load=load)
 
-    def loop_lag(self) -> LoopLag:
-        """Begin to watch the running loop."""
-        return LoopLag()
+    def loop_lag(self, *, closely: bool) -> LoopLag:
+        """Begin to watch the running loop, closely or at next to no cost."""
+        return LoopLag(INTERVALO_S if closely else INTERVALO_LONGO_S)

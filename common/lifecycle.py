@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import resource
 import signal
@@ -29,6 +28,7 @@ from common.lock import InUseError
 from common.ready import EXIT_UNUSABLE, Ready
 from common.settings import AVISO_S, DRENO_S, Loop, Settings
 from common.shop import ShopError
+from common.telemetry.logs import configure as configure_logs
 
 
 class AddressError(Exception):
@@ -108,13 +108,10 @@ def run_on_loop(settings: Settings, serve: Serve) -> None:
 
 def main(settings: Settings, serve: Serve, run: Run = run_on_loop) -> NoReturn:
     """Run one service until it is told to stop; ends the process."""
-    logging.basicConfig(
-        level=logging.WARNING,
-        format=f"%(asctime)s {settings.servico} %(levelname)s %(message)s",
-    )
     raise_open_files()
     with ExitStack() as stack:
         try:
+            configure_logs(settings.servico, settings.data_dir if settings.telemetry else None)
             stack.enter_context(exclusive(settings.data_dir, settings.servico))
             prepare_databases(settings)
             run(settings, serve)

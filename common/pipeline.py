@@ -10,16 +10,18 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from common.contratos import Mensagem, Operacao, operacoes_de
+from common.contratos import Classe, Mensagem, Operacao, operacoes_de
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado, sobrecarga
 from common.load import InFlight
-from common.servicos.contexto import Contexto
+from common.servicos.contexto import Contexto, Trecho, sem_rastro
 from common.settings import DEADLINE_PADRAO_S, PASSOS_EM_VOO_MAX, RESERVA_SALTO_S
+from common.telemetry.logs import current
+from common.telemetry.trace_context import TRACEPARENT, TRACESTATE, received, sent, state_of
 from common.timing import COMPLETO, Meter
 
-Endpoint = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
+Method = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
 
 # Names on the wire, the same in gRPC metadata and HTTP headers.
 CABECALHO_CHAVE: Final = "idempotency-key"
@@ -32,44 +34,113 @@ CABECALHO_AMOSTRA: Final = "x-timing"
 # Milliseconds. A day; a longer wait for an order is a mistake.
 LIMITE_MAX_MS: Final = 86_400_000
 
+# What a caller of an operation waits for, as the timing record says it.
+_WAITS: Final[dict[Classe, Trecho]] = {
+    "pedido": "p",
+    "passo": "p",
+    "cancelamento": "x",
+    "consulta": "c",
+}
+
 _LOG = logging.getLogger(__name__)
 
 
-def endpoints(
-    service: object, nome: str, in_flight: InFlight
-) -> dict[str, tuple[Operacao, Endpoint]]:
-    """Every operation of a service, by name, ready for a transport to bind.
+class Watch(Protocol):
+    """Whoever wants to know of the calls of one operation."""
 
-    `in_flight` is kept true by them: what the service is working on at this moment.
-    """
-    return {
-        operacao.nome: (operacao, _endpoint(operacao, getattr(service, operacao.nome), in_flight))
-        for operacao in operacoes_de(nome)
-    }
+    def began(self, ctx: Contexto) -> None:
+        """A call came, and what came beside its message has been read."""
+
+    def ended(self, ctx: Contexto, seconds: float, erro: str, record: str) -> None:
+        """It was answered after so many seconds: an error of that category, "" for none."""
+
+    def left(self, ctx: Contexto, seconds: float) -> None:
+        """Its caller went away before, after so many seconds."""
 
 
-def _endpoint(operacao: Operacao, method: Endpoint, in_flight: InFlight) -> Endpoint:
-    # Steps only: orders have a queue of their own at the edge, cancelling must always pass.
-    bounded = operacao.classe == "passo"
+class Endpoint:
+    """One operation of a service, ready for a transport to bind."""
 
-    async def call(ctx: Contexto, req: Any) -> Mensagem:
+    def __init__(
+        self, operacao: Operacao, method: Method, in_flight: InFlight, watch: Watch | None
+    ) -> None:
+        self.operacao = operacao
+        self._method = method
+        self._in_flight = in_flight
+        self._watch = watch
+        # Steps only: orders have a queue of their own at the edge, cancelling must always pass.
+        self._bounded = operacao.classe == "passo"
+
+    def context(self) -> Contexto:
+        """The context of a call that came."""
+        ctx = Contexto()
+        ctx.vigia = self._watch
+        return ctx
+
+    async def __call__(self, ctx: Contexto, req: Any) -> Mensagem:
+        """Do what a call asks for. Raises ErroServico."""
+        in_flight, bounded = self._in_flight, self._bounded
         if ctx.prazo <= time.monotonic():
             raise prazo_esgotado("o prazo terminou antes do início")
         if in_flight.fechado:
             raise encerrando()
         if not in_flight.enter(step=bounded, steps_max=PASSOS_EM_VOO_MAX):
             raise sobrecarga("há chamadas demais em andamento neste serviço", 1.0)
+        ctx.pedido_id = getattr(req, "pedido_id", 0)
+        token = current.set(ctx)
         try:
-            return await method(ctx, req)
+            answer = ctx.resposta = await self._method(ctx, req)
         except ErroServico:
             raise
         except Exception as error:
-            _LOG.exception("defeito em %s", operacao.nome)
+            _LOG.exception("defeito em %s", self.operacao.nome)
             raise ErroServico(Categoria.INTERNO, "erro interno") from error
+        else:
+            return answer
         finally:
+            current.reset(token)
             in_flight.leave(step=bounded)
 
-    return call
+
+def endpoints(
+    service: object,
+    nome: str,
+    in_flight: InFlight,
+    watch: Callable[[Operacao], Watch] | None = None,
+) -> list[Endpoint]:
+    """Every operation of a service, ready for a transport to bind.
+
+    `in_flight` is kept true by them: what the service is working on at this moment. `watch` gives
+    whoever is told of an operation's calls.
+    """
+    return [
+        Endpoint(
+            operacao,
+            getattr(service, operacao.nome),
+            in_flight,
+            None if watch is None else watch(operacao),
+        )
+        for operacao in operacoes_de(nome)
+    ]
+
+
+def ended(servico: str, ctx: Contexto, start: float, erro: ErroServico | None) -> str:
+    """A call that came at `start` is answered: tells whoever watches; its timing record.
+
+    A caller that sent no trace gets the record without what only a trace asks for.
+    """
+    seconds = time.monotonic() - start
+    categoria = "" if erro is None else erro.categoria.value
+    record = ctx.registro(servico, seconds, categoria)
+    if ctx.vigia is not None:
+        ctx.vigia.ended(ctx, seconds, categoria, record)
+    return sem_rastro(record) if ctx.rastro_proprio else record
+
+
+def left(ctx: Contexto) -> None:
+    """A call's caller went away: there is nobody to answer."""
+    if ctx.vigia is not None:
+        ctx.vigia.left(ctx, time.monotonic() - ctx.chegada)
 
 
 def deadline(
@@ -135,6 +206,13 @@ def heed(
     the transport itself knows of its deadline. Raises ErroServico (invalid).
     """
     since_s = time.monotonic() - arrived
+    ctx.chegada = arrived
+    rastro = mark(TRACEPARENT)
+    if rastro is not None:
+        ctx.rastro = received(rastro)
+        ctx.rastro_estado = state_of(mark(TRACESTATE)) if ctx.rastro else ""
+    if ctx.vigia is not None:
+        ctx.vigia.began(ctx)
     ctx.prazo = deadline(
         mark(CABECALHO_PRAZO), mark(CABECALHO_LIMITE), remaining_s, since_s=since_s
     )
@@ -145,15 +223,25 @@ def heed(
         ctx.chave = mark(CABECALHO_CHAVE)
 
 
-def marks(ctx: Contexto, until: str | None) -> list[tuple[str, str]]:
-    """What a client sends beside a message, by name; `until` as `outgoing` gave it."""
-    sent: list[tuple[str, str]] = []
+def marks(ctx: Contexto, until: str | None, operacao: Operacao) -> list[tuple[str, str]]:
+    """What a client sends beside a message of an operation, by name; `until` as `outgoing` gave it."""
+    beside: list[tuple[str, str]] = []
     if until is not None:
-        sent.append((CABECALHO_PRAZO, until))
+        beside.append((CABECALHO_PRAZO, until))
     if ctx.tentativa:
-        sent.append((CABECALHO_TENTATIVA, str(ctx.tentativa)))
+        beside.append((CABECALHO_TENTATIVA, str(ctx.tentativa)))
     if ctx.chave is not None:
-        sent.append((CABECALHO_CHAVE, ctx.chave))
+        beside.append((CABECALHO_CHAVE, ctx.chave))
     if ctx.completo:
-        sent.append((CABECALHO_AMOSTRA, COMPLETO))
-    return sent
+        beside.append((CABECALHO_AMOSTRA, COMPLETO))
+    if ctx.rastro:
+        number = ctx.esperas(waited_for(operacao)) + 1
+        beside.append((TRACEPARENT, sent(ctx.rastro, operacao.nome, number)))
+        if ctx.rastro_estado:
+            beside.append((TRACESTATE, ctx.rastro_estado))
+    return beside
+
+
+def waited_for(operacao: Operacao) -> Trecho:
+    """What a caller of an operation waits for, as the timing record says it."""
+    return _WAITS[operacao.classe]

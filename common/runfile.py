@@ -19,14 +19,20 @@ from common.lock import InUseError, held, is_held
 
 RUN_FILE: Final = "run.json"
 RUN_LOCK: Final = "run.lock"
+# What Prometheus reads to find the services (`file_sd_configs`).
+TARGETS: Final = "prometheus.json"
 
 
 class ServiceRun(Struct, frozen=True, kw_only=True):
-    """Where one service listens; `pid` is null while no process of it lives."""
+    """Where one service listens; `pid` is null while no process of it lives.
+
+    `metrics` is where Prometheus finds its metrics, "" where it shows none.
+    """
 
     address: str
     pid: int | None
     ready: bool
+    metrics: str = ""
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -83,9 +89,31 @@ def write_run(data_dir: Path, run: Run) -> None:
     temporary.replace(path)
 
 
+def write_targets(data_dir: Path, run: Run) -> None:
+    """Write where Prometheus finds the metrics of what runs; nothing where none are shown.
+
+    The format is that of `file_sd_configs`: a file that it reads again whenever it changes.
+    """
+    targets = [
+        {
+            "targets": [each.metrics.removeprefix("http://").partition("/")[0]],
+            # The service is a label of the metrics themselves.
+            "labels": {"arm": run.mode},
+        }
+        for each in run.services.values()
+        if each.metrics
+    ]
+    if targets:
+        path = data_dir / TARGETS
+        temporary = path.with_name(f".{TARGETS}.tmp")
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(targets), indent=1) + b"\n")
+        temporary.replace(path)
+
+
 def remove_run(data_dir: Path) -> None:
     """Say that nothing runs on `data_dir`."""
     (data_dir / RUN_FILE).unlink(missing_ok=True)
+    (data_dir / TARGETS).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -39,6 +39,9 @@ TRABALHADORES_MAX: Final = 4_096
 # The arms on threads have the ports of their protocol: nothing else tells a client which one it is.
 BASE_PORT: Final = {"grpc": 50050, "http": 8000, "grpc-threads": 50050, "http-threads": 8000}
 
+# Share of orders whose trace is kept whatever becomes of them.
+PARTE_RASTROS: Final = 0.01
+
 Loop = Literal["uvloop", "asyncio"]
 StorageMode = Literal["shared", "plain"]
 LACO: Final[Loop] = "uvloop"
@@ -74,6 +77,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     circuit_breaker: bool = True
     failpoints: Path | None = None
     stats: bool = False
+    mode: str = "grpc"
+    telemetry: bool = True
+    trace_share: float = PARTE_RASTROS
+    metrics_port: int | None = None
     exit_with_parent: bool = False
 
 
@@ -224,6 +231,20 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         help="append what goes on inside each service to DATA_DIR/stats (default off)",
     )
     add(
+        "--telemetry",
+        choices=("on", "off"),
+        default="on",
+        help="metrics, traces and logs of every order (default on)",
+    )
+    add(
+        "--trace-share",
+        type=share,
+        default=PARTE_RASTROS,
+        metavar="SHARE",
+        help="share of orders whose trace is kept although they neither failed nor were slow"
+        f" (default {PARTE_RASTROS})",
+    )
+    add(
         "--loop",
         choices=("uvloop", "asyncio"),
         help="arms on event loops: which one (default uvloop)",
@@ -257,6 +278,8 @@ def lab_arguments(args: argparse.Namespace) -> list[str]:
         f"--give-up-age={args.give_up_age}",
         f"--circuit-breaker={args.circuit_breaker}",
         f"--stats={args.stats}",
+        f"--telemetry={args.telemetry}",
+        f"--trace-share={args.trace_share}",
     ]
     # What was not given has a default of its own in each arm, or no meaning there.
     given = {name: getattr(args, name) for name in ("stock", "failpoints", "loop", *OF_THREADS)}
@@ -305,6 +328,12 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         help="where another service listens (default: from --base-port); may be repeated",
     )
     parser.add_argument(
+        "--metrics-port",
+        type=port,
+        metavar="N",
+        help="gRPC: port that shows metrics to Prometheus (default none; REST has /metrics)",
+    )
+    parser.add_argument(
         "--exit-with-parent",
         action="store_true",
         help="stop when standard input ends, so that no service outlives its supervisor",
@@ -344,5 +373,9 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         circuit_breaker=args.circuit_breaker == "on",
         failpoints=args.failpoints,
         stats=args.stats == "on",
+        mode=mode,
+        telemetry=args.telemetry == "on",
+        trace_share=args.trace_share,
+        metrics_port=args.metrics_port,
         exit_with_parent=args.exit_with_parent,
     )

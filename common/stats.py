@@ -106,6 +106,9 @@ class LagProbe(Protocol):
     def read(self) -> Lag:
         """The lag since the last reading."""
 
+    def recent(self) -> Lag:
+        """The lag of the last second or two, whoever else reads."""
+
     def close(self) -> None:
         """Watch no longer."""
 
@@ -228,7 +231,7 @@ class Gauges:
     """What is read of a service: an arm fills in what it has.
 
     `closed` says by neighbour whether its circuit breaker lets every call pass; `loop` gives the
-    lag of the event loop since it was last asked.
+    lag of the event loop since it was last asked; `retries` how many steps were asked for again.
     """
 
     in_flight: InFlight
@@ -238,6 +241,7 @@ class Gauges:
     closed: dict[str, Callable[[], bool]] = field(default_factory=dict)
     loop: Callable[[], Lag] | None = None
     pool: Pool | None = None
+    retries: Callable[[], int] | None = None
 
 
 class Sampler:

@@ -217,7 +217,7 @@ async def _timed(
         raise failure(error) from error
     finally:
         if ctx is not None:
-            ctx.banco += time.monotonic() - start
+            ctx.esperou("b", start, time.monotonic())
             ctx.sair(antes)
     if ctx is not None:
         ctx.commit += commit.seconds

@@ -7,7 +7,6 @@ the line that they print when ready, by their exit codes and by the pipe that th
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -20,9 +19,9 @@ from typing import Final, TextIO
 from msgspec import Struct
 from msgspec.structs import replace
 
-from common.child import Child, Say, how_it_ended
+from common.child import Child, Say, how_it_ended, lifeline
 from common.ready import EXIT_UNUSABLE
-from common.runfile import Run, ServiceRun, remove_run, write_run
+from common.runfile import Run, ServiceRun, remove_run, write_run, write_targets
 
 # Exit codes of a run: asked to stop, or its work done; failed; refused with nothing touched.
 EXIT_OK: Final = 0
@@ -44,13 +43,14 @@ Work = Callable[[], Awaitable[int]]
 class Plan(Struct, frozen=True, kw_only=True):
     """What to run: the services in the order in which they stop, and what run.json says of them.
 
-    `command` gives the command line of a service; `started` is when the user asked, on the
+    `command` gives the command line of a service, `metrics` where it shows its metrics; `started` is when the user asked, on the
     monotonic clock, in seconds.
     """
 
     data_dir: Path
     run: Run
     addresses: dict[str, str]
+    metrics: dict[str, str] = {}
     command: Callable[[str], list[str]]
     started: float
 
@@ -89,10 +89,10 @@ class Supervisor:
     async def run(self, work: Work | None = None) -> int:
         """Run the services until the work is done, or without one until told; the exit code."""
         told = EXIT_OK if work is None else EXIT_FAILED
-        with self._signals(told), _pipe() as lifeline:
+        with self._signals(told), lifeline() as held:
             async with asyncio.TaskGroup() as keepers:
                 for servico in self._plan.addresses:
-                    keepers.create_task(self._keep(servico, lifeline))
+                    keepers.create_task(self._keep(servico, held))
                 try:
                     code = await self._until_over(work)
                 finally:
@@ -101,12 +101,12 @@ class Supervisor:
 
     # --- Starting and watching ----------------------------------------------------------------
 
-    async def _keep(self, servico: str, lifeline: int) -> None:
+    async def _keep(self, servico: str, held: int) -> None:
         failures = 0
         while not self._stopping.is_set():
             try:
                 child = await Child.spawn(
-                    servico, self._plan.command(servico), lifeline, self._say, self._warn
+                    servico, self._plan.command(servico), held, self._say, self._warn
                 )
             except OSError as error:
                 self._finish(EXIT_FAILED, f"cannot start {servico}: {error.strerror}")
@@ -174,13 +174,18 @@ class Supervisor:
             return
         services = {
             servico: ServiceRun(
-                address=address, pid=None if child.ended.is_set() else child.pid, ready=child.ready
+                address=address,
+                pid=None if child.ended.is_set() else child.pid,
+                ready=child.ready,
+                metrics=self._plan.metrics.get(servico, ""),
             )
             for servico, address in self._plan.addresses.items()
             for child in [self._children[servico]]
         }
         try:
-            write_run(self._plan.data_dir, replace(self._plan.run, services=services))
+            run = replace(self._plan.run, services=services)
+            write_targets(self._plan.data_dir, run)
+            write_run(self._plan.data_dir, run)
         except OSError as error:
             self._warn(f"cannot write run.json in {self._plan.data_dir}: {error.strerror}")
 
@@ -274,14 +279,3 @@ class Supervisor:
         finally:
             for sign in signs:
                 loop.remove_signal_handler(sign)
-
-
-@contextmanager
-def _pipe() -> Iterator[int]:
-    """The reading end of a pipe that ends with this process, whatever ends it."""
-    reading, writing = os.pipe()
-    try:
-        yield reading
-    finally:
-        os.close(reading)
-        os.close(writing)

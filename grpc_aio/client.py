@@ -12,10 +12,10 @@ import grpc.aio
 from common.alarms import Alarms
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import ErroServico, indisponivel, prazo_esgotado
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
+from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
 from common.servicos.contexto import Contexto
 from grpc_aio.options import CANAL
-from grpc_aio.status import erro_de
+from grpc_aio.status import erro_de, record_of
 from grpc_aio.wire import CODECS, caminho
 
 Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
@@ -44,11 +44,13 @@ class GrpcClient:
         parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
         alarms = self._alarms
         send = self._channel.unary_unary(caminho(operacao))
+        por = waited_for(operacao)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
+            ctx.abaixo = ""
             start, antes = time.monotonic(), ctx.entrar("proximo")
-            rpc = send(serialize(req), metadata=marks(ctx, until))
+            rpc = send(serialize(req), metadata=marks(ctx, until, operacao))
             # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
             # the core of each side, which was seen to cost more.
             alarm = None if remaining is None else alarms.after(remaining, rpc.cancel)
@@ -60,7 +62,7 @@ class GrpcClient:
             finally:
                 if alarm is not None:
                     alarms.forget(alarm)
-                ctx.proximo += time.monotonic() - start
+                ctx.esperou(por, start, time.monotonic())
                 ctx.sair(antes)
             ctx.abaixo = str(trailing.get(CABECALHO_TEMPOS, ""))
             return read(parse(data))
@@ -71,6 +73,7 @@ class GrpcClient:
 def _failure(ctx: Contexto, error: BaseException) -> ErroServico:
     """What a failed call means. Raises `error` when it was the caller who was cancelled."""
     if isinstance(error, grpc.aio.AioRpcError):
+        ctx.abaixo = record_of(error)
         return erro_de(error)
     task = asyncio.current_task()
     if task is not None and task.cancelling():

@@ -15,14 +15,9 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 
 from common.app import App
-from common.contratos import Operacao
 from common.erros import ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import (
-    Endpoint,
-    endpoints,
-    heed,
-)
+from common.pipeline import Endpoint, heed, left
 from common.servicos.contexto import Contexto
 from common.settings import Settings
 from grpc_aio.client import dial
@@ -34,22 +29,23 @@ from grpc_aio.wire import CODECS, nome_do_servico
 Handler = Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]
 
 
-def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
+def _handler(servico: str, endpoint: Endpoint) -> Handler:
     """One operation as a gRPC method: bytes in, bytes or a status out."""
+    operacao = endpoint.operacao
     parse, read = CODECS[operacao.requisicao].parse, CODECS[operacao.requisicao].read
     serialize = CODECS[operacao.resposta].serialize
     keyed = operacao.classe == "pedido"
 
     async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         start = time.monotonic()
-        ctx = Contexto()
+        ctx = endpoint.context()
         try:
             metadata = dict(context.invocation_metadata() or ())
             remaining_s = context.time_remaining()
             heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
             answer = await ctx.medir(endpoint(ctx, read(parse(data))))
         except (ErroServico, DecodeError, asyncio.CancelledError) as error:
-            await _abort(context, servico, ctx, start, _failure(context, error))
+            await _abort(context, servico, ctx, start, _failure(context, ctx, error))
         out = serialize(answer)
         context.set_trailing_metadata(trailing(servico, ctx, start))
         return out
@@ -57,7 +53,9 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
     return handle
 
 
-def _failure(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> ErroServico:
+def _failure(
+    context: grpc.aio.ServicerContext[Any, Any], ctx: Contexto, error: BaseException
+) -> ErroServico:
     """What to tell the caller. Raises `error` when this very call was cancelled."""
     if isinstance(error, ErroServico):
         return error
@@ -65,6 +63,7 @@ def _failure(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) 
         return invalido("corpo", "não é uma mensagem protobuf deste método")
     task = asyncio.current_task()
     if context.cancelled() or (task is not None and task.cancelling()):
+        left(ctx)
         raise error
     # Something behind us was cancelled, not this call: left alone, grpc.aio would send no status
     # at all and the caller would wait its whole deadline.
@@ -87,17 +86,16 @@ class GrpcTransport:
 
     def __init__(self, app: App) -> None:
         settings = app.settings
+        self._app = app
         self._address = (settings.host, settings.port)
         self._server = grpc.aio.server(options=SERVIDOR)
         self._health = HealthServicer()
         nome = nome_do_servico(settings.servico)
         methods = {
-            operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
-                _handler(settings.servico, operacao, endpoint)
+            endpoint.operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
+                _handler(settings.servico, endpoint)
             )
-            for operacao, endpoint in endpoints(
-                app.service, settings.servico, app.load.in_flight
-            ).values()
+            for endpoint in app.endpoints()
         }
         self._names = register(self._server, nome, methods, self._health)
 
@@ -111,6 +109,7 @@ class GrpcTransport:
             msg = "the port is taken or not ours to use"
             raise OSError(msg) from error
         await self._server.start()
+        self._app.show_metrics()
         for name in self._names:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return f"{host}:{bound}"

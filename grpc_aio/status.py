@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any, Final
 
 import grpc
@@ -12,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from common.erros import CODIGO_GRPC, Categoria, ErroServico, Violacao, conexao_recusada
-from common.pipeline import CABECALHO_CHAVE, CABECALHO_TEMPOS
+from common.pipeline import CABECALHO_CHAVE, CABECALHO_TEMPOS, ended
 from common.servicos.contexto import Contexto
 
 _LOG = logging.getLogger(__name__)
@@ -72,14 +71,17 @@ def trailing(
     """What travels back beside an answer: the timing record, the key, and an error's details."""
     if erro is not None and erro.categoria is Categoria.INVALIDO:
         ctx.chave = None  # a broken key may not travel back as metadata
-    sent: list[tuple[str, str | bytes]] = [
-        (CABECALHO_TEMPOS, ctx.registro(servico, time.monotonic() - start))
-    ]
+    sent: list[tuple[str, str | bytes]] = [(CABECALHO_TEMPOS, ended(servico, ctx, start, erro))]
     if ctx.chave is not None:
         sent.append((CABECALHO_CHAVE, ctx.chave))
     if erro is not None:
         sent += detalhes(erro)
     return tuple(sent)
+
+
+def record_of(error: Any) -> str:
+    """The timing record that came with a failed call, "" for none."""
+    return str(dict(error.trailing_metadata() or ()).get(CABECALHO_TEMPOS, ""))
 
 
 def erro_de(error: Any) -> ErroServico:

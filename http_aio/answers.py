@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -11,7 +10,7 @@ import msgspec
 
 from common.contratos import Mensagem, Operacao, PedidoResponse
 from common.erros import STATUS_HTTP, TITULO, Categoria, ErroServico, Violacao
-from common.pipeline import CABECALHO_CHAVE, CABECALHO_TEMPOS
+from common.pipeline import CABECALHO_CHAVE, CABECALHO_TEMPOS, ended
 from common.servicos.contexto import Contexto
 from common.servicos.livro import TERMINAIS
 
@@ -81,7 +80,7 @@ def marks_back(
     servico: str, ctx: Contexto, start: float, erro: ErroServico | None = None
 ) -> dict[str, str]:
     """What travels back beside an answer: the timing record, and the key."""
-    headers = {CABECALHO_TEMPOS: ctx.registro(servico, time.monotonic() - start)}
+    headers = {CABECALHO_TEMPOS: ended(servico, ctx, start, erro)}
     chave = ctx.chave
     broken = erro is not None and erro.categoria is Categoria.INVALIDO
     if chave is not None and not broken and chave.isascii() and chave.isprintable():

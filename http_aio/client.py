@@ -13,7 +13,7 @@ from yarl import URL
 from common.alarms import Alarms, Limit
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
+from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
 from common.servicos.contexto import Contexto
 from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS
 from http_aio.answers import erro_de
@@ -60,12 +60,14 @@ class HttpClient:
         codec, method, session = CODECS[operacao.nome], operacao.metodo_http, self._session
         base, alarms = self._base, self._alarms
         fixed = None if codec.no_caminho or codec.na_consulta else URL(base + operacao.caminho)
+        por = waited_for(operacao)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
+            ctx.abaixo = ""
             body = codec.body(req)
             headers = {} if body is None else dict(_JSON)
-            headers.update(marks(ctx, until))
+            headers.update(marks(ctx, until, operacao))
             url = fixed or URL(base + codec.path(req), encoded=True)
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
@@ -84,11 +86,13 @@ class HttpClient:
                 _LOG.info("%s: %s", operacao.servico, error or type(error).__name__)
                 raise indisponivel(f"{operacao.servico} não respondeu") from error
             finally:
-                ctx.proximo += time.monotonic() - start
+                ctx.esperou(por, start, time.monotonic())
                 ctx.sair(antes)
             ctx.abaixo = response.headers.get(CABECALHO_TEMPOS, "")
             if response.status >= 400:
-                raise erro_de(response.status, data, response.headers.get("Retry-After"))
+                erro = erro_de(response.status, data, response.headers.get("Retry-After"))
+                ctx.falhou(f"!{erro.categoria.value}")
+                raise erro
             return codec.answer(data)
 
         return call

@@ -61,8 +61,8 @@ _ESPERA: Final = {
 }
 
 
-def documento(servico: str) -> bytes:
-    """The description of one service as JSON."""
+def documento(servico: str, *, metricas: bool = False) -> bytes:
+    """The description of one service as JSON; `metricas` says whether its port shows them too."""
     operacoes = operacoes_de(servico)
     tipos: list[type[Any]] = [Problema]
     for operacao in operacoes:
@@ -75,6 +75,8 @@ def documento(servico: str) -> bytes:
     for caminho, resumo in (("/healthz", "O processo vive"), ("/readyz", "O serviço atende")):
         caminhos[caminho] = {"get": _saude(caminho, resumo)}
     caminhos["/openapi.json"] = {"get": _descricao()}
+    if metricas:
+        caminhos["/metrics"] = {"get": _metricas()}
     usados = _usados(caminhos, esquemas)
     return msgspec.json.encode(
         {
@@ -198,6 +200,19 @@ def _saude(caminho: str, resumo: str) -> dict[str, Any]:
     if caminho == "/readyz":
         respostas |= _problemas([Categoria.INDISPONIVEL])
     return {"operationId": caminho.strip("/"), "summary": resumo, "responses": respostas}
+
+
+def _metricas() -> dict[str, Any]:
+    return {
+        "operationId": "metrics",
+        "summary": "As métricas, como o Prometheus as lê",
+        "responses": {
+            "200": {
+                "description": "Formato de texto do Prometheus",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        },
+    }
 
 
 def _descricao() -> dict[str, Any]:

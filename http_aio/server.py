@@ -12,16 +12,12 @@ from typing import Any, Final, NoReturn
 from aiohttp import HttpVersion11, hdrs, web
 
 from common.app import App
-from common.contratos import Operacao
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import (
-    Endpoint,
-    endpoints,
-    heed,
-)
+from common.pipeline import Endpoint, heed, left
 from common.servicos.contexto import Contexto
 from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
+from common.telemetry.metrics import CONTENT_TYPE
 from http_aio.answers import JSON, marks_back
 from http_aio.answers import answer as answered
 from http_aio.client import dial
@@ -33,20 +29,21 @@ from http_aio.wire import CODECS, Codec
 CONEXAO_OCIOSA_S: Final = 75.0
 
 # Answered for as long as the process lives.
-_SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
+_SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/metrics"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
+def _handler(servico: str, endpoint: Endpoint) -> Handler:
     """One operation as a REST handler: a request in, JSON or problem+json out."""
+    operacao = endpoint.operacao
     codec = CODECS[operacao.nome]
     keyed = operacao.classe == "pedido"
     has_query = operacao.metodo_http == "GET"
 
     async def handle(request: web.Request) -> web.Response:
         start = time.monotonic()
-        ctx = Contexto()
+        ctx = endpoint.context()
         headers = request.headers
         try:
             heed(ctx, headers.get, keyed=keyed, arrived=start)
@@ -54,7 +51,7 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
             query = _query(request) if has_query and request.query_string else {}
             answer = await ctx.medir(endpoint(ctx, codec.read(request.match_info, query, body)))
         except (ErroServico, web.HTTPRequestEntityTooLarge, asyncio.CancelledError) as error:
-            erro = _failure(error)
+            erro = _failure(ctx, error)
             return resposta(erro, marks_back(servico, ctx, start, erro))
         content = codec.write(answer)
         return send(answered(operacao, answer, content, marks_back(servico, ctx, start)))
@@ -62,7 +59,7 @@ def _handler(servico: str, operacao: Operacao, endpoint: Endpoint) -> Handler:
     return handle
 
 
-def _failure(error: BaseException) -> ErroServico:
+def _failure(ctx: Contexto, error: BaseException) -> ErroServico:
     """What to tell the caller. Raises `error` when this very call was cancelled."""
     if isinstance(error, ErroServico):
         return error
@@ -70,6 +67,7 @@ def _failure(error: BaseException) -> ErroServico:
         return ErroServico(Categoria.TAMANHO, f"o corpo passa de {CORPO_MAX} bytes")
     task = asyncio.current_task()
     if task is not None and task.cancelling():
+        left(ctx)
         raise error
     return encerrando()
 
@@ -137,15 +135,14 @@ class HttpTransport:
         settings = app.settings
         self._address = (settings.host, settings.port)
         self._ready = self._accepting = False
-        self._document = documento(settings.servico)
+        self._document = documento(settings.servico, metricas=app.telemetry is not None)
         web_app = web.Application(client_max_size=CORPO_MAX, middlewares=[self._gate])
-        for operacao, endpoint in endpoints(
-            app.service, settings.servico, app.load.in_flight
-        ).values():
+        for endpoint in app.endpoints():
+            operacao = endpoint.operacao
             web_app.router.add_route(
                 operacao.metodo_http,
                 operacao.caminho,
-                _handler(settings.servico, operacao, endpoint),
+                _handler(settings.servico, endpoint),
                 expect_handler=_expect,
             )
             if not CODECS[operacao.nome].no_caminho:
@@ -155,6 +152,9 @@ class HttpTransport:
         web_app.router.add_route("GET", "/healthz", self._healthz)
         web_app.router.add_route("GET", "/readyz", self._readyz)
         web_app.router.add_route("GET", "/openapi.json", self._openapi)
+        self._telemetry = app.telemetry
+        if app.telemetry is not None:
+            web_app.router.add_route("GET", "/metrics", self._metrics)
         self._runner = web.AppRunner(
             web_app,
             access_log=None,
@@ -218,6 +218,11 @@ class HttpTransport:
 
     async def _openapi(self, request: web.Request) -> web.Response:
         return web.Response(body=self._document, content_type=JSON)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        assert self._telemetry is not None, "served only with telemetry"
+        page = self._telemetry.page()
+        return web.Response(body=page, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
 def serving(settings: Settings) -> AbstractAsyncContextManager[tuple[App, str]]:

@@ -34,7 +34,8 @@ from loadgen.usage import Meter
 
 EPILOG: Final = """One caller compares median latency with that of the bare chain plus six appends with fdatasync one
 after the other on the data directory's disk; more callers compare the steady rate of terminal
-answers. --against N compares the real arm at --concurrency with itself at N callers instead.
+answers. --against N compares the real arm at --concurrency with itself at N callers instead, and
+--baseline OPTION with itself under another option: then the processor time an order tells most.
 
 exit codes: 0 measured, 2 wrong options or a chain that does not start, 3 INVALID (the words say why;
 an order without a terminal answer on either side is enough)"""
@@ -88,6 +89,9 @@ async def _measure(args: argparse.Namespace, console: Console) -> Floor:
 
 async def _run(args: argparse.Namespace, directory: Path, *, is_floor: bool) -> Run:
     """One side of a pair, from a fresh start to its end."""
+    if is_floor and args.baseline:
+        async with real_arm(args.mode, args.payment_wait, directory, args.baseline) as chain:
+            return await _drive(args, chain, " ".join(args.baseline), args.concurrency)
     if is_floor and args.against is None:
         async with bare_chain(args.mode, args.payment_wait) as chain:
             return await _drive(args, chain, "bare chain", args.concurrency)
@@ -141,6 +145,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--warmup", type=warmup, default=2.0, metavar="S", help="before measuring (default 2)")
     add("--timeout", type=seconds, default=60.0, metavar="S", help="of an order (default 60)")
     add("--against", type=positive, metavar="N", help="compare with the real arm at N callers")
+    add(
+        "--baseline", action="append", metavar="OPTION",
+        help="compare with the real arm under this option instead, such as"
+        " --baseline=--telemetry=off; may be given again",
+    )  # fmt: skip
     add("--seed", type=natural, default=42, metavar="N", help="seed of who buys what (default 42)")
     add(
         "--data-dir", type=Path, default=Path("dados"),
@@ -148,6 +157,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write every figure")
     args = parser.parse_args(argv)
+    if args.baseline and args.against is not None:
+        parser.error("--baseline and --against are two comparisons: give one")
     if args.json is not None and not args.json.absolute().parent.is_dir():
         parser.error(f"{args.json}: its directory does not exist")
     return args

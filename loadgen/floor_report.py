@@ -74,6 +74,15 @@ class Pair(Struct, frozen=True):
             return None
         return self.real.p50_ms / (self.floor.p50_ms + self.appends_ms)
 
+    @property
+    def cpu_ratio(self) -> float | None:
+        """The services' processor time an order, real by floor."""
+        sides = [
+            sum(spent for name, spent in run.cpu_ms.items() if name != GERADOR)
+            for run in (self.real, self.floor)
+        ]
+        return sides[0] / sides[1] if all(sides) else None
+
     def words(self) -> str:
         """The pair in a line."""
         ratio = "no ratio" if self.ratio is None else f"ratio {self.ratio:.3f}"
@@ -92,6 +101,8 @@ class Floor(Struct, frozen=True, kw_only=True):
     measure: str
     ratio_median: float | None
     ratios: list[float | None]
+    cpu_ratio_median: float | None
+    cpu_ratios: list[float | None]
     generator_share_median: float | None
     not_terminal: int
     rss_peak_mb: dict[str, float]
@@ -122,6 +133,8 @@ def summarise(
             reasons += [f"pair {number}, {run.name}: {reason}" for reason in _doubts(run)]
     ratios = [pair.ratio for pair in pairs]
     known = [ratio for ratio in ratios if ratio is not None]
+    cpu = [pair.cpu_ratio for pair in pairs]
+    cpu_known = [ratio for ratio in cpu if ratio is not None]
     shares = [pair.real.generator_share for pair in pairs if pair.real.generator_share is not None]
     peaks: dict[str, float] = {}
     for pair in pairs:
@@ -133,6 +146,8 @@ def summarise(
         measure="median latency" if concurrency == 1 else "terminal answers a second",
         ratio_median=round(median(known), 4) if known else None,
         ratios=[None if ratio is None else round(ratio, 4) for ratio in ratios],
+        cpu_ratio_median=round(median(cpu_known), 4) if cpu_known else None,
+        cpu_ratios=[None if ratio is None else round(ratio, 4) for ratio in cpu],
         generator_share_median=round(median(shares), 4) if shares else None,
         not_terminal=sum(pair.floor.not_terminal + pair.real.not_terminal for pair in pairs),
         rss_peak_mb=peaks,
@@ -161,6 +176,12 @@ def show(floor: Floor, console: Console) -> None:
         f"median ratio of {len(floor.pairs)} pairs: {shown}",
         f"orders without a terminal answer, both sides: {floor.not_terminal}",
     ]
+    cpu = [ratio for ratio in floor.cpu_ratios if ratio is not None]
+    if floor.cpu_ratio_median is not None:
+        lines.append(
+            f"services' CPU an order, median ratio: {floor.cpu_ratio_median:.3f}"
+            f" ({min(cpu):.3f} to {max(cpu):.3f})"
+        )
     if floor.generator_share_median is not None:
         lines.append(f"generator: {floor.generator_share_median:.1%} of all CPU (real arm)")
     runs = [run for pair in floor.pairs for run in (pair.floor, pair.real)]

@@ -176,6 +176,7 @@ class Cluster:
             "sweep_interval_s": NEVER_S,
             "passage_wait_s": PASSAGE_S,
             "workers": WORKERS,
+            "mode": next(mode for mode, arm in ARMS.items() if arm is self.arm),
         }
         return Settings(servico=servico, **(options | self.options | changes))
 

@@ -21,7 +21,7 @@ def near(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_o_que_nao_foi_retirado_toca_e_nunca_antes_do_prazo() -> None:
-    """Each deadline rings once, at its own instant, whichever was set first."""
+    """Each deadline rings once, in their order and never early, whichever was set first."""
     given, loop, rung = Alarms(), asyncio.get_running_loop(), {}
     done = asyncio.Event()
     begin = loop.time()
@@ -45,9 +45,9 @@ async def test_o_que_nao_foi_retirado_toca_e_nunca_antes_do_prazo() -> None:
     loop.call_later(0.15, given.forget, come_near)
     async with asyncio.timeout(10):
         await done.wait()
-    assert sorted(rung) == [0.02, 0.12, 0.30, 0.42]
+    assert list(rung) == [0.02, 0.12, 0.30, 0.42]
     # Event loops count in milliseconds.
-    assert all(seconds - 0.002 <= at <= seconds + 0.05 for seconds, at in rung.items())
+    assert all(at >= seconds - 0.002 for seconds, at in rung.items())
     given.close()
 
 

@@ -22,8 +22,8 @@ from http_aio.server import HttpTransport
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DOCUMENTOS = {servico: json.loads(documento(servico)) for servico in c.SERVICOS}
-PROPRIOS = {("get", "/healthz"), ("get", "/readyz"), ("get", "/openapi.json")}
+DOCUMENTOS = {servico: json.loads(documento(servico, metricas=True)) for servico in c.SERVICOS}
+PROPRIOS = {("get", "/healthz"), ("get", "/readyz"), ("get", "/openapi.json"), ("get", "/metrics")}
 METODOS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 PEDIDO = {
@@ -76,7 +76,8 @@ def _validar(servico: str, metodo: str, caminho: str, resposta: requests.Respons
     tipo = resposta.headers["Content-Type"].partition(";")[0]
     esquema = descrita["content"][tipo]["schema"]
     raiz = {**esquema, "components": documento["components"]}
-    jsonschema_rs.validator_for(raiz).validate(resposta.json())
+    corpo = resposta.text if tipo == "text/plain" else resposta.json()
+    jsonschema_rs.validator_for(raiz).validate(corpo)
     for nome, cabecalho in descrita.get("headers", {}).items():
         assert nome in resposta.headers or not cabecalho.get("required"), nome
 
@@ -131,7 +132,7 @@ def test_servido_e_o_que_esta_no_codigo(seis: Servidores, servico: str) -> None:
     """/openapi.json is the description that these tests examine."""
     resposta = requests.get(f"{seis.url(servico)}/openapi.json", timeout=30)
     assert resposta.headers["Content-Type"].startswith("application/json")
-    assert resposta.content == documento(servico)
+    assert resposta.content == documento(servico, metricas=True)
 
 
 # --- Its limits ---------------------------------------------------------------------------------

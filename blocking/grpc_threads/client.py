@@ -11,10 +11,10 @@ import grpc
 from blocking.execution import blocked, in_task, interruptible, stop_if_asked
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import indisponivel
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
+from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
 from common.servicos.contexto import Contexto
 from grpc_aio.options import CANAL
-from grpc_aio.status import erro_de
+from grpc_aio.status import erro_de, record_of
 from grpc_aio.wire import CODECS, caminho
 
 
@@ -45,20 +45,23 @@ class GrpcClient:
         serialize = CODECS[operacao.requisicao].serialize
         parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
         send = self._channel.unary_unary(caminho(operacao))
+        por = waited_for(operacao)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
+            ctx.abaixo = ""
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
                 data, rpc = _made(
-                    send, serialize(req), timeout=remaining, metadata=marks(ctx, until)
+                    send, serialize(req), timeout=remaining, metadata=marks(ctx, until, operacao)
                 )
             except grpc.RpcError as error:
+                ctx.abaixo = record_of(error)
                 raise erro_de(error) from None
             except grpc.FutureCancelledError:
                 raise indisponivel("a chamada foi interrompida") from None
             finally:
-                ctx.proximo += time.monotonic() - start
+                ctx.esperou(por, start, time.monotonic())
                 ctx.sair(antes)
             ctx.abaixo = str(dict(rpc.trailing_metadata() or ()).get(CABECALHO_TEMPOS, ""))
             return read(parse(data))

@@ -19,7 +19,7 @@ from common.app import App
 from common.contratos import Operacao
 from common.erros import ErroServico, invalido
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, endpoints, heed
+from common.pipeline import Endpoint, heed
 from common.servicos.contexto import Contexto
 from common.settings import BACKLOG, DRENO_S, Settings
 from grpc_aio.options import SERVIDOR, free_or_taken
@@ -30,15 +30,16 @@ from grpc_aio.wire import CODECS, nome_do_servico
 Handler = Callable[[bytes, grpc.ServicerContext], bytes]
 
 
-def _handler(servico: str, operacao: Operacao, endpoint: Endpoint, workers: Workers) -> Handler:
+def _handler(servico: str, endpoint: Endpoint, workers: Workers) -> Handler:
     """One operation as a gRPC method: bytes in, bytes or a status out."""
+    operacao = endpoint.operacao
     parse, read = CODECS[operacao.requisicao].parse, CODECS[operacao.requisicao].read
     serialize = CODECS[operacao.resposta].serialize
     keyed = operacao.classe == "pedido"
 
     def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
         start = workers.arrived()
-        ctx = Contexto()
+        ctx = endpoint.context()
         try:
             metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
             remaining_s: float | None = context.time_remaining()
@@ -74,6 +75,7 @@ class GrpcTransport:
 
     def __init__(self, app: App) -> None:
         settings = app.settings
+        self._app = app
         self._address = (settings.host, settings.port)
         assert isinstance(app.clock, ThreadClock)
         self._clock = app.clock
@@ -90,14 +92,12 @@ class GrpcTransport:
         self._health = health.HealthServicer()
         nome = nome_do_servico(settings.servico)
         methods = {
-            operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
+            endpoint.operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
                 self._taken_in(
-                    operacao, _handler(settings.servico, operacao, endpoint, self._workers)
+                    endpoint.operacao, _handler(settings.servico, endpoint, self._workers)
                 )
             )
-            for operacao, endpoint in endpoints(
-                app.service, settings.servico, app.load.in_flight
-            ).values()
+            for endpoint in app.endpoints()
         }
         self._names = register(self._server, nome, methods, self._health)
 
@@ -118,6 +118,7 @@ class GrpcTransport:
             msg = "the port is taken or not ours to use"
             raise OSError(msg) from error
         self._server.start()
+        self._app.show_metrics()
         for name in self._names:
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return f"{host}:{bound}"

@@ -21,7 +21,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from blocking.execution import interruptible
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing
+from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
 from common.servicos.contexto import Contexto
 from http_aio.answers import JSON, erro_de
 from http_aio.wire import CODECS
@@ -118,11 +118,13 @@ class HttpClient:
 
     def _bind(self, operacao: Operacao) -> Method:
         codec, method = CODECS[operacao.nome], operacao.metodo_http
+        por = waited_for(operacao)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
+            ctx.abaixo = ""
             body = codec.body(req)
-            headers = dict(marks(ctx, until))
+            headers = dict(marks(ctx, until, operacao))
             if body is not None:
                 headers |= _JSON
             url = self._base + codec.path(req)
@@ -144,13 +146,15 @@ class HttpClient:
                     raise conexao_recusada() from error
                 raise indisponivel(f"{operacao.servico} não respondeu") from error
             finally:
-                ctx.proximo += time.monotonic() - start
+                ctx.esperou(por, start, time.monotonic())
                 ctx.sair(antes)
             ctx.abaixo = response.headers.get(CABECALHO_TEMPOS, "")
             if response.status_code >= 400:
-                raise erro_de(
+                erro = erro_de(
                     response.status_code, response.content, response.headers.get("Retry-After")
                 )
+                ctx.falhou(f"!{erro.categoria.value}")
+                raise erro
             return codec.answer(response.content)
 
         return call

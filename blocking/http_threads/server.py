@@ -25,12 +25,11 @@ from blocking.http_threads.client import dial
 from blocking.http_threads.workers import Workers, wait_until
 from blocking.ports import ThreadPorts
 from common.app import App
-from common.contratos import Operacao
 from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, endpoints, heed
-from common.servicos.contexto import Contexto
+from common.pipeline import Endpoint, heed
 from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
+from common.telemetry.metrics import CONTENT_TYPE
 from http_aio.answers import JSON, Answer, answer, marks_back, problem
 from http_aio.openapi import documento
 from http_aio.wire import CODECS, Codec
@@ -46,7 +45,7 @@ ENVIO_S: Final = 0.1
 CABECALHO_MAX: Final = 16 * 1_024
 
 # Answered for as long as the process lives.
-_SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
+_SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/metrics"})
 
 # waitress tells of every call that waits for a worker; here that is what is measured.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -114,15 +113,16 @@ def _other_method(method: str) -> NoReturn:
     raise MethodNotAllowed([method])
 
 
-def _view(servico: str, operacao: Operacao, endpoint: Endpoint, workers: Workers) -> View:
+def _view(servico: str, endpoint: Endpoint, workers: Workers) -> View:
     """One operation as a Flask view: a request in, JSON or problem+json out."""
+    operacao = endpoint.operacao
     codec = CODECS[operacao.nome]
     keyed = operacao.classe == "pedido"
     has_query = operacao.metodo_http == "GET"
 
     def view(**path: str) -> flask.Response:
         start = workers.arrived()
-        ctx = Contexto()
+        ctx = endpoint.context()
         request = flask.request
         try:
             heed(ctx, request.headers.get, keyed=keyed, arrived=start)
@@ -190,12 +190,11 @@ class HttpTransport:
         web.url_map.merge_slashes = False
         web.before_request(self._gate)
         web.register_error_handler(HTTPException, self._refused)
-        for operacao, endpoint in endpoints(
-            app.service, settings.servico, app.load.in_flight
-        ).values():
+        for endpoint in app.endpoints():
+            operacao = endpoint.operacao
             codec = CODECS[operacao.nome]
             rule = operacao.caminho.replace("{", "<").replace("}", ">")
-            view = _view(settings.servico, operacao, endpoint, self._workers)
+            view = _view(settings.servico, endpoint, self._workers)
             _add(web, rule, view, operacao.metodo_http)
             if not codec.no_caminho:
                 # A path that is spelled out stands before one with a place for an id.
@@ -203,6 +202,10 @@ class HttpTransport:
         _add(web, "/healthz", self._healthz, "GET")
         _add(web, "/readyz", self._readyz, "GET")
         _add(web, "/openapi.json", self._openapi, "GET")
+        self._telemetry = app.telemetry
+        self._show_metrics = app.show_metrics
+        if app.telemetry is not None:
+            _add(web, "/metrics", self._metrics, "GET")
         self._web = web
         self._server: Any = None
         self._thread = threading.Thread(daemon=True, name="waitress")
@@ -229,6 +232,8 @@ class HttpTransport:
         self._server.channel_class = _Channel
         self._thread = threading.Thread(target=self._server.run, daemon=True, name="waitress")
         self._thread.start()
+        # There /metrics waits for a worker, as every call does; a port of its own does not.
+        self._show_metrics()
         self._ready = self._accepting = True
         return f"{self._server.effective_host}:{self._server.effective_port}"
 
@@ -298,6 +303,10 @@ class HttpTransport:
 
     def _openapi(self) -> flask.Response:
         return flask.Response(self._document, content_type=JSON)
+
+    def _metrics(self) -> flask.Response:
+        assert self._telemetry is not None, "served only with telemetry"
+        return flask.Response(self._telemetry.page(), content_type=CONTENT_TYPE)
 
 
 def serving(settings: Settings) -> AbstractAsyncContextManager[tuple[App, str]]:

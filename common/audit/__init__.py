@@ -40,6 +40,7 @@ __all__ = [
     "audit",
     "exit_code",
     "print_report",
+    "story",
 ]
 
 
@@ -72,6 +73,18 @@ def audit(
     except sqlite3.Error as error:
         msg = f"the audit of {data_dir} cannot go on: {error}"
         raise AuditError(msg) from error
+
+
+def story(data_dir: Path, pedido_id: int) -> Dossier:
+    """All that the services' files hold of one order. Raises AuditError when they cannot be read."""
+    try:
+        with closing(attach(data_dir)) as con:
+            freeze(con)
+            [dossier] = dossiers(con, (pedido_id,), history=False)
+    except sqlite3.Error as error:
+        msg = f"the files of {data_dir} cannot be read: {error}"
+        raise AuditError(msg) from error
+    return dossier
 
 
 def _report(

@@ -97,6 +97,8 @@ class Condutor:
         self._orcamento = orcamento
         self._politica = politica
         self._passagem = passagem
+        # Steps asked for again since the process began.
+        self.retentativas = 0
         # The drives that live, and who waits for them, change under one lock.
         self._tranca = execucao.tranca()
         self._vivas: dict[int, Conducao] = {}
@@ -129,8 +131,8 @@ class Condutor:
             )
         return conducao
 
-    def retomar(self, linha: LinhaPedido) -> Conducao | None:
-        """Join the drive of an order that has not ended, or start one.
+    def retomar(self, linha: LinhaPedido, ctx: Contexto | None = None) -> Conducao | None:
+        """Join the drive of an order that has not ended, or start one, for the request of `ctx`.
 
         None when too many are being recovered already: the sweep will come to this one.
         """
@@ -142,18 +144,18 @@ class Condutor:
                 return None
             self._recuperacao.comecou(linha.pedido_id)
             direcao = Direcao.CANCELAR if linha.status == "cancelando" else Direcao.AVANCAR
-            return self._iniciar(linha, direcao)
+            return self._iniciar(linha, direcao, ctx)
 
-    def cancelar(self, linha: LinhaPedido) -> Conducao:
-        """Turn the drive of an order that is cancelando towards its end."""
+    def cancelar(self, linha: LinhaPedido, ctx: Contexto) -> Conducao:
+        """Turn the drive of an order that is cancelando towards its end, for the request of `ctx`."""
         with self._tranca:
             viva = self._viva(linha.pedido_id)
             if viva is None:
-                return self._iniciar(linha, Direcao.CANCELAR)
+                return self._iniciar(linha, Direcao.CANCELAR, ctx)
             if viva.direcao is Direcao.AVANCAR and viva.tarefa is not None:
                 # Its call may be anywhere in the chain; Logistica arbitrates between it and ours.
                 viva.tarefa.cancelar()
-                return self._iniciar(linha, Direcao.CANCELAR, herdar=viva)
+                return self._iniciar(linha, Direcao.CANCELAR, ctx, herdar=viva)
             return viva
 
     def _viva(self, pedido_id: int) -> Conducao | None:
@@ -167,10 +169,18 @@ class Condutor:
             return viva
 
     def _iniciar(
-        self, linha: LinhaPedido, direcao: Direcao, herdar: Conducao | None = None
+        self,
+        linha: LinhaPedido,
+        direcao: Direcao,
+        ctx: Contexto | None,
+        herdar: Conducao | None = None,
     ) -> Conducao:
         prazo = self._relogio.agora() + self._politica.prazo_conducao_s
-        conducao = Conducao(self._execucao, direcao, Contexto(prazo))
+        seu = Contexto(prazo)
+        if ctx is not None:
+            # In the same trace, though the drive may outlast the request.
+            seu.seguir(ctx)
+        conducao = Conducao(self._execucao, direcao, seu)
         conducao.pedido_id = linha.pedido_id
         if herdar is not None:
             # Whoever waits for the order waits for its end, not for the task that was driving it.
@@ -292,6 +302,7 @@ class Condutor:
                 return None
             await self._relogio.dormir(pausa)
             tentativa += 1
+            self.retentativas += 1
             ctx.tentativa = tentativa
 
     async def _reler(

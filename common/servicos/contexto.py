@@ -17,18 +17,39 @@ processor time of the hop's own code, `espera` the time it could have run and di
 `gateway` and `proximo` end when what was waited for was there. `proximo` is then of the last call to
 the next hop alone, and `tentativas` of those before it, whose answer was lost. `em` and `saida` are instants on the
 machine's monotonic clock: the call's arrival, and the departure of the call to the next hop.
+
+Of an order in a trace each entry ends in `rastro`: the call's arrival on the machine's monotonic
+clock, then what it waited for, as a letter and from when to when after its arrival, then after a `!`
+the category of an answer that is an error. All in microseconds; `b` is storage, `g` the gateway, `p` a
+step in the next service, `x` its undoing there, `c` a question to another one. A call that was answered
+with an error says so after a `!`, one that was not answered ends in `?`:
+
+    fiscal;dur=3.490;banco=0.790;commit=0.510;proximo=2.310;rastro=62984341690|b210-1000|p1090-3400
+    fiscal;dur=40.100;…;rastro=62984341690|b210-1000|p1090-3400?|p23400-40000!conflito|!conflito
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Coroutine
+from functools import lru_cache
 from math import inf
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
+
+from common.erros import ErroServico
 
 R = TypeVar("R")
 
 # What a call may wait for.
 Secao = Literal["banco", "gateway", "proximo"]
+# What a wait was for, as `trechos` says it.
+Trecho = Literal["b", "g", "p", "x", "c"]
+# Waits of one call that its record tells; an order that is asked for again and again has more.
+TRECHOS_MAX: Final = 32
+# Those that are calls of another service.
+CHAMADAS: Final = frozenset("pxc")
+# What begins the part of an entry that only a trace asks for: its last parameter.
+RASTRO: Final = ";rastro="
 
 
 class Medidor(Protocol):
@@ -63,8 +84,9 @@ class Contexto:
     """One call's deadline (monotonic seconds), idempotency key and time spent, in seconds."""
 
     __slots__ = (
-        "abaixo", "banco", "chave", "commit", "completo", "fila", "gateway", "medidor", "prazo",
-        "primeira", "proximo", "sondagem", "tentativa",
+        "abaixo", "banco", "chave", "chegada", "commit", "completo", "desfechos", "fila", "gateway", "instantes", "medidor",
+        "pedido_id", "prazo", "primeira", "proximo", "rastro", "rastro_estado", "rastro_pai", "rastro_proprio",
+        "resposta", "sondagem", "tentativa", "trechos", "vigia",
     )  # fmt: skip
 
     def __init__(self, prazo: float = inf, chave: str | None = None) -> None:
@@ -86,13 +108,37 @@ class Contexto:
         # True when the next hop is to tell its time in full; this hop does when it has a meter.
         self.completo = False
         self.medidor: Medidor | None = None
+        # The trace that the call belongs to, as it travels, "" for none; the vendors' list beside it;
+        # whether the trace began with this call; the call's arrival (monotonic) and its waits, a letter
+        # and two instants each.
+        self.rastro = ""
+        self.rastro_estado = ""
+        self.rastro_proprio = False
+        # At the edge, the span of the caller, whose place in `rastro` an id of our own has taken.
+        self.rastro_pai = ""
+        self.chegada = 0.0
+        self.trechos = ""
+        # Of calls that failed, by their place among the waits, how.
+        self.desfechos: dict[int, str] | None = None
+        self.instantes: list[float] = []
+        # Who is told of this call, and its answer once there is one.
+        self.vigia: Any = None
+        # The order that it is about, where the message says so; 0 where it does not.
+        self.pedido_id = 0
+        self.resposta: Any = None
 
     def derivar(self, prazo: float) -> Contexto:
         """The context of a task on this call's behalf; measured when this one is."""
         outro = Contexto(prazo)
+        outro.seguir(self)
         if self.medidor is not None:
             outro.completo, outro.medidor = True, self.medidor.outro()
         return outro
+
+    def seguir(self, outro: Contexto) -> None:
+        """Belong to the other's trace."""
+        self.rastro, self.rastro_estado = outro.rastro, outro.rastro_estado
+        self.chegada = outro.chegada
 
     def medir(self, corrotina: Coroutine[Any, Any, R]) -> Coroutine[Any, Any, R]:
         """The coroutine that does this call's work, measured when the call is."""
@@ -112,6 +158,36 @@ class Contexto:
         if self.medidor is not None:
             self.medidor.pronto(instante)
 
+    def esperou(self, por: Trecho, inicio: float, fim: float) -> None:
+        """The call waited for something from one instant to another; adds to the time spent on it."""
+        if por == "b":
+            self.banco += fim - inicio
+        elif por == "g":
+            self.gateway += fim - inicio
+        else:
+            self.proximo += fim - inicio
+        if self.rastro and len(self.trechos) < TRECHOS_MAX:
+            self.trechos += por
+            self.instantes += (inicio, fim)
+            erro = sys.exc_info()[1] if por in CHAMADAS else None
+            if erro is not None:
+                # Whoever answered, if only with an error, has its entry here already.
+                if self.abaixo and isinstance(erro, ErroServico):
+                    self.falhou(f"!{erro.categoria.value}")
+                else:
+                    self.falhou("?")
+
+    def falhou(self, como: str) -> None:
+        """The last wait was for a call that failed: `!` and a category, or `?` for no answer."""
+        if self.trechos:
+            if self.desfechos is None:
+                self.desfechos = {}
+            self.desfechos[len(self.trechos) - 1] = como
+
+    def esperas(self, por: Trecho) -> int:
+        """How often it has waited for this."""
+        return self.trechos.count(por)
+
     def absorver(self, outro: Contexto) -> None:
         """Add the time that a task spent on this call's behalf."""
         self.fila += outro.fila
@@ -120,11 +196,17 @@ class Contexto:
         self.gateway += outro.gateway
         self.proximo += outro.proximo
         self.abaixo = outro.abaixo or self.abaixo
+        if outro.desfechos:
+            before = len(self.trechos)
+            theirs = {before + place: como for place, como in outro.desfechos.items()}
+            self.desfechos = (self.desfechos or {}) | theirs
+        self.trechos += outro.trechos
+        self.instantes += outro.instantes
         if self.medidor is not None and outro.medidor is not None:
             self.medidor.absorver(outro.medidor)
 
-    def registro(self, servico: str, duracao_s: float) -> str:
-        """The timing record so far, this hop first."""
+    def registro(self, servico: str, duracao_s: float, erro: str = "") -> str:
+        """The timing record so far, this hop first; `erro` is the category of the answer, if it is one."""
         texto = f"{servico};dur={duracao_s * 1e3:.3f}"
         medidor = self.medidor
         banco, gateway, proximo = self.banco, self.gateway, self.proximo
@@ -148,4 +230,28 @@ class Contexto:
                 texto += f";tentativas={tentativas * 1e3:.3f}"
             if medidor is not None:
                 texto += f";saida={medidor.saida * 1e3:.3f}"
+        if self.rastro:
+            desde = self.chegada
+            instantes = [(instante - desde) * 1e6 for instante in self.instantes]
+            escrito = _forma(self.trechos) % (desde * 1e6, *instantes)
+            texto += escrito if self.desfechos is None else _com_desfechos(escrito, self.desfechos)
+            if erro:
+                texto += f"|!{erro}"
         return f"{texto}, {self.abaixo}" if self.abaixo else texto
+
+
+def _com_desfechos(escrito: str, desfechos: dict[int, str]) -> str:
+    chegada, *trechos = escrito.split("|")
+    ditos = [trecho + desfechos.get(lugar, "") for lugar, trecho in enumerate(trechos)]
+    return "|".join([chegada, *ditos])
+
+
+@lru_cache(maxsize=1_024)
+def _forma(trechos: str) -> str:
+    """How waits of these kinds are written; few sequences of them ever occur."""
+    return f"{RASTRO}%d" + "".join([f"|{por}%d-%d" for por in trechos])
+
+
+def sem_rastro(registro: str) -> str:
+    """A record without what only a trace asks for."""
+    return ", ".join([entrada.partition(RASTRO)[0] for entrada in registro.split(", ")])

@@ -94,7 +94,7 @@ class GatewaySimulado:
             return await chamada
         finally:
             ctx.sair(antes)
-            ctx.gateway += self._relogio.agora() - inicio
+            ctx.esperou("g", inicio, self._relogio.agora())
 
     async def _cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> str:
         demora, veredito = sorteio(self._semente, chave)

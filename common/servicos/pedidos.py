@@ -112,7 +112,7 @@ class Pedidos:
             ctx, livro.desistir, req.pedido_id, "solicitado", self._relogio.data_hora()
         )
         if not linha.terminal:
-            conducao = self._condutor.cancelar(linha)
+            conducao = self._condutor.cancelar(linha, ctx)
             linha = await conducao.fim.esperar(ctx.prazo) or linha
             ctx.absorver(conducao.ctx)
             if falhas is not None and linha.terminal:
@@ -180,7 +180,7 @@ class Pedidos:
         livro.conferir_resumo(linha, resumo)
         if linha.terminal:
             return linha.resposta()
-        return await self._aguardar(ctx, self._condutor.retomar(linha), linha)
+        return await self._aguardar(ctx, self._condutor.retomar(linha, ctx), linha)
 
     async def _aguardar(
         self, ctx: Contexto, conducao: Conducao | None, linha: LinhaPedido

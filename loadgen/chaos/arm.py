@@ -12,7 +12,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 from typing import Final
 
 from common.contratos import SERVICOS
-from common.failpoints import Hit, Rule, Rules, read_hits, write_rules
+from common.failpoints import Hit, Rule, Rules, read_hits, read_rules, write_rules
 from common.runfile import Run, read_run
 
 # Seconds between looks at run.json and at the hits.
@@ -31,6 +31,10 @@ class AttackedArm:
         self.rules = rules
         self._seed = seed
         self._note_calls = False
+
+    def rules_now(self) -> tuple[Rule, ...]:
+        """The rules in force. Raises FailpointsError when their file is damaged."""
+        return read_rules(self.rules).rules
 
     def run(self) -> Run:
         """Who runs now."""

@@ -1,0 +1,84 @@
+"""Which traces are kept, decided at the end of an order: a share, and all that failed or were slow.
+
+A decision at the beginning knows nothing of what will be worth a look. Here the record is there
+already, so all that is saved by not keeping is making the spans.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from common.telemetry.trace_context import TraceContext, draw_of, wanted
+
+Why = Literal["asked", "failed", "slow", "share"]
+
+# Share of orders that are slow: the slowest hundredth of those of late.
+LENTOS: Final = 0.01
+# Orders until the estimate of what is slow is one.
+AQUECIMENTO: Final = 200
+# Share of itself by which the estimate moves at most with one order.
+PASSO: Final = 0.02
+
+_SPACE: Final = 16**14
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """A trace that is kept: its timing record, and what the edge knows of it.
+
+    `order` is None where none came to be, `pending` whether it was answered before its end, `left`
+    whether its caller had gone before that.
+    """
+
+    record: str
+    operation: str
+    context: TraceContext
+    why: Why
+    order: int | None = None
+    pending: bool = False
+    left: bool = False
+
+
+class Slow:
+    """Whether an order took longer than nearly all of late.
+
+    The bound follows the quantile by stochastic approximation: up a step for each order above it,
+    down by as much less as there are more of those below. It keeps one number and sorts nothing
+    (Robbins and Monro, 1951).
+    """
+
+    def __init__(self, share: float = LENTOS) -> None:
+        self._share = share
+        self._seen = 0
+        self._bound_s = 0.0
+
+    def note(self, seconds: float) -> bool:
+        """Take an order into account; True when it was slow."""
+        self._seen += 1
+        bound = self._bound_s
+        slow = seconds > bound
+        # Large steps at first, to be there before it counts.
+        step = PASSO * max(1.0, 50.0 / self._seen) * max(bound, seconds if not bound else 0.0)
+        self._bound_s = bound + (step * (1 - self._share) if slow else -step * self._share)
+        return slow and self._seen > AQUECIMENTO
+
+
+class Keeping:
+    """Decides on each order's trace."""
+
+    def __init__(self, share: float) -> None:
+        """`share` of all traces is kept, the same ones in every process and every run."""
+        self._below = int(share * _SPACE)
+        self._slow = Slow()
+
+    def why(self, trace: str, seconds: float, *, failed: bool) -> Why | None:
+        """Why this trace (a header's text) is kept; None when it is not."""
+        slow = self._slow.note(seconds)
+        if wanted(trace):
+            return "asked"
+        if failed:
+            return "failed"
+        if slow:
+            return "slow"
+        return "share" if draw_of(trace, _SPACE) < self._below else None

@@ -1,0 +1,160 @@
+"""What happened to whom: a line of JSON for each event, with its trace and its order.
+
+Each service appends to `<data-dir>/logs/<service>.jsonl`; what a person should see at once goes to
+the terminal too, as a sentence. A file that has grown is set aside and begun anew, so that logs
+never fill a disk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from contextvars import ContextVar
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from common.servicos.contexto import Contexto
+from common.telemetry.trace_context import trace_of
+
+LOGS: Final = "logs"
+# Bytes of a file, and files that are kept beside the one that grows.
+ARQUIVO_MAX: Final = 16 * 2**20
+GUARDADOS: Final = 3
+
+# The call that this task or thread works for.
+current: ContextVar[Contexto | None] = ContextVar("current", default=None)
+
+
+class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One line. `time` is seconds since 1970; ids are absent where there is none."""
+
+    time: float
+    level: str
+    service: str
+    message: str
+    trace_id: str = ""
+    pedido_id: int = 0
+    operation: str = ""
+    code: str = ""
+    duration_ms: float = 0.0
+    server_timing: str = ""
+    kept: str = ""
+    error: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Json(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def __init__(self, servico: str) -> None:
+        super().__init__()
+        self._servico = servico
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        ctx = current.get()
+        said: dict[str, Any] = getattr(record, "said", {})
+        entry = Entry(
+            time=round(record.created, 6),
+            level=record.levelname,
+            service=self._servico,
+            message=record.getMessage(),
+            error=self.formatException(record.exc_info) if record.exc_info else "",
+            **said,
+        )
+        if ctx is not None:
+            if ctx.rastro and not entry.trace_id:
+                entry.trace_id = trace_of(ctx.rastro)
+            entry.pedido_id = entry.pedido_id or ctx.pedido_id
+        return _encode(entry).decode()
+
+
+class _File(RotatingFileHandler):
+    """The service's file, made with the first line: a service that is refused leaves nothing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path, maxBytes=ARQUIVO_MAX, backupCount=GUARDADOS, encoding="utf-8", delay=True
+        )
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+
+def configure(servico: str, data_dir: Path | None) -> None:
+    """Warnings to the terminal as sentences; what is worth keeping to the service's file.
+
+    Without a directory there is none.
+    """
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(logging.Formatter(f"%(asctime)s {servico} %(levelname)s %(message)s"))
+    root.addHandler(terminal)
+    if data_dir is None:
+        return
+    kept = _File(log_path(data_dir, servico))
+    kept.setFormatter(_Json(servico))
+    root.addHandler(kept)
+
+
+def log_path(data_dir: Path, servico: str) -> Path:
+    """Where a service logs."""
+    return data_dir / LOGS / f"{servico}.jsonl"
+
+
+def log_paths(data_dir: Path, servico: str) -> list[Path]:
+    """The files of a service's log, the newest first."""
+    newest = log_path(data_dir, servico)
+    return [newest, *(newest.with_name(f"{newest.name}.{n}") for n in range(1, GUARDADOS + 1))]
+
+
+def entries(data_dir: Path, *holding: str) -> Iterator[Entry]:
+    """What the services logged, oldest files first, of lines that hold one of these words, if any.
+
+    Broken lines are left out; so is a file that was set aside meanwhile.
+    """
+    decode, words = msgspec.json.Decoder(Entry).decode, [word.encode() for word in holding]
+    for path in sorted((data_dir / LOGS).glob("*.jsonl*"), key=lambda p: p.name, reverse=True):
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            for line in file:
+                if words and not any(word in line for word in words):
+                    continue
+                # Cut by a kill in the middle of a line.
+                with suppress(msgspec.DecodeError):
+                    yield decode(line)
+
+
+def of_order(data_dir: Path, order: int) -> list[Entry]:
+    """What was logged of one order in any service, and of the traces that it was in; by time."""
+    number = f'"pedido_id":{order}'
+    own = [entry for entry in entries(data_dir, number) if entry.pedido_id == order]
+    traces = {entry.trace_id for entry in own if entry.trace_id}
+    if traces:
+        own += [
+            entry
+            for entry in entries(data_dir, *traces)
+            if entry.pedido_id != order and entry.trace_id in traces
+        ]
+    return sorted(own, key=lambda entry: entry.time)
+
+
+def lines(found: Iterable[Entry]) -> Iterator[str]:
+    """Entries as a person reads them."""
+    for entry in found:
+        whole, part = divmod(entry.time, 60)
+        minute = int(whole)
+        clock = f"{minute // 60 % 24:02}:{minute % 60:02}:{part:06.3f}"
+        words = [clock, f"{entry.service:<10}", f"{entry.level:<7}", entry.message]
+        if entry.trace_id:
+            words.append(f"trace={entry.trace_id}")
+        yield "  ".join(words)

@@ -1,0 +1,70 @@
+"""The telemetry of one service process, put together."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import start_http_server
+
+from common.contratos import Operacao
+from common.settings import Settings
+from common.stats import Gauges, Lag
+from common.telemetry.exporting import Exporter, wanted
+from common.telemetry.keeping import Kept
+from common.telemetry.metrics import Metrics
+from common.telemetry.watching import BORDA, EdgeWatch, Watch, Watching
+
+_LOG = logging.getLogger(__name__)
+
+
+class Telemetry:
+    """Metrics of a service; at the edge also the traces that are kept."""
+
+    def __init__(self, settings: Settings, gauges: Gauges, loop: Callable[[], Lag] | None) -> None:
+        """`loop` gives the lag of the event loop since it was last asked."""
+        self._metrics = Metrics(settings.servico, gauges, loop)
+        edge = settings.servico == BORDA
+        self._exporter = Exporter(settings.mode) if edge and wanted() else None
+        self._watching = Watching(
+            settings.servico, self._metrics, settings.trace_share, self._keep, random.Random()
+        )
+        self._side: Any = None
+        # Where they are shown, once they are.
+        self.address = ""
+
+    def watch(self, operacao: Operacao) -> Watch | EdgeWatch:
+        """Who is told of an operation's calls."""
+        return self._watching.of(operacao)
+
+    def page(self) -> bytes:
+        """The metrics as Prometheus reads them."""
+        return self._metrics.page()
+
+    def serve(self, host: str, port: int) -> None:
+        """Show them on a port of their own, where the service itself does not speak HTTP.
+
+        Raises OSError when the port is taken.
+        """
+        self._side, _ = start_http_server(port, host, self._metrics.registry)
+        self.address = f"{host}:{self._side.server_port}"
+
+    def close(self) -> None:
+        """Send what waits, and end."""
+        if self._side is not None:
+            self._side.shutdown()
+            self._side.server_close()
+        if self._exporter is not None:
+            self._exporter.close()
+
+    def _keep(self, kept: Kept) -> None:
+        """Keep a trace: a line in the log, and its spans where they are wanted."""
+        said = {
+            "trace_id": kept.context.trace_id, "operation": kept.operation,
+            "server_timing": kept.record, "kept": kept.why, "pedido_id": kept.order or 0,
+        }  # fmt: skip
+        _LOG.info("%s: rastro guardado (%s)", kept.operation, kept.why, extra={"said": said})
+        if self._exporter is not None:
+            self._exporter.send(kept)
