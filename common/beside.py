@@ -43,9 +43,8 @@ async def _keep(
         code = await run_errand(command, held, variables)
         ends = 1 if loop.time() - begun > VIDA_S else ends + 1
         if ends >= FINS_MAX:
-            say(
-                f"{name} ended with {how_it_ended(code)} {ends} times in a row and is left; the services go on"
-            )
+            times = f"{ends} times in a row and is left"
+            say(f"{name} ended with {how_it_ended(code)} {times}; the services go on")
             return
         say(f"{name} ended with {how_it_ended(code)} and is begun again; the services go on")
         await asyncio.sleep(PAUSA_S)

@@ -43,8 +43,8 @@ Work = Callable[[], Awaitable[int]]
 class Plan(Struct, frozen=True, kw_only=True):
     """What to run: the services in the order in which they stop, and what run.json says of them.
 
-    `command` gives the command line of a service, `metrics` where it shows its metrics; `started` is when the user asked, on the
-    monotonic clock, in seconds.
+    `command` gives the command line of a service, `metrics` is where each shows its metrics;
+    `started` is when the user asked, on the monotonic clock, in seconds.
     """
 
     data_dir: Path

@@ -84,9 +84,10 @@ class Contexto:
     """One call's deadline (monotonic seconds), idempotency key and time spent, in seconds."""
 
     __slots__ = (
-        "abaixo", "banco", "chave", "chegada", "commit", "completo", "desfechos", "fila", "gateway", "instantes", "medidor",
-        "pedido_id", "prazo", "primeira", "proximo", "rastro", "rastro_estado", "rastro_pai", "rastro_proprio",
-        "resposta", "sondagem", "tentativa", "trechos", "vigia",
+        "abaixo", "banco", "chave", "chegada", "commit", "completo", "desfechos", "fila", "gateway",
+        "instantes", "medidor", "pedido_id", "prazo", "primeira", "proximo", "rastro",
+        "rastro_estado", "rastro_pai", "rastro_proprio", "resposta", "sondagem", "tentativa",
+        "trechos", "vigia",
     )  # fmt: skip
 
     def __init__(self, prazo: float = inf, chave: str | None = None) -> None:
@@ -206,7 +207,10 @@ class Contexto:
             self.medidor.absorver(outro.medidor)
 
     def registro(self, servico: str, duracao_s: float, erro: str = "") -> str:
-        """The timing record so far, this hop first; `erro` is the category of the answer, if it is one."""
+        """The timing record so far, this hop first.
+
+        `erro` is the category of the answer where that is an error.
+        """
         texto = f"{servico};dur={duracao_s * 1e3:.3f}"
         medidor = self.medidor
         banco, gateway, proximo = self.banco, self.gateway, self.proximo

@@ -48,8 +48,8 @@ _TRECHO: Final = re.compile(r"([bgpxc])(-?\d+)-(-?\d+)(\?|![a-z_]+)?")
 class Span(Struct, frozen=True, kw_only=True):
     """One span; instants are milliseconds on the monotonic clock.
 
-    `parent` is "" for none. `error` is the category of the answer, "" for none. `unanswered` marks a call that nobody
-    answered and the hop that did not: its instants are those of its caller's wait.
+    `parent` is "" for none. `error` is the category of the answer, "" for none. `unanswered` marks a
+    call that nobody answered and the hop that did not: its instants are those of its caller's wait.
     """
 
     service: str
