@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, closing
 from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from tests.audit_support import aberta, preparar, viver
 from tests.chain import make_shop
 from tests.cluster import Cluster, open_cluster
 from tests.estranhos import PEDIDO, Grpc, Rest, falando_grpc
+from tests.panel_support import MARKUP, SOON_PAID, shown
 from tests.shops_that_lived import Vivida
 
 if TYPE_CHECKING:
@@ -71,6 +73,33 @@ def open_fresh(arm: str, shop: Path, tmp_path: Path) -> OpenCluster:
         return open_cluster(arm, tmp_path / str(next(number)), shop, **options)
 
     return open_one
+
+
+# --- the panel ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bad_shop(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop, with a product and a customer whose names are markup."""
+    path = tmp_path_factory.mktemp("panel") / "loja.db"
+    shutil.copy(shop, path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE produtos SET nome = ? WHERE id = 1", (MARKUP,))
+        database.execute("UPDATE clientes SET nome = ? WHERE id = 1", (MARKUP,))
+    return path
+
+
+@pytest.fixture(scope="module")
+def panel_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the arm of the panel that a module shares keeps its data."""
+    return tmp_path_factory.mktemp("panel") / "dados"
+
+
+@pytest.fixture(scope="module")
+def address(bad_shop: Path, panel_dir: Path) -> Iterator[str]:
+    """The panel that the tests of a module share."""
+    with shown(bad_shop, panel_dir, "http", *SOON_PAID) as found:
+        yield found
 
 
 # --- threads ------------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ from playwright.async_api import Browser, Page
 from common.runfile import read_run
 from tests.browser import browsing, page_of
 from tests.chain import make_shop
-from tests.lancamento import comando, ler_ate, processo
+from tests.lancamento import processo
+from tests.panel_support import shown
 
 # Notes in the page when it was made anew.
 WATCH: Final = """
@@ -151,16 +152,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         shop = make_shop(Path(name) / "ecommerce.db")
         data_dir = Path(name) / "dados"
-        command = comando(args.mode, data_dir, "--panel", "--panel-port=0", "--stock=1000000000")
-        with processo(sys.executable, "run_all.py", *map(str, command), f"--shop={shop}") as arm:
-            told = ler_ate(arm, "panel: http")
-            found = re.search(r"panel: (http\S+)", told)
-            assert found is not None
-            if "ready:" not in told:
-                ler_ate(arm, "ready:")
-            asyncio.run(_measure(found[1], data_dir, args))
-            arm.terminate()
-            arm.wait(15)
+        with shown(shop, data_dir, args.mode, "--stock=1000000000") as address:
+            asyncio.run(_measure(address, data_dir, args))
 
 
 if __name__ == "__main__":

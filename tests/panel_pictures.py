@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,8 @@ from playwright.async_api import Page, expect
 
 from tests.browser import browsing, page_of
 from tests.chain import make_shop
-from tests.lancamento import RAIZ, comando, ler_ate, processo
+from tests.lancamento import RAIZ
+from tests.panel_support import shown
 
 DOCS: Final = RAIZ / "docs"
 # Seconds of load before a picture, so that the charts show something.
@@ -71,23 +71,10 @@ def main() -> None:
     """Make the pictures."""
     with tempfile.TemporaryDirectory() as name:
         shop = make_shop(Path(name) / "ecommerce.db")
-        command = comando(
-            "grpc",
-            Path(name) / "dados",
-            "--panel",
-            "--panel-port=0",
-            "--stock=100000",
-            "--payment-approval=1",
-        )
-        with processo(sys.executable, "run_all.py", *map(str, command), f"--shop={shop}") as arm:
-            told = ler_ate(arm, "panel: http")
-            found = re.search(r"panel: (http\S+)", told)
-            assert found is not None
-            if "ready:" not in told:
-                ler_ate(arm, "ready:")
-            asyncio.run(_photograph(found[1]))
-            arm.terminate()
-            arm.wait(15)
+        with shown(
+            shop, Path(name) / "dados", "grpc", "--stock=100000", "--payment-approval=1"
+        ) as address:
+            asyncio.run(_photograph(address))
 
 
 if __name__ == "__main__":

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-import sqlite3
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from common.runfile import read_run
 from tests.browser import WAIT_MS, browsing, chromium, page_of
-from tests.lancamento import RAIZ, comando, ler_ate, processo
+from tests.lancamento import comando, ler_ate, processo
+from tests.panel_support import CHAIN, MARKUP, SOON_PAID, shown
 
-CHAIN: Final = ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")
-# What a product is called whose maker means harm: as text it is harmless.
-MARKUP: Final = '<img src=x onerror="document.title=1">'
 PHONE: Final = {"width": 360, "height": 740}
 
 pytestmark = [
@@ -35,52 +28,6 @@ pytestmark = [
 ]
 
 expect.set_options(timeout=WAIT_MS)
-
-
-@contextmanager
-def shown(shop: Path, data_dir: Path, arm: str = "http", *more: str) -> Iterator[str]:
-    """An arm with its panel, as a user starts it; yields the address that it prints."""
-    command = comando(
-        arm,
-        data_dir,
-        "--panel",
-        "--panel-port=0",
-        "--payment-latency=0.05",
-        "--payment-approval=1",
-        *more,
-    )
-    with processo(sys.executable, "run_all.py", *map(str, command), f"--shop={shop}") as running:
-        told = ler_ate(running, "panel: http")
-        found = re.search(r"panel: (http\S+)", told)
-        assert found is not None
-        if "ready" not in told:
-            ler_ate(running, "ready")
-        yield found[1]
-        running.terminate()
-        running.wait(15)
-
-
-@pytest.fixture(scope="module")
-def bad_shop(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shop, with a product and a customer whose names are markup."""
-    path = tmp_path_factory.mktemp("panel") / "loja.db"
-    shutil.copy(shop, path)
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE produtos SET nome = ? WHERE id = 1", (MARKUP,))
-        database.execute("UPDATE clientes SET nome = ? WHERE id = 1", (MARKUP,))
-    return path
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("panel") / "dados"
-
-
-@pytest.fixture(scope="module")
-def address(bad_shop: Path, data_dir: Path) -> Iterator[str]:
-    """The panel that the tests of this module share."""
-    with shown(bad_shop, data_dir) as found:
-        yield found
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -178,13 +125,13 @@ async def test_compra_com_o_teclado(page: Page) -> None:
 # --- faults -------------------------------------------------------------------------------------
 
 
-async def test_um_servico_morto_fica_vermelho_e_volta(page: Page, data_dir: Path) -> None:
-    before = read_run(data_dir).services["fiscal"].pid
+async def test_um_servico_morto_fica_vermelho_e_volta(page: Page, panel_dir: Path) -> None:
+    before = read_run(panel_dir).services["fiscal"].pid
     node = page.locator("#no-fiscal")
     await strike(page, "fiscal", "kill")
     await expect(node).to_have_class(re.compile("down|starting"), timeout=5_000)
     await expect(node).to_have_class(re.compile("up|morno"))
-    assert read_run(data_dir).services["fiscal"].pid != before
+    assert read_run(panel_dir).services["fiscal"].pid != before
     await expect(page.locator("#feito")).to_contain_text("fiscal")
 
 
@@ -326,7 +273,7 @@ async def test_um_painel_que_morre_volta_e_a_pagina_com_ele(
     import psutil
 
     data_dir = tmp_path / "dados"
-    with shown(bad_shop, data_dir) as where:
+    with shown(bad_shop, data_dir, "http", *SOON_PAID) as where:
         own = await browser.new_context()
         watched = await own.new_page()
         await watched.goto(where)
@@ -350,161 +297,3 @@ async def test_um_painel_que_morre_volta_e_a_pagina_com_ele(
         await buy(watched, MARKUP)
         assert pids == {name: each.pid for name, each in read_run(data_dir).services.items()}
         await own.close()
-
-
-async def test_uma_porta_ocupada_e_uma_frase(tmp_path: Path, address: str) -> None:
-    port = re.search(r":(\d+)/", address)
-    assert port is not None
-    ended = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "panel", f"--port={port[1]}", f"--data-dir={tmp_path}"],
-        cwd=RAIZ, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 3
-    assert ended.stderr.count("\n") == 1
-    assert "--panel-port" in ended.stderr
-
-
-# --- who may do what ----------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def asking(address: str, *, token: bool = True) -> AsyncIterator[tuple[Any, str]]:
-    """A client without a browser, with the session's cookie or without; and where the panel is."""
-    base, _, query = address.partition("/?")
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-        if token:
-            async with http.get(f"{base}/?{query}") as let_in:
-                assert let_in.status == 200
-        yield http, base
-
-
-ACTIONS: Final = ("/carga", "/carga/fim", "/falhas", "/desfazer", "/pedidos", "/auditoria")
-
-
-@pytest.mark.parametrize("path", ACTIONS)
-async def test_agir_precisa_da_chave_e_da_origem(address: str, path: str) -> None:
-    async with asking(address, token=False) as (http, base):
-        async with http.post(base + path, json={}, headers={"Origin": base}) as answer:
-            assert answer.status == 401
-        async with http.get(f"{base}/?token=adivinhada") as answer:
-            assert answer.status == 401
-    async with asking(address) as (http, base):
-        for headers in ({}, {"Origin": "http://mal.example"}, {"Origin": "null"}):
-            async with http.post(base + path, json={}, headers=headers) as answer:
-                assert answer.status == 403
-        # A site whose name leads here is not ours.
-        other = {"Host": "mal.example", "Origin": "http://mal.example"}
-        async with http.post(base + path, json={}, headers=other) as answer:
-            assert answer.status == 421
-        if path != "/pedidos":
-            async with http.get(base + path) as answer:
-                assert answer.status in {404, 405}
-
-
-async def test_olhar_nao_precisa_da_chave_e_nada_vem_de_fora(address: str) -> None:
-    async with asking(address, token=False) as (http, base):
-        async with http.get(f"{base}/") as answer:
-            assert answer.status == 200
-            policy = answer.headers["Content-Security-Policy"]
-            assert "default-src 'none'" in policy
-            assert "unsafe" not in policy
-            text = await answer.text()
-        assert "<script>" not in text
-        assert "onclick" not in text
-        assert "style=" not in text
-        assert "https://" not in text
-        async with http.get(f"{base}/ao-vivo") as answer:
-            assert answer.headers["Content-Security-Policy"] == policy
-            head = await answer.content.readuntil(b"\n\n")
-        assert b"event: permissao\ndata: false" in head
-        async with http.get(f"{base}/../common/settings.py") as answer:
-            assert answer.status == 404
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/carga", {"callers": 0}),
-        ("/carga", {"callers": 10**6}),
-        ("/carga", {"callers": 1, "rate": 1}),
-        ("/carga", {"muitos": 1}),
-        ("/carga/fim", {}),
-        ("/falhas", {"kind": "kill", "service": "nada"}),
-        ("/falhas", {"kind": "slow", "service": "fiscal", "amount": 1e9}),
-        ("/falhas", {"kind": "errors", "service": "fiscal", "amount": 7}),
-        ("/desfazer", {"id": 12345}),
-        (
-            "/pedidos",
-            {"cliente_id": 1, "itens": [[1, 1]], "metodo_pagamento": "pix", "chave": "\n"},
-        ),
-        (
-            "/pedidos",
-            {"cliente_id": 1, "itens": [], "metodo_pagamento": "pix", "chave": "uma-cesta"},
-        ),
-        (
-            "/pedidos",
-            {
-                "cliente_id": 10**9,
-                "itens": [[1, 1]],
-                "metodo_pagamento": "pix",
-                "chave": "uma-cesta",
-            },
-        ),
-        (
-            "/pedidos",
-            {"cliente_id": 1, "itens": [[1, 1]], "metodo_pagamento": "fiado", "chave": "uma-cesta"},
-        ),
-    ],
-)
-async def test_o_que_nao_pode_ser_e_uma_frase(address: str, path: str, body: Any) -> None:
-    async with (
-        asking(address) as (http, base),
-        http.post(base + path, json=body, headers={"Origin": base}) as answer,
-    ):
-        assert answer.status == 409
-        said = (await answer.json())["erro"]
-    assert said
-    assert "Traceback" not in said
-
-
-# --- every arm ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("arm", ["grpc", "grpc-threads", "http-threads"])
-async def test_cada_braco_tem_loja_cascata_e_numeros(
-    arm: str, bad_shop: Path, tmp_path: Path
-) -> None:
-    """Without a browser: what the page is sent of a purchase and of the services, in each arm."""
-    with shown(bad_shop, tmp_path / "dados", arm) as where:
-        async with asking(where) as (http, base):
-            async with http.get(f"{base}/loja") as answer:
-                shelf = await answer.json()
-            assert {product["id"] for product in shelf["produtos"]} >= {1}
-            basket = {
-                "cliente_id": 1,
-                "itens": [[1, 2]],
-                "metodo_pagamento": "boleto",
-                "chave": "uma-cesta",
-            }
-            async with http.post(
-                f"{base}/pedidos", json=basket, headers={"Origin": base}
-            ) as answer:
-                bought = (await answer.json())["pedido"]
-            assert bought["status"] == "enviado"
-            async with http.get(f"{base}/pedidos/{bought['pedido_id']}") as answer:
-                story = await answer.json()
-            servers = [bar["service"] for bar in story["bars"] if bar["kind"] == "server"]
-            assert servers == list(CHAIN)
-            assert len(story["trace_id"]) == 32
-            async with http.get(f"{base}/ao-vivo") as answer:
-                seen: dict[str, Any] = {}
-                while not all(
-                    seen.get(service, {}).get("memory", 0) > 1 and seen[service]["health"] == "up"
-                    for service in CHAIN
-                ):
-                    line = await answer.content.readline()
-                    if line.startswith(b"data: {"):
-                        import json
-
-                        seen = json.loads(line[6:])["now"]["services"]
