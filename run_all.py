@@ -19,15 +19,15 @@ try:
 
     from common.beside import beside
     from common.child import how_it_ended, python, run_errand
+    from common.contratos import SERVICOS
     from common.lock import InUseError
+    from common.ports import Ports
     from common.preflight import (
         HISTORY,
         RESULT,
         RefusedError,
         check_databases,
         check_packages,
-        choose_addresses,
-        choose_port,
         ensure_shop,
         has_data,
         remove_data,
@@ -104,19 +104,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     arm = ARMS[args.mode]
     check_packages((*arm.needs, *(_LOAD_NEEDS if args.load is not None or args.panel else ())))
-    if args.panel:
-        args.panel_port = choose_port(args.panel_port, "the panel", "--panel-port")
     try:
-        with supervising(args.data_dir):
+        with supervising(args.data_dir), Ports() as ports:
             if not args.fresh:
                 check_databases(args.data_dir, args.shop)
             new = args.fresh or not has_data(args.data_dir)
             if args.stock is not None and not new:
                 raise RefusedError(stock_refused(args.data_dir))
             own = args.telemetry == "on" and args.mode not in SHOW_METRICS
-            addresses, *metrics = choose_addresses(
-                args.base_port, args.metrics_port or 0 if own else None
+            addresses = ports.many(args.base_port, SERVICOS, "--base-port")
+            metrics = (
+                ports.many(args.metrics_port or 0, SERVICOS, "--metrics-port") if own else None
             )
+            if args.panel:
+                args.panel_port = ports.one(args.panel_port, "the panel", "--panel-port")
+            ports.chosen()
             if args.fresh:
                 remove_data(args.data_dir)
             ensure_shop(args.shop, args.data_dir, say)
@@ -127,7 +129,7 @@ def _run(args: argparse.Namespace) -> int:
 
                 args.failpoints = args.data_dir / PANEL_RULES
                 write_rules(args.failpoints, Rules())
-            plan = _plan(args, addresses, *metrics)
+            plan = _plan(args, addresses, metrics)
             return asyncio.run(_supervise(plan, work, _panel(args)))
     except InUseError as error:
         raise RefusedError(str(error)) from None
@@ -155,7 +157,7 @@ def _panel(args: argparse.Namespace) -> list[str]:
 
 
 def _plan(
-    args: argparse.Namespace, addresses: dict[str, str], metrics: dict[str, str] | None = None
+    args: argparse.Namespace, addresses: dict[str, str], metrics: dict[str, str] | None
 ) -> Plan:
     """`metrics` are the ports on which services show them that do not speak HTTP, or not at once."""
     others = [f"--address={servico}={address}" for servico, address in addresses.items()]

@@ -5,12 +5,10 @@ Everything that can refuse does so before anything is changed.
 
 from __future__ import annotations
 
-import errno
 import importlib.util
-import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +19,6 @@ from common.runfile import RUN_FILE, TARGETS
 from common.settings import stats_path
 from common.telemetry.logs import log_paths
 
-HOST: Final = "127.0.0.1"
 # One file a service, and that of the simulated gateway.
 DATABASES: Final = (*SERVICOS, "gateway")
 # What SQLite keeps beside a database.
@@ -41,55 +38,6 @@ def check_packages(modules: Sequence[str]) -> None:
     if missing:
         msg = f"missing {', '.join(missing)}: run pip install -r requirements.txt"
         raise RefusedError(msg)
-
-
-def choose_addresses(base_port: int, metrics_port: int | None = None) -> list[dict[str, str]]:
-    """Where each service listens, from `base_port` on, or where the system chooses for 0.
-
-    With a `metrics_port` a second one each, in the same way. Refuses when a port is taken.
-    """
-    with ExitStack() as sockets:
-        bases = [(base_port, "--base-port")]
-        if metrics_port is not None:
-            bases.append((metrics_port, "--metrics-port"))
-        # All are held until the last is chosen: the system gives none of them twice.
-        return [_chosen(sockets, base, option) for base, option in bases]
-
-
-def choose_port(port: int, name: str, option: str) -> int:
-    """The port, or one that the system chooses for 0. Refuses when it cannot be listened on."""
-    with closing(socket.socket()) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-        except OSError as error:
-            raise RefusedError(_port_refused(port, name, option, error)) from None
-        chosen: int = listener.getsockname()[1]
-        return chosen
-
-
-def _chosen(sockets: ExitStack, base_port: int, option: str) -> dict[str, str]:
-    ports = {}
-    for indice, servico in enumerate(SERVICOS):
-        # As servers do: the remains of closed connections are not in the way.
-        listener = sockets.enter_context(closing(socket.socket()))
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        port = base_port + indice if base_port else 0
-        try:
-            listener.bind((HOST, port))
-        except OSError as error:
-            raise RefusedError(_port_refused(port, servico, option, error)) from None
-        ports[servico] = listener.getsockname()[1]
-    return {servico: f"{HOST}:{port}" for servico, port in ports.items()}
-
-
-def _port_refused(port: int, servico: str, option: str, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} ({servico}) is taken: stop what listens there, "
-            f"or choose other ports with {option}"
-        )
-    return f"cannot use port {port} ({servico}): {error.strerror}; choose others with {option}"
 
 
 def check_databases(data_dir: Path, shop: Path) -> None:

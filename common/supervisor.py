@@ -226,6 +226,9 @@ class Supervisor:
             # Whatever the disk says, the services end; a file left behind is known to be stale.
             remove_run(self._plan.data_dir)
         children = [self._children[s] for s in self._plan.addresses if s in self._children]
+        for child in children:
+            # One that was paused could not hear, and the first would drain in vain.
+            child.send(signal.SIGCONT)
         for child in children[:1]:
             child.send(signal.SIGTERM)
         await self._wait_for(children[:1], _FIRST_STOP_S)

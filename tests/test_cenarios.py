@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from io import StringIO
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.console import Console
 
 from common.erros import ENCERRANDO, RECUSADA
@@ -18,6 +19,7 @@ from loadgen.chaos.live import View, sparkline
 from loadgen.chaos.overload import normal_again
 from loadgen.chaos.result import percentile
 from loadgen.chaos.rolling import Failed, refused_by
+from loadgen.chaos.stage import ScenarioResult
 
 
 @given(
@@ -99,25 +101,28 @@ def test_an_outage_is_told_and_ends_clean(
     """A service kept down for a moment: its calls are counted, its orders end, the bar is judged."""
     monkeypatch.setattr(outage, "CALM_S", 1.5)
     monkeypatch.setattr(outage, "AFTER_S", 1.5)
+    # What cannot be met is told by the exit code, and the evidence is kept.
+    monkeypatch.setattr(outage, "TRIED_MAX", 0.0)
     file, picture = tmp_path / "outage.json", tmp_path / "outage.png"
     options = [
         "--scenario=outage", "--mode=http", "--service=fiscal", "--duration=3", "--rate=20",
-        f"--data-dir={tmp_path}", f"--json={file}",
+        f"--data-dir={tmp_path}", f"--json={file}", f"--picture={picture}",
     ]  # fmt: skip
-    assert cli.main([*options, f"--picture={picture}"]) == cli.EXIT_OK, capsys.readouterr()
-    (result,) = json.loads(file.read_text())
-    figures = {figure["what"]: figure["value"] for figure in result["figures"]}
-    assert int(figures["orders accepted during the outage"]) > 30
-    assert 0 < int(figures["calls tried at it, probes apart"]) <= 30
-    assert int(figures["probes"]) > 0
-    assert all(figure["met"] is not False for figure in result["figures"])
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    # What cannot be met is told by the exit code, and the evidence is kept.
-    monkeypatch.setattr(outage, "TRIED_MAX", 0.0)
-    monkeypatch.setattr(outage, "CALM_S", 0.5)
-    monkeypatch.setattr(outage, "AFTER_S", 0.5)
-    assert cli.main([*options, "--duration=1"]) == cli.EXIT_MISSED
+    # A machine with other work may hold the generator up; the run says so, and says nothing else.
+    codes = (cli.main(options) for _ in range(3))
+    code = next((each for each in codes if each != cli.EXIT_INVALID), cli.EXIT_INVALID)
+    assert code == cli.EXIT_MISSED, capsys.readouterr()
     assert [path for path in tmp_path.iterdir() if path.is_dir()]
+    (result,) = msgspec.json.decode(file.read_bytes(), type=list[ScenarioResult])
+    figures = {figure.what: figure for figure in result.figures}
+    assert int(figures["orders accepted during the outage"].value) > 30
+    assert 0 < int(figures["calls tried at it, probes apart"].value) <= 30
+    assert int(figures["probes"].value) > 0
+    missed = figures.pop("calls tried an order accepted")
+    assert missed.met is False
+    assert all(figure.met is not False for figure in figures.values())
+    assert cli.exit_code(replace(result, figures=list(figures.values()))) == cli.EXIT_OK
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_live_view_is_plain_lines_where_there_is_no_terminal() -> None:

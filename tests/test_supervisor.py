@@ -169,6 +169,19 @@ async def test_quem_nao_ouve_e_morto_antes_de_cinco_segundos(tmp_path: Path) -> 
     assert sum("killing it" in linha for linha in palco.queixas.linhas) == len(surdos)
 
 
+async def test_quem_foi_pausado_ouve_a_parada(tmp_path: Path) -> None:
+    """A service that somebody paused is woken and ends in order like the others."""
+    async with encenar(tmp_path) as palco:
+        await palco.falas.esperar("ready: grpc")
+        pid = read_run(tmp_path).services["estoque"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        codigo, duracao_s = await palco.parar()
+    assert codigo == 0
+    assert duracao_s < STOP_MAX_S
+    assert not [linha for linha in palco.queixas.linhas if "killing it" in linha]
+
+
 async def test_segundo_sinal_mata_logo(tmp_path: Path) -> None:
     """A second signal does not wait for anyone, and the exit code says so."""
     async with encenar(tmp_path, lambda _servico: "surdo") as palco:
