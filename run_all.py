@@ -157,7 +157,7 @@ def _panel(args: argparse.Namespace) -> list[str]:
 
 
 def _plan(
-    args: argparse.Namespace, addresses: dict[str, str], metrics: dict[str, str] | None
+    args: argparse.Namespace, addresses: dict[str, str], metrics: dict[str, str] | None = None
 ) -> Plan:
     """`metrics` are the ports on which services show them that do not speak HTTP, or not at once."""
     others = [f"--address={servico}={address}" for servico, address in addresses.items()]

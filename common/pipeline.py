@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from math import inf
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from common.contratos import Classe, Mensagem, Operacao, operacoes_de
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado, sobrecarga
@@ -192,6 +192,21 @@ def outgoing(ctx: Contexto) -> tuple[float | None, str | None]:
     return remaining, str(int((time.time() + remaining) * 1e3))
 
 
+class Names(NamedTuple):
+    """What travels beside a message, by name; a transport may have a type of its own for them."""
+
+    prazo: str = CABECALHO_PRAZO
+    limite: str = CABECALHO_LIMITE
+    tentativa: str = CABECALHO_TENTATIVA
+    chave: str = CABECALHO_CHAVE
+    amostra: str = CABECALHO_AMOSTRA
+    rastro: str = TRACEPARENT
+    rastro_estado: str = TRACESTATE
+
+
+NAMES: Final = Names()
+
+
 def heed(
     ctx: Contexto,
     mark: Callable[[str], str | None],
@@ -199,6 +214,7 @@ def heed(
     keyed: bool,
     arrived: float,
     remaining_s: float | None = None,
+    names: Names = NAMES,
 ) -> None:
     """Take over what came beside a message: `marks` of the caller's, read by name with `mark`.
 
@@ -207,38 +223,38 @@ def heed(
     """
     since_s = time.monotonic() - arrived
     ctx.chegada = arrived
-    rastro = mark(TRACEPARENT)
+    rastro = mark(names.rastro)
     if rastro is not None:
         ctx.rastro = received(rastro)
-        ctx.rastro_estado = state_of(mark(TRACESTATE)) if ctx.rastro else ""
+        ctx.rastro_estado = state_of(mark(names.rastro_estado)) if ctx.rastro else ""
     if ctx.vigia is not None:
         ctx.vigia.began(ctx)
-    ctx.prazo = deadline(
-        mark(CABECALHO_PRAZO), mark(CABECALHO_LIMITE), remaining_s, since_s=since_s
-    )
-    ctx.primeira = mark(CABECALHO_TENTATIVA) == "1"
-    if mark(CABECALHO_AMOSTRA) == COMPLETO:
+    ctx.prazo = deadline(mark(names.prazo), mark(names.limite), remaining_s, since_s=since_s)
+    ctx.primeira = mark(names.tentativa) == "1"
+    if mark(names.amostra) == COMPLETO:
         ctx.completo, ctx.medidor = True, Meter(arrived)
     if keyed:
-        ctx.chave = mark(CABECALHO_CHAVE)
+        ctx.chave = mark(names.chave)
 
 
-def marks(ctx: Contexto, until: str | None, operacao: Operacao) -> list[tuple[str, str]]:
+def marks(
+    ctx: Contexto, until: str | None, operacao: Operacao, names: Names = NAMES
+) -> list[tuple[str, str]]:
     """What a client sends beside a message of an operation, by name; `until` as `outgoing` gave it."""
     beside: list[tuple[str, str]] = []
     if until is not None:
-        beside.append((CABECALHO_PRAZO, until))
+        beside.append((names.prazo, until))
     if ctx.tentativa:
-        beside.append((CABECALHO_TENTATIVA, str(ctx.tentativa)))
+        beside.append((names.tentativa, str(ctx.tentativa)))
     if ctx.chave is not None:
-        beside.append((CABECALHO_CHAVE, ctx.chave))
+        beside.append((names.chave, ctx.chave))
     if ctx.completo:
-        beside.append((CABECALHO_AMOSTRA, COMPLETO))
+        beside.append((names.amostra, COMPLETO))
     if ctx.rastro:
-        number = ctx.esperas(waited_for(operacao)) + 1
-        beside.append((TRACEPARENT, sent(ctx.rastro, operacao.nome, number)))
+        por = waited_for(operacao)
+        beside.append((names.rastro, sent(ctx.rastro, por, ctx.esperas(por) + 1)))
         if ctx.rastro_estado:
-            beside.append((TRACESTATE, ctx.rastro_estado))
+            beside.append((names.rastro_estado, ctx.rastro_estado))
     return beside
 
 

@@ -8,15 +8,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import aiohttp
+from aiohttp import hdrs
+from multidict import CIMultiDict
 from yarl import URL
 
 from common.alarms import Alarms, Limit
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
+from common.pipeline import marks, outgoing, waited_for
 from common.servicos.contexto import Contexto
 from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS
-from http_aio.answers import erro_de
+from http_aio.answers import JSON, erro_de
+from http_aio.status import LOWERED, TEMPOS
 from http_aio.wire import CODECS
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +29,6 @@ _LOG = logging.getLogger(__name__)
 CONEXAO_OCIOSA_S: Final = 30.0
 
 _SEM_LIMITE: Final = aiohttp.ClientTimeout(total=None)
-_JSON: Final = {"Content-Type": "application/json"}
 
 Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
 
@@ -66,8 +68,9 @@ class HttpClient:
             remaining, until = outgoing(ctx)
             ctx.abaixo = ""
             body = codec.body(req)
-            headers = {} if body is None else dict(_JSON)
-            headers.update(marks(ctx, until, operacao))
+            headers = CIMultiDict(marks(ctx, until, operacao, LOWERED))
+            if body is not None:
+                headers[hdrs.CONTENT_TYPE] = JSON
             url = fixed or URL(base + codec.path(req), encoded=True)
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
@@ -88,7 +91,7 @@ class HttpClient:
             finally:
                 ctx.esperou(por, start, time.monotonic())
                 ctx.sair(antes)
-            ctx.abaixo = response.headers.get(CABECALHO_TEMPOS, "")
+            ctx.abaixo = response.headers.get(TEMPOS, "")
             if response.status >= 400:
                 erro = erro_de(response.status, data, response.headers.get("Retry-After"))
                 ctx.falhou(f"!{erro.categoria.value}")

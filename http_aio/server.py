@@ -22,7 +22,7 @@ from http_aio.answers import JSON, marks_back
 from http_aio.answers import answer as answered
 from http_aio.client import dial
 from http_aio.openapi import documento
-from http_aio.status import PROTOCOL_LOG, resposta, send
+from http_aio.status import LOWERED, PROTOCOL_LOG, resposta, send
 from http_aio.wire import CODECS, Codec
 
 # Seconds. Longer than a client keeps an idle connection.
@@ -46,7 +46,7 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
         ctx = endpoint.context()
         headers = request.headers
         try:
-            heed(ctx, headers.get, keyed=keyed, arrived=start)
+            heed(ctx, headers.get, keyed=keyed, arrived=start, names=LOWERED)
             body = await ctx.medir(_body(request, codec, ctx.prazo))
             query = _query(request) if has_query and request.query_string else {}
             answer = await ctx.medir(endpoint(ctx, codec.read(request.match_info, query, body)))

@@ -1,4 +1,4 @@
-"""Answers as aiohttp sends them, and what of its server's words is worth a log."""
+"""Answers and headers as aiohttp has them, and what of its server's words is worth a log."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http import HttpProcessingError
+from multidict import CIMultiDict, istr
 
 from common.erros import ErroServico
+from common.pipeline import CABECALHO_TEMPOS, NAMES, Names
 from http_aio.answers import Answer, problem
 
 
@@ -29,14 +31,26 @@ PROTOCOL_LOG: Final = logging.getLogger("http_aio.protocol")
 PROTOCOL_LOG.addFilter(_Callers())
 
 
+# Names whose lower case is known: of any other text aiohttp makes it anew at each of the five or six
+# places where a header passes from one mapping into the next.
+LOWERED: Final = Names(*map(istr, NAMES))
+TEMPOS: Final = istr(CABECALHO_TEMPOS)
+_OFTEN: Final = {str(name): name for name in (*LOWERED, TEMPOS, istr("Location"))}
+
+
+def lowered(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """Headers as aiohttp keeps them."""
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        kept[_OFTEN.get(name, name)] = value
+    return kept
+
+
 def send(answer: Answer) -> web.Response:
     """An answer as aiohttp sends it."""
-    return web.Response(
-        status=answer.status,
-        body=answer.body,
-        content_type=answer.content_type,
-        headers=answer.headers,
-    )
+    headers = lowered(answer.headers)
+    headers[hdrs.CONTENT_TYPE] = answer.content_type
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
 def resposta(erro: ErroServico, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -21,18 +21,19 @@ machine's monotonic clock: the call's arrival, and the departure of the call to 
 Of an order in a trace each entry ends in `rastro`: the call's arrival on the machine's monotonic
 clock, then what it waited for, as a letter and from when to when after its arrival, then after a `!`
 the category of an answer that is an error. All in microseconds; `b` is storage, `g` the gateway, `p` a
-step in the next service, `x` its undoing there, `c` a question to another one. A call that was answered
-with an error says so after a `!`, one that was not answered ends in `?`:
+step in the next service, `x` its undoing there, `c` a question to another one. A wait that was the only
+one of its section says only when it began, since that section says how long it was. A call that was
+answered with an error says so after a `!`, one that was not answered ends in `?`:
 
-    fiscal;dur=3.490;banco=0.790;commit=0.510;proximo=2.310;rastro=62984341690|b210-1000|p1090-3400
-    fiscal;dur=40.100;…;rastro=62984341690|b210-1000|p1090-3400?|p23400-40000!conflito|!conflito
+    fiscal;dur=3.490;banco=0.790;commit=0.510;proximo=2.310;rastro=62984341690|b210|p1090
+    fiscal;dur=40.100;…;rastro=62984341690|b210|p1090-3400?|p23400-40000!conflito|!conflito
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Coroutine
-from functools import lru_cache
 from math import inf
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -46,8 +47,10 @@ Secao = Literal["banco", "gateway", "proximo"]
 Trecho = Literal["b", "g", "p", "x", "c"]
 # Waits of one call that its record tells; an order that is asked for again and again has more.
 TRECHOS_MAX: Final = 32
-# Those that are calls of another service.
-CHAMADAS: Final = frozenset("pxc")
+# The section of each.
+SECOES: Final[dict[str, Secao]] = {
+    "b": "banco", "g": "gateway", "p": "proximo", "x": "proximo", "c": "proximo",
+}  # fmt: skip
 # What begins the part of an entry that only a trace asks for: its last parameter.
 RASTRO: Final = ";rastro="
 
@@ -111,7 +114,7 @@ class Contexto:
         self.medidor: Medidor | None = None
         # The trace that the call belongs to, as it travels, "" for none; the vendors' list beside it;
         # whether the trace began with this call; the call's arrival (monotonic) and its waits, a letter
-        # and two instants each.
+        # and two instants each, microseconds after it.
         self.rastro = ""
         self.rastro_estado = ""
         self.rastro_proprio = False
@@ -168,10 +171,11 @@ class Contexto:
         else:
             self.proximo += fim - inicio
         if self.rastro and len(self.trechos) < TRECHOS_MAX:
+            desde = self.chegada
             self.trechos += por
-            self.instantes += (inicio, fim)
-            erro = sys.exc_info()[1] if por in CHAMADAS else None
-            if erro is not None:
+            self.instantes += ((inicio - desde) * 1e6, (fim - desde) * 1e6)
+            erro = sys.exc_info()[1]
+            if erro is not None and SECOES[por] == "proximo":
                 # Whoever answered, if only with an error, has its entry here already.
                 if self.abaixo and isinstance(erro, ErroServico):
                     self.falhou(f"!{erro.categoria.value}")
@@ -235,13 +239,19 @@ class Contexto:
             if medidor is not None:
                 texto += f";saida={medidor.saida * 1e3:.3f}"
         if self.rastro:
-            desde = self.chegada
-            instantes = [(instante - desde) * 1e6 for instante in self.instantes]
-            escrito = _forma(self.trechos) % (desde * 1e6, *instantes)
-            texto += escrito if self.desfechos is None else _com_desfechos(escrito, self.desfechos)
-            if erro:
-                texto += f"|!{erro}"
+            texto += self._para_o_rastro(erro)
         return f"{texto}, {self.abaixo}" if self.abaixo else texto
+
+    def _para_o_rastro(self, erro: str) -> str:
+        """What the entry says for a trace."""
+        forma, quais = (_FORMAS if self.medidor is None else _FORMAS_CHEIAS)[self.trechos]
+        instantes = self.instantes
+        if quais is not None:
+            instantes = [instantes[qual] for qual in quais]
+        texto = forma % (self.chegada * 1e6, *instantes)
+        if self.desfechos is not None:
+            texto = _com_desfechos(texto, self.desfechos)
+        return f"{texto}|!{erro}" if erro else texto
 
 
 def _com_desfechos(escrito: str, desfechos: dict[int, str]) -> str:
@@ -250,10 +260,34 @@ def _com_desfechos(escrito: str, desfechos: dict[int, str]) -> str:
     return "|".join([chegada, *ditos])
 
 
-@lru_cache(maxsize=1_024)
-def _forma(trechos: str) -> str:
-    """How waits of these kinds are written; few sequences of them ever occur."""
-    return f"{RASTRO}%d" + "".join([f"|{por}%d-%d" for por in trechos])
+class _Formas(dict[str, tuple[str, list[int] | None]]):
+    """How waits of a sequence of kinds are written, and which of their instants, None for all.
+
+    Few sequences ever occur, but a caller that asks again and again makes longer ones.
+    """
+
+    def __init__(self, *, pela_secao: bool) -> None:
+        """`pela_secao`: a wait that is alone in its section is as long as that."""
+        super().__init__()
+        self._pela_secao = pela_secao
+
+    def __missing__(self, trechos: str) -> tuple[str, list[int] | None]:
+        quantos = Counter(SECOES[por] for por in trechos)
+        forma, quais = f"{RASTRO}%d", []
+        for lugar, por in enumerate(trechos):
+            so = self._pela_secao and quantos[SECOES[por]] == 1
+            forma += f"|{por}%d" if so else f"|{por}%d-%d"
+            quais += [2 * lugar] if so else [2 * lugar, 2 * lugar + 1]
+        dita = (forma, quais if len(quais) < 2 * len(trechos) else None)
+        if len(self) < _FORMAS_MAX:
+            self[trechos] = dita
+        return dita
+
+
+_FORMAS_MAX: Final = 1_024
+_FORMAS: Final = _Formas(pela_secao=True)
+# A call that is measured has its sections from elsewhere.
+_FORMAS_CHEIAS: Final = _Formas(pela_secao=False)
 
 
 def sem_rastro(registro: str) -> str:

@@ -20,8 +20,12 @@ LENTOS: Final = 0.01
 AQUECIMENTO: Final = 200
 # Share of itself by which the estimate moves at most with one order.
 PASSO: Final = 0.02
+# Orders in which it moves by more, to begin with.
+PASSOS_LARGOS: Final = 50
 
-_SPACE: Final = 16**14
+# Digits of a trace's draw, and what is above all of them.
+_DIGITS: Final = 14
+_ALL: Final = "g"
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -58,8 +62,10 @@ class Slow:
         self._seen += 1
         bound = self._bound_s
         slow = seconds > bound
-        # Large steps at first, to be there before it counts.
-        step = PASSO * max(1.0, 50.0 / self._seen) * max(bound, seconds if not bound else 0.0)
+        step = PASSO * (bound or seconds)
+        if self._seen < PASSOS_LARGOS:
+            # To be there before it counts.
+            step *= PASSOS_LARGOS / self._seen
         self._bound_s = bound + (step * (1 - self._share) if slow else -step * self._share)
         return slow and self._seen > AQUECIMENTO
 
@@ -69,7 +75,8 @@ class Keeping:
 
     def __init__(self, share: float) -> None:
         """`share` of all traces is kept, the same ones in every process and every run."""
-        self._below = int(share * _SPACE)
+        # As a text, which sorts as the number does.
+        self._below = _ALL if share >= 1 else f"{int(share * 16**_DIGITS):0{_DIGITS}x}"
         self._slow = Slow()
 
     def why(self, trace: str, seconds: float, *, failed: bool) -> Why | None:
@@ -81,4 +88,4 @@ class Keeping:
             return "failed"
         if slow:
             return "slow"
-        return "share" if draw_of(trace, _SPACE) < self._below else None
+        return "share" if draw_of(trace) < self._below else None

@@ -9,7 +9,7 @@ a span all the same, marked as missing, as long as its caller waited.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from common.contratos import OPERACOES
 from common.erros import Categoria
-from common.servicos.contexto import RASTRO
+from common.servicos.contexto import RASTRO, SECOES
 from common.telemetry.trace_context import (
     TraceContext,
     client_span,
@@ -41,8 +41,11 @@ CALLS: Final = {
 # Calls of which the record tells what happened below them.
 TOLD: Final = frozenset("px")
 
+# Parameters of an entry that are lengths, of the hop and of what it waited for.
+LENGTHS: Final = frozenset({"dur", *SECOES.values()})
+
 _BY_NAME: Final = {operacao.nome: operacao for operacao in OPERACOES}
-_TRECHO: Final = re.compile(r"([bgpxc])(-?\d+)-(-?\d+)(\?|![a-z_]+)?")
+_TRECHO: Final = re.compile(r"([bgpxc])(-?\d+)(?:-(-?\d+))?(\?|![a-z_]+)?")
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -104,17 +107,21 @@ def hops(record: str) -> list[Hop]:
     for entry in record.split(","):
         said, _, told = entry.strip().partition(RASTRO)
         service, *parameters = said.split(";")
-        length = next((each for each in parameters if each.startswith("dur=")), "")
         start, *rest = told.split("|")
         try:
-            start_ms, length_ms = int(start) / 1e3, float(length.removeprefix("dur="))
-        except ValueError:
+            lengths = {
+                name: float(value)
+                for name, _, value in (each.partition("=") for each in parameters)
+                if name in LENGTHS
+            }
+            start_ms, length_ms = int(start) / 1e3, lengths["dur"]
+        except (ValueError, KeyError):
             break
         error = rest.pop()[1:] if rest and rest[-1].startswith("!") else ""
         found.append(
             Hop(
                 service=service, start_ms=start_ms, length_ms=length_ms, error=error,
-                trechos=tuple(_trechos(rest)),
+                trechos=tuple(_trechos(rest, lengths)),
             )
         )  # fmt: skip
     return found
@@ -150,7 +157,7 @@ def _served(told: list[Hop], operation: str, trace_id: str, caller: str) -> Iter
             continue
         asked = _BY_NAME[called].servico
         answer = below if trecho is last and below and below[0].service == asked else []
-        call = _call(hop, trecho, called, client_span(caller, called, number), span_id)
+        call = _call(hop, trecho, called, client_span(caller, trecho.kind, number), span_id)
         if answer:
             yield replace(call, error=answer[0].error)
             yield from _served(answer, called, trace_id, call.span_id)
@@ -186,9 +193,15 @@ def _call(hop: Hop, trecho: Trecho, called: str, span_id: str, parent: str) -> S
     )  # fmt: skip
 
 
-def _trechos(parts: Sequence[str]) -> Iterator[Trecho]:
+def _trechos(parts: Sequence[str], lengths: Mapping[str, float]) -> Iterator[Trecho]:
     for part in parts:
         found = _TRECHO.fullmatch(part)
-        if found is not None:
-            start, end = int(found[2]), int(found[3])
-            yield Trecho(found[1], start / 1e3, (end - start) / 1e3, found[4] or "")
+        if found is None:
+            continue
+        kind, start, end, ended = found.groups()
+        if end is None:
+            # The only wait of its section: as long as that.
+            length_ms = lengths.get(SECOES[kind], 0.0)
+        else:
+            length_ms = (int(end) - int(start)) / 1e3
+        yield Trecho(kind, int(start) / 1e3, length_ms, ended or "")

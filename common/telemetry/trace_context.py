@@ -3,7 +3,9 @@
 A hop passes the header's text on with another span in it, and reads no more of it. Span ids are not
 drawn but follow from the caller's: whoever knows the first, and how often each hop called the next,
 knows all of them, so the spans of an order can be made at its edge, after its end, from the timing
-record alone. Ids are hexadecimal texts, as they travel.
+record alone. Ids are hexadecimal texts, as they travel. The id of a call is its caller's, the first
+byte dropped and one appended that says which call it is, so that a hop has it for the price of two
+slices; the ids that do not travel are made at the edge, by a hash.
 """
 
 from __future__ import annotations
@@ -30,9 +32,14 @@ _PARENT: Final = slice(36, 52)
 _FLAGS: Final = slice(53, 55)
 # Flags that we know: sampled, and that the trace's id is random.
 _KNOWN: Final = 0x03
-_RANDOM: Final = 0x02
 _SAMPLED: Final = frozenset({"01", "03"})
 _PLAIN: Final = frozenset({"00", "01", "02", "03"})
+# What a call appends to its caller's id: two bits for its kind, six for which of that kind it is. A
+# record tells fewer (`contexto.TRECHOS_MAX`).
+_CALLS: Final = {
+    kind: tuple(f"{place << 6 | number:02x}" for number in range(1 << 6))
+    for place, kind in enumerate("pxc", start=1)
+}
 
 
 class TraceContext(NamedTuple):
@@ -65,13 +72,14 @@ class TraceContext(NamedTuple):
 
 def begun(draw: random.Random, *, sampled: bool = False) -> str:
     """A trace of its own, for a call that came without one; nobody has the span that it names."""
-    trace_id, span_id = draw.getrandbits(128) or 1, draw.getrandbits(64) or 1
-    return f"00-{trace_id:032x}-{span_id:016x}-{_RANDOM | sampled:02x}"
+    # An id of zeros is none; that one in 2**64 is one is left to chance.
+    ids = draw.randbytes(24).hex()
+    return f"00-{ids[:32]}-{ids[32:]}-{'03' if sampled else '02'}"
 
 
 def reseeded(text: str, draw: random.Random) -> str:
     """The trace of a caller, with an id of our own in the place of its span's."""
-    return f"{text[:36]}{draw.getrandbits(64) or 1:016x}{text[52:]}"
+    return f"{text[:36]}{draw.randbytes(8).hex()}{text[52:]}"
 
 
 def caller_of(text: str) -> str:
@@ -105,17 +113,20 @@ def wanted(text: str) -> bool:
     return text[_FLAGS] in _SAMPLED
 
 
-def draw_of(text: str, space: int) -> int:
-    """A number below `space` (a power of 16) that every process would draw for this trace.
+def draw_of(text: str) -> str:
+    """Fourteen digits that every process would draw for this trace.
 
     The random part of an id is its low end (W3C Trace Context, level 2).
     """
-    return int(text[21:35], 16) % space
+    return text[21:35]
 
 
-def sent(text: str, operation: str, number: int) -> str:
-    """What goes with the call `number` (from 1) that a hop makes of an operation."""
-    return f"00{text[2:36]}{client_span(text[_PARENT], operation, number)}{text[52:55]}"
+def sent(text: str, kind: str, number: int) -> str:
+    """What goes with the call `number` (from 1) of a kind that a hop makes, see `client_span`.
+
+    `text` is what came with its own call, as `begun`, `reseeded` or `received` gave it.
+    """
+    return f"{text[:36]}{text[38:52]}{_CALLS[kind][number & 63]}{text[52:]}"
 
 
 def server_span(trace_id: str, caller: str) -> str:
@@ -123,9 +134,12 @@ def server_span(trace_id: str, caller: str) -> str:
     return _id(f"{trace_id}{caller}")
 
 
-def client_span(caller: str, operation: str, number: int) -> str:
-    """The id of the span in which a hop, called by `caller`, calls an operation."""
-    return _id(f"{caller}{operation}{number}")
+def client_span(caller: str, kind: str, number: int) -> str:
+    """The id of the span in which a hop, called by `caller`, makes a call.
+
+    `kind` is what it waits for, as the timing record says it: one of "pxc".
+    """
+    return f"{caller[2:]}{_CALLS[kind][number & 63]}"
 
 
 def inner_span(span_id: str, kind: str, number: int) -> str:
