@@ -1,33 +1,15 @@
-"""What Prometheus is told: calls by operation and code as they end, everything else when it asks.
+"""What is counted of a service: calls by operation and code as they end.
 
-Names and units follow its conventions (https://prometheus.io/docs/practices/naming/). The process's
-own figures (`process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`) are
-the client library's.
+Everything else is read when somebody asks. Prometheus' library is loaded then, too, by `exposition`: a
+service that nobody asks starts without it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Callable
 from threading import Lock
 from typing import Final
-
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from common.stats import Gauges, Lag
 
@@ -61,37 +43,34 @@ class Durations:
             self._counts[bisect_left(LIMITES_S, seconds)] += 1
             self._sum_s += seconds
 
-    def buckets(self) -> tuple[list[tuple[str, float]], float]:
-        """Calls up to each bound, as Prometheus counts them, and the seconds of all."""
+    def counts(self) -> tuple[list[int], float]:
+        """Calls up to each bound and above the last, each in one place, and the seconds of all."""
         with self._lock:
-            counts, sum_s = list(self._counts), self._sum_s
-        bounds = [*map(floatToGoString, LIMITES_S), "+Inf"]
-        return list(zip(bounds, map(float, accumulate(counts)), strict=True)), sum_s
+            return list(self._counts), self._sum_s
 
 
 class Metrics:
     """The metrics of one service process."""
 
     def __init__(self, servico: str, gauges: Gauges, loop: Callable[[], Lag] | None = None) -> None:
-        """`loop` gives the lag of the event loop since it was last asked; None where there is none."""
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
-        self._durations: dict[tuple[str, str], Durations] = {}
+        """`loop` gives the lag of the event loop of late; None where there is none."""
+        self.servico = servico
+        self.gauges = gauges
+        self.loop = loop
+        self._calls: dict[tuple[str, str], Durations] = {}
         self._orders: dict[tuple[str, str], int] = {}
         self._lock = Lock()
-        self.registry.register(_Calls(servico, self._durations, self._orders))
-        self.registry.register(_Inside(servico, gauges, loop))
-        self._servico = servico
+        # Of its own: what is loaded takes a while, in which calls are counted.
+        self._first = Lock()
+        self._render: Callable[[], bytes] | None = None
 
     def durations(self, operation: str, code: str = OK) -> Durations:
         """Where the answers of an operation with this code are counted."""
         key = (operation, code)
-        found = self._durations.get(key)
+        found = self._calls.get(key)
         if found is None:
             # Two threads may come here at once: both are given the one that stays.
-            found = self._durations.setdefault(key, Durations())
+            found = self._calls.setdefault(key, Durations())
         return found
 
     def answered(self, status: str, reason: str) -> None:
@@ -100,97 +79,20 @@ class Metrics:
         with self._lock:
             self._orders[key] = self._orders.get(key, 0) + 1
 
+    def calls(self) -> dict[tuple[str, str], Durations]:
+        """All durations so far, by operation and code."""
+        return dict(self._calls)
+
+    def orders(self) -> dict[tuple[str, str], int]:
+        """Answers so far, by status and reason."""
+        with self._lock:
+            return dict(self._orders)
+
     def page(self) -> bytes:
         """Everything, in Prometheus' text format."""
-        return generate_latest(self.registry)
+        with self._first:
+            if self._render is None:
+                from common.telemetry.exposition import renderer
 
-
-class _Calls(Collector):
-    """The durations of all calls so far, and how orders were answered."""
-
-    def __init__(
-        self,
-        servico: str,
-        durations: Mapping[tuple[str, str], Durations],
-        orders: Mapping[tuple[str, str], int],
-    ) -> None:
-        self._servico = servico
-        self._durations = durations
-        self._orders = orders
-
-    def collect(self) -> Iterator[Metric]:
-        """A family each; durations by operation and code."""
-        family = HistogramMetricFamily(
-            "checkout_request_duration_seconds",
-            "From the arrival of a call to its answer, by operation and category of the answer",
-            labels=("service", "operation", "code"),
-        )
-        for (operation, code), each in list(self._durations.items()):
-            buckets, sum_s = each.buckets()
-            family.add_metric((self._servico, operation, code), buckets, sum_s)
-        yield family
-        answered = CounterMetricFamily(
-            "checkout_orders_answered",
-            "Answers to creating and cancelling an order, by its status and reason",
-            labels=("status", "reason"),
-        )
-        for (status, reason), count in list(self._orders.items()):
-            answered.add_metric((status, reason), count)
-        yield answered
-
-
-class _Inside(Collector):
-    """What is read of the service when somebody asks."""
-
-    def __init__(self, servico: str, gauges: Gauges, loop: Callable[[], Lag] | None) -> None:
-        self._servico = servico
-        self._gauges = gauges
-        self._loop = loop
-
-    def collect(self) -> Iterator[Metric]:
-        """The figures at this moment."""
-        gauges = self._gauges
-        yield self._gauge(
-            "requests_in_flight", "Calls that it is working on", gauges.in_flight.total
-        )
-        writer = gauges.writer
-        if writer is not None:
-            yield self._gauge("storage_queue", "Units that wait for their batch", writer.queue)
-            yield self._count("storage_batches", "Batches committed", writer.batches)
-            yield self._count("storage_batch_units", "Units of work in them", writer.units)
-            yield self._count("storage_commit_seconds", "Spent in commits", writer.commit_s)
-        if self._loop is not None:
-            lag = self._loop()
-            yield self._gauge(
-                "event_loop_lag_seconds", "How late the loop woke, mean of the last seconds",
-                lag.mean_ms / 1e3,
-            )  # fmt: skip
-            yield self._gauge("event_loop_lag_max_seconds", "The same, at most", lag.max_ms / 1e3)
-        pool = gauges.pool
-        if pool is not None:
-            yield self._gauge("workers", "Threads that serve", pool.workers)
-            yield self._gauge("worker_queue", "Calls that wait for a worker", pool.waiting)
-        places = gauges.places
-        if places is not None:
-            yield self._gauge("orders_driven", "Orders that hold a place", places.ativas)
-            yield self._gauge("orders_waiting", "Orders that wait for a place", places.esperando)
-        if gauges.retries is not None:
-            yield self._count("retries", "Steps asked for again", gauges.retries())
-        if gauges.closed:
-            family = GaugeMetricFamily(
-                "checkout_circuit_breaker_open", "1 while a neighbour is not called",
-                labels=("service", "peer"),
-            )  # fmt: skip
-            for peer, closed in gauges.closed.items():
-                family.add_metric((self._servico, peer), 0.0 if closed() else 1.0)
-            yield family
-
-    def _gauge(self, name: str, words: str, value: float) -> Metric:
-        family = GaugeMetricFamily(f"checkout_{name}", words, labels=("service",))
-        family.add_metric((self._servico,), value)
-        return family
-
-    def _count(self, name: str, words: str, value: float) -> Metric:
-        family = CounterMetricFamily(f"checkout_{name}", words, labels=("service",))
-        family.add_metric((self._servico,), value)
-        return family
+                self._render = renderer(self)
+        return self._render()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from typing import Any
-
-from prometheus_client import start_http_server
+from typing import TYPE_CHECKING
 
 from common.contratos import Operacao
 from common.settings import Settings
 from common.stats import Gauges, Lag
-from common.telemetry.exporting import Exporter, wanted
 from common.telemetry.keeping import Kept
 from common.telemetry.metrics import Metrics
+from common.telemetry.side_port import SidePort
 from common.telemetry.watching import BORDA, EdgeWatch, Watch, Watching
+
+if TYPE_CHECKING:
+    from common.telemetry.exporting import Exporter
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,11 +28,11 @@ class Telemetry:
         """`loop` gives the lag of the event loop since it was last asked."""
         self._metrics = Metrics(settings.servico, gauges, loop)
         edge = settings.servico == BORDA
-        self._exporter = Exporter(settings.mode) if edge and wanted() else None
+        self._exporter = _exporter(settings.mode) if edge else None
         self._watching = Watching(
             settings.servico, self._metrics, settings.trace_share, self._keep, random.Random()
         )
-        self._side: Any = None
+        self._side: SidePort | None = None
         # Where they are shown, once they are.
         self.address = ""
 
@@ -48,14 +49,13 @@ class Telemetry:
 
         Raises OSError when the port is taken.
         """
-        self._side, _ = start_http_server(port, host, self._metrics.registry)
-        self.address = f"{host}:{self._side.server_port}"
+        self._side = SidePort(host, port, self._metrics.page)
+        self.address = self._side.address
 
     def close(self) -> None:
         """Send what waits, and end."""
         if self._side is not None:
-            self._side.shutdown()
-            self._side.server_close()
+            self._side.close()
         if self._exporter is not None:
             self._exporter.close()
 
@@ -68,3 +68,10 @@ class Telemetry:
         _LOG.info("%s: rastro guardado (%s)", kept.operation, kept.why, extra={"said": said})
         if self._exporter is not None:
             self._exporter.send(kept)
+
+
+def _exporter(mode: str) -> Exporter | None:
+    """Who sends spans, where the environment says where to; loaded at the edge alone."""
+    from common.telemetry.exporting import Exporter, wanted
+
+    return Exporter(mode) if wanted() else None

@@ -1,0 +1,169 @@
+"""What Prometheus is told, and a port to ask at for a service that does not speak HTTP.
+
+Names and units follow its conventions (https://prometheus.io/docs/practices/naming/). The process's
+own figures (`process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`) are
+the client library's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from itertools import accumulate
+from socket import socket
+from socketserver import BaseServer
+from typing import Any, Final, cast
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from common.telemetry.metrics import CONTENT_TYPE, LIMITES_S, Metrics
+
+_BOUNDS: Final = (*map(floatToGoString, LIMITES_S), "+Inf")
+
+
+def renderer(metrics: Metrics) -> Callable[[], bytes]:
+    """Gives the page of a service's metrics as they are at that moment."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    registry.register(_Calls(metrics))
+    registry.register(_Inside(metrics))
+    return partial(generate_latest, registry)
+
+
+class _Calls(Collector):
+    """The durations of all calls so far, and how orders were answered."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """A family each; durations by operation and code."""
+        metrics = self._metrics
+        family = HistogramMetricFamily(
+            "checkout_request_duration_seconds",
+            "From the arrival of a call to its answer, by operation and category of the answer",
+            labels=("service", "operation", "code"),
+        )
+        for (operation, code), each in metrics.calls().items():
+            counts, sum_s = each.counts()
+            # As Prometheus counts: up to each bound, those of the bounds before included.
+            buckets = list(zip(_BOUNDS, map(float, accumulate(counts)), strict=True))
+            family.add_metric((metrics.servico, operation, code), buckets, sum_s)
+        yield family
+        answered = CounterMetricFamily(
+            "checkout_orders_answered",
+            "Answers to creating and cancelling an order, by its status and reason",
+            labels=("status", "reason"),
+        )
+        for (status, reason), count in metrics.orders().items():
+            answered.add_metric((status, reason), count)
+        yield answered
+
+
+class _Inside(Collector):
+    """What is read of the service when somebody asks."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._servico = metrics.servico
+        self._gauges = metrics.gauges
+        self._loop = metrics.loop
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures at this moment."""
+        gauges = self._gauges
+        yield self._gauge(
+            "requests_in_flight", "Calls that it is working on", gauges.in_flight.total
+        )
+        writer = gauges.writer
+        if writer is not None:
+            yield self._gauge("storage_queue", "Units that wait for their batch", writer.queue)
+            yield self._count("storage_batches", "Batches committed", writer.batches)
+            yield self._count("storage_batch_units", "Units of work in them", writer.units)
+            yield self._count("storage_commit_seconds", "Spent in commits", writer.commit_s)
+        if self._loop is not None:
+            lag = self._loop()
+            yield self._gauge(
+                "event_loop_lag_seconds", "How late the loop woke, mean of the last seconds",
+                lag.mean_ms / 1e3,
+            )  # fmt: skip
+            yield self._gauge("event_loop_lag_max_seconds", "The same, at most", lag.max_ms / 1e3)
+        pool = gauges.pool
+        if pool is not None:
+            yield self._gauge("workers", "Threads that serve", pool.workers)
+            yield self._gauge("worker_queue", "Calls that wait for a worker", pool.waiting)
+        places = gauges.places
+        if places is not None:
+            yield self._gauge("orders_driven", "Orders that hold a place", places.ativas)
+            yield self._gauge("orders_waiting", "Orders that wait for a place", places.esperando)
+        if gauges.retries is not None:
+            yield self._count("retries", "Steps asked for again", gauges.retries())
+        if gauges.closed:
+            family = GaugeMetricFamily(
+                "checkout_circuit_breaker_open", "1 while a neighbour is not called",
+                labels=("service", "peer"),
+            )  # fmt: skip
+            for peer, closed in gauges.closed.items():
+                family.add_metric((self._servico, peer), 0.0 if closed() else 1.0)
+            yield family
+
+    def _gauge(self, name: str, words: str, value: float) -> Metric:
+        family = GaugeMetricFamily(f"checkout_{name}", words, labels=("service",))
+        family.add_metric((self._servico,), value)
+        return family
+
+    def _count(self, name: str, words: str, value: float) -> Metric:
+        family = CounterMetricFamily(f"checkout_{name}", words, labels=("service",))
+        family.add_metric((self._servico,), value)
+        return family
+
+
+class _Asked(BaseHTTPRequestHandler):
+    """Answers one connection; the metrics are at /metrics, and nothing else is anywhere."""
+
+    protocol_version = "HTTP/1.1"
+    # Seconds that a connection may stand idle: a scraper keeps its own for the next time.
+    timeout = 120.0
+
+    def __init__(self, connection: socket, address: Any, page: Callable[[], bytes]) -> None:
+        self._page = page
+        # There is no server but whoever accepted, and nobody asks it anything.
+        super().__init__(connection, address, cast("BaseServer", None))
+
+    def do_GET(self) -> None:
+        """Answer a question."""
+        if self.path.partition("?")[0] != "/metrics":
+            self.send_error(HTTPStatus.NOT_FOUND, explain="the metrics are at /metrics")
+            return
+        page = self._page()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: a scrape is no event."""
+
+
+def answer(connection: socket, address: Any, page: Callable[[], bytes]) -> None:
+    """Answer whoever connected, until they leave."""
+    with connection:
+        _Asked(connection, address, page)
