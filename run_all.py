@@ -182,6 +182,8 @@ def _plan(
         active_max=args.active_max,
         loop=None if threads else args.loop or LACO,
         stats=args.stats == "on",
+        telemetry=args.telemetry == "on",
+        trace_share=args.trace_share,
         workers=args.workers or TRABALHADORES if threads else None,
         storage=args.storage or ARMAZENAMENTO,
     )

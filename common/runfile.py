@@ -50,6 +50,8 @@ class Run(Struct, frozen=True, kw_only=True):
     # The event loop; null on threads.
     loop: str | None
     stats: bool = False
+    telemetry: bool = True
+    trace_share: float = 0.0
     # Of the arms on threads: threads that serve, in each service, and how commits are made.
     workers: int | None = None
     storage: str = "shared"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.servicos.contexto import TRECHOS_MAX, Contexto, sem_rastro
 from common.telemetry import trace_context as w3c
-from common.telemetry.keeping import AQUECIMENTO, Keeping, Slow
+from common.telemetry.keeping import JANELA, OLHAR, Keeping, Slow
 from common.telemetry.spans import CALLS, Span, hops, spans
 
 EXAMPLE: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -285,5 +285,16 @@ def test_slow_is_the_slowest_hundredth_of_late(middle_s: float) -> None:
 
 def test_nothing_is_slow_before_there_is_anything_to_compare_with() -> None:
     slow = Slow()
-    found = [slow.note(float(n)) for n in range(AQUECIMENTO)]
+    found = [slow.note(float(n)) for n in range(OLHAR)]
     assert not any(found)
+    assert slow.note(float(OLHAR))
+
+
+def test_after_a_slow_spell_it_is_soon_as_before() -> None:
+    slow = Slow()
+    for level in (1.0, 20.0):
+        for _ in range(JANELA):
+            slow.note(level)
+    for _ in range(JANELA + OLHAR):
+        assert not slow.note(1.0)
+    assert slow.note(1.1)

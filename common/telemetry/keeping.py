@@ -6,6 +6,8 @@ already, so all that is saved by not keeping is making the spans.
 
 from __future__ import annotations
 
+from collections import deque
+from math import inf
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -16,12 +18,10 @@ Why = Literal["asked", "failed", "slow", "share"]
 
 # Share of orders that are slow: the slowest hundredth of those of late.
 LENTOS: Final = 0.01
-# Orders until the estimate of what is slow is one.
-AQUECIMENTO: Final = 200
-# Share of itself by which the estimate moves at most with one order.
-PASSO: Final = 0.02
-# Orders in which it moves by more, to begin with.
-PASSOS_LARGOS: Final = 50
+# Orders of late that an order is compared with, and how many pass until that is looked at again, at
+# first as well: a sort for each would cost more than the trace.
+JANELA: Final = 512
+OLHAR: Final = 64
 
 # Digits of a trace's draw, and what is above all of them.
 _DIGITS: Final = 14
@@ -45,29 +45,24 @@ class Kept(Struct, frozen=True, kw_only=True):
 
 
 class Slow:
-    """Whether an order took longer than nearly all of late.
-
-    The bound follows the quantile by stochastic approximation: up a step for each order above it,
-    down by as much less as there are more of those below. It keeps one number and sorts nothing
-    (Robbins and Monro, 1951).
-    """
+    """Whether an order took longer than nearly all of late."""
 
     def __init__(self, share: float = LENTOS) -> None:
         self._share = share
-        self._seen = 0
-        self._bound_s = 0.0
+        self._late: deque[float] = deque(maxlen=JANELA)
+        self._left = OLHAR
+        self._bound_s = inf
 
     def note(self, seconds: float) -> bool:
         """Take an order into account; True when it was slow."""
-        self._seen += 1
-        bound = self._bound_s
-        slow = seconds > bound
-        step = PASSO * (bound or seconds)
-        if self._seen < PASSOS_LARGOS:
-            # To be there before it counts.
-            step *= PASSOS_LARGOS / self._seen
-        self._bound_s = bound + (step * (1 - self._share) if slow else -step * self._share)
-        return slow and self._seen > AQUECIMENTO
+        slow = seconds > self._bound_s
+        self._late.append(seconds)
+        self._left -= 1
+        if not self._left:
+            ordered = sorted(self._late)
+            self._bound_s = ordered[-1 - int(len(ordered) * self._share)]
+            self._left = OLHAR
+        return slow
 
 
 class Keeping:

@@ -30,8 +30,11 @@ def arm_mode(cell: Cell) -> str:
 
 
 def arm_options(cell: Cell, seed: int) -> list[str]:
-    """The options of run_all.py that are this cell's own."""
-    options = [f"--seed={seed}", "--stats=on"]
+    """The options of run_all.py that are this cell's own.
+
+    Arms are measured without telemetry: what that costs is measured by itself (`loadgen.floor`).
+    """
+    options = [f"--seed={seed}", "--stats=on", "--telemetry=off"]
     if cell.event_loop is not None:
         options.append(f"--loop={cell.event_loop}")
     if cell.workers is not None:
