@@ -263,18 +263,20 @@ def _audit(args: argparse.Namespace) -> int:
 
 
 def _log(args: argparse.Namespace) -> int:
-    """Print what the services logged of one order."""
+    """Print what is known of one order in any service, by time."""
     check_packages(("msgspec",))
-    from common.telemetry.logs import LOGS, lines, of_order
+    from common.audit import AuditError
+    from common.order_log import order_log
 
-    found = of_order(args.data_dir, args.log)
-    for line in lines(found):
+    try:
+        found = order_log(args.data_dir, args.log)
+    except AuditError as error:
+        raise RefusedError(str(error)) from None
+    for line in found:
         print(line)
     if not found:
-        where = args.data_dir / LOGS
         raise RefusedError(
-            f"nothing is logged of order {args.log} in {where}: orders that ended as usual are"
-            " logged by sample; --trace-share 1 keeps them all"
+            f"no service of {args.data_dir} knows an order {args.log}: --data-dir names another shop's"
         )
     return EXIT_OK
 
@@ -323,7 +325,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--log",
         type=positive,
         metavar="ORDER",
-        help="what the services of --data-dir logged of one order, running or not",
+        help="what the services of --data-dir logged and wrote of one order, running or not",
     )
     add("--audit", action="store_true", help="check the data of --data-dir, running or not")
     add("--history", type=Path, metavar="FILE", help="with --audit: what the clients saw")

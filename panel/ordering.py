@@ -17,11 +17,12 @@ from common import contratos as c
 from common.audit import AuditError, Dossier, story
 from common.contratos import MetodoPagamento
 from common.erros import ErroServico
+from common.order_log import kept_spans
 from common.runfile import Run
 from common.servicos.contexto import Contexto
-from common.telemetry.logs import Entry, of_order
-from common.telemetry.spans import Span, spans
-from common.telemetry.trace_context import TraceContext, begun
+from common.telemetry.logs import of_order
+from common.telemetry.spans import Span
+from common.telemetry.trace_context import begun
 from loadgen.arms import dial
 from panel.acting import ActionError
 
@@ -102,7 +103,7 @@ class Shop:
         logged = await asyncio.to_thread(of_order, self._data_dir, pedido_id)
         told = [entry for entry in logged if entry.server_timing and entry.pedido_id == pedido_id]
         kept = next(iter(told), None)
-        drawn = [] if kept is None else bars(_spans(kept))
+        drawn = [] if kept is None else bars(kept_spans(kept))
         return Story(
             order=_plain(answer),
             bars=drawn,
@@ -117,12 +118,6 @@ class Shop:
             return story(self._data_dir, pedido_id)
         except AuditError as error:
             raise ActionError(str(error)) from None
-
-
-def _spans(kept: Entry) -> list[Span]:
-    """The spans of a trace that was kept; nobody sees their ids, so that they need not be its own."""
-    context = TraceContext.of(begun(random.Random(0)), parent="")
-    return spans(kept.server_timing, kept.operation, context)
 
 
 def bars(found: Sequence[Span]) -> list[Bar]:

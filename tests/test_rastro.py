@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.servicos.contexto import TRECHOS_MAX, Contexto, sem_rastro
 from common.telemetry import trace_context as w3c
-from common.telemetry.keeping import JANELA, OLHAR, Keeping, Slow
+from common.telemetry.keeping import JANELA, LENTOS, OLHAR, RAJADA, SEGUIDOS_MAX, Keeping, Slow
 from common.telemetry.spans import CALLS, Span, hops, spans
 
 EXAMPLE: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -288,6 +288,13 @@ def test_nothing_is_slow_before_there_is_anything_to_compare_with() -> None:
     found = [slow.note(float(n)) for n in range(OLHAR)]
     assert not any(found)
     assert slow.note(float(OLHAR))
+
+
+def test_a_crowd_that_comes_at_once_is_not_slow_as_a_whole() -> None:
+    """Each of its orders takes longer than all before it."""
+    slow = Slow()
+    found = [slow.note(n / 1_000) for n in range(1_000)]
+    assert 0 < sum(found) <= SEGUIDOS_MAX + RAJADA * LENTOS * len(found)
 
 
 def test_after_a_slow_spell_it_is_soon_as_before() -> None:

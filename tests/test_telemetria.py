@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -11,15 +12,20 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+import run_all
 from common.contratos import SERVICOS
+from common.runfile import read_run
 from common.telemetry.exporting import DISABLED, ENDPOINTS
 from common.telemetry.logs import configure, entries, of_order
 from common.telemetry.spans import CALLS
 from tests.cluster import CHAIN, Cluster
 from tests.conftest import OpenCluster
+from tests.lancamento import comando, ler_ate, processo
 from tests.otlp import Received, Receiver, receiving
+from tests.panel_support import SOON_PAID
 
 # The step by which an order comes to each service of the chain.
 STEPS: Final = {
@@ -228,3 +234,46 @@ async def test_the_log_tells_an_order_by_its_number(
     assert found[0].server_timing.startswith("pedidos;dur=")
     assert {entry.level for entry in entries(tmp_path)} <= {"INFO", "WARNING"}
     assert of_order(tmp_path, order + 1) == []
+
+
+def test_an_order_s_log_is_of_all_services_and_by_time(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One command for any order: kept or not its steps, of one that was kept its hops, too."""
+    data_dir = tmp_path / "dados"
+    command = comando("http", data_dir, *SOON_PAID, "--trace-share=0", f"--shop={shop}")
+    with processo(sys.executable, "run_all.py", *map(str, command)) as running:
+        ler_ate(running, "ready")
+        address = read_run(data_dir).services["pedidos"].address
+        orders = [_bought(address, headers) for headers in ({}, {"traceparent": PARENT})]
+        running.terminate()
+        running.wait(15)
+    told = []
+    for order in orders:
+        assert run_all.main([f"--data-dir={data_dir}", f"--log={order}"]) == 0
+        told.append([line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()])
+    for lines in told:
+        assert [line[0] for line in lines] == sorted(line[0] for line in lines)
+        assert {line[1] for line in lines if line[2] == "STEP"} == set(CHAIN)
+    plain, traced = told
+    assert not [line for line in plain if line[2] != "STEP"]
+    assert [line[1] for line in traced if line[2] == "HOP"] == list(CHAIN)
+    assert all(PARENT[3:35] in line[3] for line in traced if line[2] in {"HOP", "INFO"})
+    assert run_all.main([f"--data-dir={data_dir}", "--log=999999"]) == 2
+    assert "knows an order 999999" in capsys.readouterr().err
+
+
+def _bought(address: str, headers: dict[str, str]) -> int:
+    answer = requests.post(
+        f"http://{address}/pedidos",
+        json={
+            "cliente_id": 1,
+            "itens": [{"produto_id": 1, "quantidade": 1}],
+            "metodo_pagamento": "boleto",
+        },
+        headers=headers,
+        timeout=15,
+    )
+    assert answer.json()["status"] == "enviado"
+    number: int = answer.json()["pedido_id"]
+    return number

@@ -84,6 +84,7 @@ class Pedidos:
         linha = await conducao.reivindicada.esperar(ctx.prazo)
         if linha is None:
             raise prazo_esgotado("o pedido não foi registrado dentro do prazo")
+        ctx.pedido_id = linha.pedido_id
         if not conducao.minha:
             # Its attempt to claim the key is all that it did, and was on our way.
             ctx.absorver(conducao.ctx)
@@ -177,6 +178,7 @@ class Pedidos:
     async def _responder_conhecida(
         self, ctx: Contexto, linha: LinhaPedido, resumo: bytes
     ) -> c.PedidoResponse:
+        ctx.pedido_id = linha.pedido_id
         livro.conferir_resumo(linha, resumo)
         if linha.terminal:
             return linha.resposta()

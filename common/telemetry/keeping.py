@@ -18,6 +18,10 @@ Why = Literal["asked", "failed", "slow", "share"]
 
 # Share of orders that are slow: the slowest hundredth of those of late.
 LENTOS: Final = 0.01
+# As many more may be slow while everything becomes slower: each of a crowd that came at once takes
+# longer than all before it. In orders, how many of them may follow each other.
+RAJADA: Final = 5
+SEGUIDOS_MAX: Final = 20
 # Orders of late that an order is compared with, and how many pass until that is looked at again, at
 # first as well: a sort for each would cost more than the trace.
 JANELA: Final = 512
@@ -45,17 +49,21 @@ class Kept(Struct, frozen=True, kw_only=True):
 
 
 class Slow:
-    """Whether an order took longer than nearly all of late."""
+    """Whether an order took longer than nearly all of late, of which no crowd is made."""
 
     def __init__(self, share: float = LENTOS) -> None:
         self._share = share
         self._late: deque[float] = deque(maxlen=JANELA)
         self._left = OLHAR
         self._bound_s = inf
+        self._credit = float(SEGUIDOS_MAX)
 
     def note(self, seconds: float) -> bool:
         """Take an order into account; True when it was slow."""
-        slow = seconds > self._bound_s
+        self._credit = min(self._credit + RAJADA * self._share, SEGUIDOS_MAX)
+        slow = seconds > self._bound_s and self._credit >= 1
+        if slow:
+            self._credit -= 1
         self._late.append(seconds)
         self._left -= 1
         if not self._left:

@@ -8,7 +8,7 @@ never fill a disk.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from io import TextIOWrapper
@@ -146,15 +146,3 @@ def of_order(data_dir: Path, order: int) -> list[Entry]:
             if entry.pedido_id != order and entry.trace_id in traces
         ]
     return sorted(own, key=lambda entry: entry.time)
-
-
-def lines(found: Iterable[Entry]) -> Iterator[str]:
-    """Entries as a person reads them."""
-    for entry in found:
-        whole, part = divmod(entry.time, 60)
-        minute = int(whole)
-        clock = f"{minute // 60 % 24:02}:{minute % 60:02}:{part:06.3f}"
-        words = [clock, f"{entry.service:<10}", f"{entry.level:<7}", entry.message]
-        if entry.trace_id:
-            words.append(f"trace={entry.trace_id}")
-        yield "  ".join(words)

@@ -1,0 +1,99 @@
+"""What is known of one order in any service, by time: log lines, its steps, and its hops.
+
+Steps are the transitions in the services' own books, so that an order of which nothing was logged has
+its lines, too. Hops are those of a trace that was kept: they come from its timing record.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from common.audit import story
+from common.telemetry.logs import Entry, of_order
+from common.telemetry.spans import Span, spans
+from common.telemetry.trace_context import TraceContext, begun
+
+STEP: Final = "STEP"
+HOP: Final = "HOP"
+
+
+class Line(NamedTuple):
+    """Something that happened: `time` is seconds since 1970, `kind` a level, STEP or HOP."""
+
+    time: float
+    service: str
+    kind: str
+    text: str
+    trace_id: str = ""
+
+    def __str__(self) -> str:
+        """As a person reads it, in this machine's time."""
+        clock = datetime.fromtimestamp(self.time, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        words = [clock, f"{self.service:<10}", f"{self.kind:<7}", self.text]
+        if self.trace_id:
+            words.append(f"trace={self.trace_id}")
+        return "  ".join(words)
+
+
+def order_log(data_dir: Path, order: int) -> list[Line]:
+    """The lines of one order, by time; none when nobody knows it.
+
+    Raises AuditError when the services' files cannot be read.
+    """
+    logged = of_order(data_dir, order)
+    found = [_logged(entry) for entry in logged]
+    for entry in logged:
+        if entry.server_timing and entry.pedido_id == order:
+            found += _hops(entry)
+    found += _steps(data_dir, order)
+    # A stable sort: within one instant the order down the chain stays.
+    return sorted(found, key=lambda line: line.time)
+
+
+def kept_spans(entry: Entry) -> list[Span]:
+    """The spans of a trace that was kept; nobody sees their ids, which need not be its own."""
+    context = TraceContext.of(begun(random.Random(0)), parent="")
+    return spans(entry.server_timing, entry.operation, context)
+
+
+def _logged(entry: Entry) -> Line:
+    return Line(entry.time, entry.service, entry.level, entry.message, entry.trace_id)
+
+
+def _steps(data_dir: Path, order: int) -> Iterator[Line]:
+    for event in story(data_dir, order).events:
+        instant = datetime.fromisoformat(event.instante).timestamp()
+        yield Line(instant, event.servico, STEP, event.text)
+
+
+def _hops(entry: Entry) -> Iterator[Line]:
+    """When each hop was asked, and how long it took; the edge's answer is the line's own instant."""
+    found = kept_spans(entry)
+    if not found:
+        return
+    edge = found[0]
+    for span in found:
+        if span.kind != "server":
+            continue
+        waited = {
+            name: sum(s.end_ms - s.start_ms for s in found if s.parent == span.span_id and picks(s))
+            for name, picks in (("storage", _is_storage), ("gateway", _is_gateway))
+        }
+        parts = [f"{name} {ms:.1f}" for name, ms in waited.items() if ms > 0]
+        within = f" ({', '.join(parts)})" if parts else ""
+        how = "no answer" if span.missing else f"{span.end_ms - span.start_ms:.1f} ms{within}"
+        error = f": {span.error}" if span.error and not span.missing else ""
+        began = entry.time - (edge.end_ms - span.start_ms) / 1e3
+        yield Line(began, span.service, HOP, f"{span.name}: {how}{error}", entry.trace_id)
+
+
+def _is_storage(span: Span) -> bool:
+    return bool(span.database)
+
+
+def _is_gateway(span: Span) -> bool:
+    return span.name == "gateway"
