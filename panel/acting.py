@@ -258,9 +258,8 @@ class Acting:
             report = await asyncio.to_thread(audit, self._data_dir)
         except AuditError as error:
             raise ActionError(str(error)) from None
-        self._note(
-            "auditoria: " + ("limpa" if not report.violations else f"{report.violations} violações")
-        )
+        found = report.violations
+        self._note(f"auditoria: {found} violações" if found else "auditoria: limpa")
         return report
 
     async def close(self) -> None:

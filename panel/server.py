@@ -26,6 +26,7 @@ VENDOR: Final = Path(__file__).parents[1] / "assets" / "vendor"
 FILES: Final = {
     "/": (ASSETS / "index.html", "text/html"),
     "/painel.js": (ASSETS / "painel.js", "text/javascript"),
+    "/frases.js": (ASSETS / "frases.js", "text/javascript"),
     "/palavras.js": (ASSETS / "palavras.js", "text/javascript"),
     "/painel.css": (ASSETS / "painel.css", "text/css"),
     "/uplot.js": (VENDOR / "uplot" / "uPlot.iife.min.js", "text/javascript"),

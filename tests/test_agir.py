@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from aiohttp.test_utils import make_mocked_request
 from common.failpoints import Rule, Rules, read_rules, write_rules
 from panel.acting import LISTED_MAX, Acting, ActionError
 from panel.guarding import Guard
+from tests.lancamento import RAIZ
 
 
 def rule(name: str) -> Rule:
@@ -88,3 +92,62 @@ async def test_dois_paineis_tem_cada_um_a_sua_chave() -> None:
     assert first.allowed(request)
     assert second.allowed(request)
     assert not Guard(3, "a").allowed(request)
+
+
+# --- its sentences ------------------------------------------------------------------------------
+
+# Calls whose first argument a person reads, and names that hold such a text.
+_SAYING = {"ActionError", "_note", "nothing"}
+_WORD = re.compile(r"[a-zà-ú]{3}")
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    """The texts of an expression, {} for what is put into them."""
+    if isinstance(node, ast.JoinedStr):
+        yield "".join(
+            str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values
+        )
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _texts(node.body)
+        yield from _texts(node.orelse)
+
+
+def _said(node: ast.AST) -> list[ast.expr | None]:
+    """What of a node is said to a person."""
+    match node:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[said, *_]):
+            return [said] if name in _SAYING else []
+        case ast.Assign(targets=[ast.Name(id="words")], value=said):
+            return [said]
+        case ast.AnnAssign(target=ast.Name(id="PROBLEMS"), value=ast.Dict(values=values)):
+            return [*values]
+        case ast.Dict(keys=[ast.Constant(value="erro")], values=[said]):
+            return [said]
+        case ast.Return(value=ast.Tuple(elts=[ast.Constant(), said])):
+            return [said]
+        case ast.FunctionDef(name="_lacking", body=body):
+            return [each.value for each in body if isinstance(each, ast.Return)]
+    return []
+
+
+def _sentences(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        for said in _said(node):
+            if said is not None:
+                yield from _texts(said)
+
+
+def test_tudo_o_que_o_painel_diz_tem_ingles() -> None:
+    """Each sentence of the server's is in the page's table, and the table has no others."""
+    said = {
+        sentence
+        for path in (RAIZ / "panel").glob("*.py")
+        for sentence in _sentences(ast.parse(path.read_text("utf-8")))
+        if _WORD.search(sentence)
+    }
+    table = (RAIZ / "panel" / "assets" / "frases.js").read_text("utf-8")
+    known = dict(re.findall(r'^  "(.+)": "(.+)",$', table, re.MULTILINE))
+    assert said == set(known)
+    assert all(pt.count("{}") == en.count("{}") for pt, en in known.items())

@@ -206,6 +206,13 @@ async def test_fala_duas_linguas(page: Page) -> None:
         ".concat(Object.keys(p.pt)).filter(k => !(k in p.pt && k in p.en)))"
     )
     assert missing == []
+    # What the server says, too.
+    await page.locator("#carga select").select_option("rate")
+    await page.locator("#carga input[name=quantos]").fill("3000")
+    await page.locator("#carga button[type=submit]").click()
+    await expect(page.locator("#problema")).to_have_text("orders a second: above 0, up to 2000")
+    await strike(page, "fiscal", "slow")
+    await expect(page.locator("#feito")).to_contain_text("s slower")
 
 
 async def test_cabe_num_telefone(browser: Browser, address: str) -> None:

@@ -1,5 +1,6 @@
 // The panel's page. It draws what the server's stream says and asks for what its buttons do; text
 // that comes from elsewhere is only ever set as text.
+import { inEnglish } from "/frases.js";
 import { palavras } from "/palavras.js";
 
 const SERVICES = ["pedidos", "pagamentos", "estoque", "fiscal", "logistica", "catalogo"];
@@ -26,6 +27,8 @@ let shelf = { produtos: [], clientes: [] };
 // --- words --------------------------------------------------------------------------------------
 
 const word = (key) => palavras[language][key] ?? key;
+// What the server said.
+const told = (text) => (language === "en" ? inEnglish(text) : text);
 const number = (value, digits = 0) =>
   value.toLocaleString(language === "pt" ? "pt-BR" : "en", { maximumFractionDigits: digits });
 const money = (cents) =>
@@ -87,7 +90,7 @@ async function ask(path, body) {
     throw new Error(word("quebrou"));
   }
   const said = await answer.json().catch(() => ({ erro: word("quebrou") }));
-  if (!answer.ok) throw new Error(said.erro ?? answer.statusText);
+  if (!answer.ok) throw new Error(told(said.erro ?? answer.statusText));
   return said;
 }
 
@@ -240,7 +243,7 @@ function show(next) {
   const { now, load, done } = next;
   const state = $("#estado");
   state.classList.toggle("ruim", !now.running);
-  state.textContent = now.running ? `${now.mode}: ${word("executando")}${now.sentence ? `; ${now.sentence}` : ""}` : now.sentence;
+  state.textContent = now.running ? `${now.mode}: ${word("executando")}${now.sentence ? `; ${told(now.sentence)}` : ""}` : told(now.sentence);
   showChain(now.services);
   showServices(now.services);
   if (now.running) restock(now.services);
@@ -258,7 +261,7 @@ function show(next) {
   $("#parar").disabled = !load || !allowed;
   $("#carga button[type=submit]").disabled = Boolean(load) || !allowed;
   $("#carga-agora").textContent = load
-    ? `${load.what}: ${number(load.sent)} ${word("enviados")}, ${number(load.completed)} ${word("terminados")}, ${number(load.failed)} ${word("falhos")}` +
+    ? `${told(load.what)}: ${number(load.sent)} ${word("enviados")}, ${number(load.completed)} ${word("terminados")}, ${number(load.failed)} ${word("falhos")}` +
       (load.p50 === null ? "" : `; p50 ${number(load.p50, 1)} ms, p99 ${number(load.p99, 1)} ms`)
     : "";
   showDone(done);
@@ -280,7 +283,7 @@ function showDone(done) {
   shownDone = key;
   $("#feito").replaceChildren(...done.toReversed().map((each) => {
     const clock = new Date(each.t * 1000).toLocaleTimeString(language === "pt" ? "pt-BR" : "en");
-    const item = make("li", { class: each.ended ? "acabou" : "" }, make("span", { text: `${clock} ${each.service ?? ""} ${each.what}` }));
+    const item = make("li", { class: each.ended ? "acabou" : "" }, make("span", { text: `${clock} ${each.service ?? ""} ${told(each.what)}` }));
     if (each.undo && allowed) item.append(make("button", { type: "button", text: word("desfazer"), click: () => act("/desfazer", { id: each.id }) }));
     return item;
   }));

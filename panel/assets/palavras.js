@@ -1,4 +1,4 @@
-// What the page says, in both languages. The server's own sentences are Portuguese, as its API is.
+// What the page says, in both languages. The server's own sentences are Portuguese: see frases.js.
 export const palavras = {
   pt: {
     titulo: "Laboratório de checkout", saltar: "Ir ao conteúdo", cadeia: "A cadeia", servicos: "Os serviços",
