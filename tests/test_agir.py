@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,28 +52,6 @@ def test_o_que_se_pode_desfazer_fica_na_lista(tmp_path: Path) -> None:
     assert ids(path) == []
     with pytest.raises(ActionError, match="não se desfaz"):
         acting.undo(first.id)
-
-
-async def test_duas_cargas_ao_mesmo_tempo_sao_uma(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second is refused although the first has not begun yet."""
-    acting, begun = Acting(tmp_path, None), []
-
-    async def slowly(callers: int | None, rate: float | None) -> None:
-        del rate
-        if acting._load is not None:
-            raise ActionError("já há uma carga")
-        await asyncio.sleep(0.01)
-        begun.append(callers)
-        acting._load = asyncio.create_task(asyncio.sleep(0))
-
-    monkeypatch.setattr(acting, "_start_load", slowly)
-    found = await asyncio.gather(
-        acting.start_load(1, None), acting.start_load(2, None), return_exceptions=True
-    )
-    assert begun == [1]
-    assert [type(each) for each in found] == [type(None), ActionError]
 
 
 async def test_dois_paineis_tem_cada_um_a_sua_chave() -> None:

@@ -91,6 +91,39 @@ async def test_olhar_nao_precisa_da_chave_e_nada_vem_de_fora(address: str) -> No
             assert answer.status == 404
 
 
+async def test_duas_cargas_ao_mesmo_tempo_sao_uma(address: str) -> None:
+    """The second is refused although the first has not begun yet."""
+    async with asking(address) as (http, base):
+
+        async def start() -> int:
+            own = {"Origin": base}
+            async with http.post(f"{base}/carga", json={"callers": 2}, headers=own) as answer:
+                return answer.status
+
+        statuses = await asyncio.gather(*(start() for _ in range(3)))
+        assert sorted(statuses) == [200, 409, 409]
+        async with http.post(f"{base}/carga/fim", json={}, headers={"Origin": base}) as answer:
+            assert answer.status == 200
+
+
+async def test_uma_cesta_pedida_duas_vezes_e_um_pedido(address: str) -> None:
+    """A page that asks again, not having heard the answer, buys once."""
+    basket = {
+        "cliente_id": 1, "itens": [[1, 1]], "metodo_pagamento": "pix", "chave": "outra-cesta"
+    }  # fmt: skip
+    async with asking(address) as (http, base):
+
+        async def buy() -> int:
+            own = {"Origin": base}
+            async with http.post(f"{base}/pedidos", json=basket, headers=own) as answer:
+                said = await answer.json()
+                assert answer.status == 200, said
+                number: int = said["pedido"]["pedido_id"]
+                return number
+
+        assert len({await buy(), *await asyncio.gather(buy(), buy())}) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

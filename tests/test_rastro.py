@@ -31,8 +31,8 @@ def test_the_standards_own_example_is_read() -> None:
     found = context_of(EXAMPLE)
     assert found.trace_id == w3c.trace_of(EXAMPLE) == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert found.parent == "00f067aa0ba902b7"
-    assert found.sampled
-    assert not context_of(EXAMPLE[:-1] + "0").sampled
+    assert w3c.wanted(EXAMPLE)
+    assert not w3c.wanted(EXAMPLE[:-1] + "0")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_hop_reads_what_the_hop_above_sent(
     found, caller = context_of(below), context_of(above, begun_here=True)
     assert found.parent == w3c.client_span(caller.caller, kind, number)
     assert found.span_id == w3c.server_span(caller.trace_id, found.parent)
-    assert found.sampled == caller.sampled == sampled
+    assert w3c.wanted(below) == w3c.wanted(above) == sampled
     assert caller.parent == ""
 
 

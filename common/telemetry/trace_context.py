@@ -53,7 +53,6 @@ class TraceContext(NamedTuple):
     span_id: str
     parent: str
     caller: str
-    sampled: bool
     state: str = ""
 
     @staticmethod
@@ -65,7 +64,6 @@ class TraceContext(NamedTuple):
             server_span(trace_id, caller),
             parent,
             caller,
-            wanted(text),
             state,
         )
 
