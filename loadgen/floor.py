@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 from rich.console import Console
 
-from common.settings import latency_range, natural, positive, seconds
+from common.settings import add_lab_options, latency_range, natural, positive, seconds
 from loadgen.arms import LOOP_ARMS
 from loadgen.chains import Chain, ChainError, bare_chain, real_arm
 from loadgen.cli import run_interruptibly
@@ -159,6 +159,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.baseline and args.against is not None:
         parser.error("--baseline and --against are two comparisons: give one")
+    if args.baseline:
+        # Told now, not when the first arm has failed to start.
+        lab = argparse.ArgumentParser(f"{parser.prog} --baseline", add_help=False)
+        add_lab_options(lab)
+        unknown = lab.parse_known_args(args.baseline)[1]
+        if unknown:
+            parser.error(f"--baseline: run_all.py has no option {unknown[0]} that an arm is under")
     if args.json is not None and not args.json.absolute().parent.is_dir():
         parser.error(f"{args.json}: its directory does not exist")
     return args

@@ -119,7 +119,8 @@ async def test_cadeia_nua_responde_como_a_de_verdade_e_termina_toda(mode: str) -
 @pytest.mark.parametrize(
     "options",
     [[], ["--mode", "smtp"], ["--mode", "grpc", "--pairs", "0"],
-     ["--mode", "grpc", "--payment-wait", "2:1"], ["--mode", "grpc", "--json", "/no/such/dir/x"]],
+     ["--mode", "grpc", "--payment-wait", "2:1"], ["--mode", "grpc", "--json", "/no/such/dir/x"],
+     ["--mode", "grpc", "--baseline=--panel"], ["--mode", "grpc", "--baseline=--telemetry=no"]],
 )  # fmt: skip
 def test_opcoes_erradas_saem_com_dois(options, capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong options are a usage error, exit code 2."""
