@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +18,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from common.beside import beside
 from common.contratos import SERVICOS, operacoes_de
-from common.telemetry.metrics import LIMITES_S
+from common.telemetry.metrics import JUNTOS, LIMITES_S, Durations
 from panel.observing import STEP, Bucket, parse, percentile
 
 NAME: Final = "checkout_request_duration_seconds"
@@ -48,6 +51,43 @@ def test_so_o_que_veio_entre_duas_leituras_conta() -> None:
     old = [0.002] * 50
     assert percentile(buckets_of([*old, 0.5]), buckets_of(old), 0.5) > 400
     assert percentile(buckets_of(old), buckets_of(old), 0.5) == 0.0
+
+
+@given(st.lists(st.floats(0.0, 200.0), max_size=3 * JUNTOS))
+def test_cada_chamada_conta_uma_vez_na_sua_faixa(seconds: list[float]) -> None:
+    durations = Durations()
+    for each in seconds:
+        durations.note(each)
+    counts, sum_s = durations.counts()
+    bounds = [*LIMITES_S, inf]
+    assert counts == [
+        sum(low < each <= high for each in seconds) for low, high in pairwise([-inf, *bounds])
+    ]
+    assert sum_s == pytest.approx(sum(seconds))
+
+
+def test_de_muitas_threads_nenhuma_chamada_se_perde() -> None:
+    """Also while somebody reads."""
+    durations, each, threads = Durations(), 20_000, 6
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            durations.counts()
+
+    def note() -> None:
+        for _ in range(each):
+            durations.note(0.002)
+
+    reader = threading.Thread(target=read)
+    writers = [threading.Thread(target=note) for _ in range(threads)]
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+    assert sum(durations.counts()[0]) == threads * each
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "checkout_ 1", "# HELP x\n", "a{b=} 1\n", "\x00"])
