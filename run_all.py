@@ -265,16 +265,17 @@ def _audit(args: argparse.Namespace) -> int:
 def _log(args: argparse.Namespace) -> int:
     """Print what is known of one order in any service, by time."""
     check_packages(("msgspec",))
-    from common.audit import AuditError
     from common.order_log import order_log
 
-    try:
-        found = order_log(args.data_dir, args.log)
-    except AuditError as error:
-        raise RefusedError(str(error)) from None
-    for line in found:
-        print(line)
-    if not found:
+    found = order_log(args.data_dir, args.log)
+    if found.lines:
+        # Whoever reads may have seen enough.
+        say(str(found))
+    if found.problem:
+        raise RefusedError(found.problem)
+    if found.known and not found.lines:
+        raise RefusedError(f"order {args.log} is of the imported past: it has no steps and no log")
+    if not found.known:
         raise RefusedError(
             f"no service of {args.data_dir} knows an order {args.log}: --data-dir names another shop's"
         )

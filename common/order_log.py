@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from common.audit import story
+from common.audit import AuditError, Dossier, story
 from common.telemetry.logs import Entry, of_order
 from common.telemetry.spans import Span, spans
 from common.telemetry.trace_context import TraceContext, begun
@@ -30,28 +30,54 @@ class Line(NamedTuple):
     text: str
     trace_id: str = ""
 
-    def __str__(self) -> str:
-        """As a person reads it, in this machine's time."""
-        clock = datetime.fromtimestamp(self.time, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        words = [clock, f"{self.service:<10}", f"{self.kind:<7}", self.text]
-        if self.trace_id:
-            words.append(f"trace={self.trace_id}")
-        return "  ".join(words)
 
+class OrderLog(NamedTuple):
+    """The lines of one order, by time.
 
-def order_log(data_dir: Path, order: int) -> list[Line]:
-    """The lines of one order, by time; none when nobody knows it.
-
-    Raises AuditError when the services' files cannot be read.
+    `known` says whether a book has it: one of the imported past has no steps. `problem` is why the
+    books could not be read, "" where they were.
     """
+
+    lines: list[Line]
+    known: bool
+    problem: str
+
+    def __str__(self) -> str:
+        """As a person reads it, in this machine's time; with the date where that changes."""
+        instants = [datetime.fromtimestamp(line.time, UTC).astimezone() for line in self.lines]
+        days = len({instant.date() for instant in instants})
+        form = "%H:%M:%S.%f" if days <= 1 else "%Y-%m-%d %H:%M:%S.%f"
+        return "\n".join(
+            "  ".join(
+                [
+                    instant.strftime(form)[:-3],
+                    f"{line.service:<10}",
+                    f"{line.kind:<7}",
+                    line.text,
+                    *([f"trace={line.trace_id}"] if line.trace_id else []),
+                ]
+            )
+            for instant, line in zip(instants, self.lines, strict=True)
+        )
+
+
+def order_log(data_dir: Path, order: int) -> OrderLog:
+    """All that is known of one order; where its books cannot be read, what was logged of it."""
     logged = of_order(data_dir, order)
-    found = [_logged(entry) for entry in logged]
+    found = [_logged(entry, order) for entry in logged]
     for entry in logged:
         if entry.server_timing and entry.pedido_id == order:
             found += _hops(entry)
-    found += _steps(data_dir, order)
+    known, problem = False, ""
+    try:
+        dossier = story(data_dir, order)
+    except AuditError as error:
+        problem = str(error)
+    else:
+        found += _steps(dossier)
+        known = bool(dossier.facts)
     # A stable sort: within one instant the order down the chain stays.
-    return sorted(found, key=lambda line: line.time)
+    return OrderLog(sorted(found, key=lambda line: line.time), known, problem)
 
 
 def kept_spans(entry: Entry) -> list[Span]:
@@ -60,12 +86,15 @@ def kept_spans(entry: Entry) -> list[Span]:
     return spans(entry.server_timing, entry.operation, context)
 
 
-def _logged(entry: Entry) -> Line:
-    return Line(entry.time, entry.service, entry.level, entry.message, entry.trace_id)
+def _logged(entry: Entry, order: int) -> Line:
+    """A line; of another order in the same trace with that one's number."""
+    other = "" if entry.pedido_id in {0, order} else f" (order {entry.pedido_id})"
+    text = f"{entry.message}{other}"
+    return Line(entry.time, entry.service, entry.level, text, entry.trace_id)
 
 
-def _steps(data_dir: Path, order: int) -> Iterator[Line]:
-    for event in story(data_dir, order).events:
+def _steps(dossier: Dossier) -> Iterator[Line]:
+    for event in dossier.events:
         instant = datetime.fromisoformat(event.instante).timestamp()
         yield Line(instant, event.servico, STEP, event.text)
 

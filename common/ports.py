@@ -4,6 +4,7 @@ A port that was merely seen to be free may be anybody's when its service comes t
 start or after a death: the system gives it to the next outgoing connection. So each is bound here for
 the whole run, without listening, which on Linux leaves a server that sets SO_REUSEADDR, as all ours do,
 free to listen on it (socket(7)). Elsewhere that is not so, and a port is let go once all are chosen.
+Two runs that begin at once on the same ports do not see each other here: their services will.
 """
 
 from __future__ import annotations

@@ -221,7 +221,8 @@ class HttpTransport:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         assert self._telemetry is not None, "served only with telemetry"
-        page = self._telemetry.page()
+        # The first one loads a library, and no order should wait for that.
+        page = await asyncio.to_thread(self._telemetry.page)
         return web.Response(body=page, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 

@@ -194,6 +194,42 @@ def test_a_step_that_was_undone_was_answered_all_the_same() -> None:
     assert found[-1].start_ms == 1305.0
 
 
+def test_a_call_that_joins_a_drive_tells_its_waits_from_its_own_arrival() -> None:
+    """The drive was begun by an earlier call for the same order, a second before."""
+    first, text = Contexto(), w3c.begun(random.Random(1))
+    first.rastro, first.chegada = text, 100.0
+    drive = first.derivar(200.0)
+    second = Contexto()
+    second.rastro, second.chegada = w3c.begun(random.Random(2)), 101.0
+    drive.esperou("p", 100.5, 101.5)
+    second.esperou("b", 101.001, 101.002)
+    second.absorver(drive)
+    [hop] = hops(second.registro("pedidos", 0.6))
+    assert [(t.kind, t.offset_ms, t.length_ms) for t in hop.trechos] == [
+        ("b", pytest.approx(1.0, abs=0.01), pytest.approx(1.0, abs=0.01)),
+        ("p", pytest.approx(-500.0, abs=0.01), pytest.approx(1_000.0, abs=0.01)),
+    ]
+
+
+@pytest.mark.parametrize("how", ["absorbed", "capped"])
+def test_a_wait_is_as_long_as_its_section_only_where_all_are_told(how: str) -> None:
+    """What a drive without a trace waited for, or came after too many, is in the section, too."""
+    ctx = Contexto()
+    ctx.rastro, ctx.chegada = w3c.begun(random.Random(1)), 100.0
+    ctx.esperou("b", 100.001, 100.002)
+    if how == "absorbed":
+        drive = Contexto()
+        drive.esperou("b", 90.0, 99.0)
+        ctx.absorver(drive)
+    else:
+        for number in range(TRECHOS_MAX):
+            ctx.esperou("p", 101.0 + number, 101.5 + number)
+        ctx.esperou("b", 200.0, 209.0)
+    [hop] = hops(ctx.registro("pedidos", 120.0))
+    stored = [trecho for trecho in hop.trechos if trecho.kind == "b"]
+    assert [trecho.length_ms for trecho in stored] == [pytest.approx(1.0, abs=0.01)]
+
+
 def test_a_question_that_failed_shows() -> None:
     ctx = Contexto()
     ctx.rastro = text = w3c.begun(random.Random(1))

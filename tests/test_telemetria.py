@@ -261,6 +261,14 @@ def test_an_order_s_log_is_of_all_services_and_by_time(
     assert all(PARENT[3:35] in line[3] for line in traced if line[2] in {"HOP", "INFO"})
     assert run_all.main([f"--data-dir={data_dir}", "--log=999999"]) == 2
     assert "knows an order 999999" in capsys.readouterr().err
+    assert run_all.main([f"--data-dir={data_dir}", "--log=1"]) == 2
+    assert "imported past" in capsys.readouterr().err
+    # A book that cannot be read takes its steps away, not what was logged.
+    (data_dir / "fiscal.db").unlink()
+    assert run_all.main([f"--data-dir={data_dir}", f"--log={orders[1]}"]) == 2
+    out, err = capsys.readouterr()
+    assert "HOP" in out
+    assert "fiscal.db" in err
 
 
 def _bought(address: str, headers: dict[str, str]) -> int:

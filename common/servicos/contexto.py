@@ -87,7 +87,7 @@ class Contexto:
     """One call's deadline (monotonic seconds), idempotency key and time spent, in seconds."""
 
     __slots__ = (
-        "abaixo", "banco", "chave", "chegada", "commit", "completo", "desfechos", "fila", "gateway",
+        "abaixo", "banco", "calado", "chave", "chegada", "commit", "completo", "desfechos", "fila", "gateway",
         "instantes", "medidor", "pedido_id", "prazo", "primeira", "proximo", "rastro",
         "rastro_estado", "rastro_pai", "rastro_proprio", "resposta", "sondagem", "tentativa",
         "trechos", "vigia",
@@ -125,6 +125,8 @@ class Contexto:
         # Of calls that failed, by their place among the waits, how.
         self.desfechos: dict[int, str] | None = None
         self.instantes: list[float] = []
+        # Whether there were waits besides, so that a section may be longer than those that are told.
+        self.calado = False
         # Who is told of this call, and its answer once there is one.
         self.vigia: Any = None
         # The order that it is about, where the message says so; 0 where it does not.
@@ -170,7 +172,9 @@ class Contexto:
             self.gateway += fim - inicio
         else:
             self.proximo += fim - inicio
-        if self.rastro and len(self.trechos) < TRECHOS_MAX:
+        if self.rastro and len(self.trechos) >= TRECHOS_MAX:
+            self.calado = True
+        elif self.rastro:
             desde = self.chegada
             self.trechos += por
             self.instantes += ((inicio - desde) * 1e6, (fim - desde) * 1e6)
@@ -205,8 +209,14 @@ class Contexto:
             before = len(self.trechos)
             theirs = {before + place: como for place, como in outro.desfechos.items()}
             self.desfechos = (self.desfechos or {}) | theirs
-        self.trechos += outro.trechos
-        self.instantes += outro.instantes
+        if outro.instantes:
+            # A drive that somebody else had begun counts from another arrival.
+            antes = (outro.chegada - self.chegada) * 1e6
+            self.trechos += outro.trechos
+            self.instantes += [antes + instante for instante in outro.instantes]
+        elif outro.banco or outro.gateway or outro.proximo:
+            self.calado = True
+        self.calado = self.calado or outro.calado
         if self.medidor is not None and outro.medidor is not None:
             self.medidor.absorver(outro.medidor)
 
@@ -244,7 +254,8 @@ class Contexto:
 
     def _para_o_rastro(self, erro: str) -> str:
         """What the entry says for a trace."""
-        forma, quais = (_FORMAS if self.medidor is None else _FORMAS_CHEIAS)[self.trechos]
+        pela_secao = self.medidor is None and not self.calado
+        forma, quais = (_FORMAS if pela_secao else _FORMAS_CHEIAS)[self.trechos]
         instantes = self.instantes
         if quais is not None:
             instantes = [instantes[qual] for qual in quais]
@@ -286,7 +297,7 @@ class _Formas(dict[str, tuple[str, list[int] | None]]):
 
 _FORMAS_MAX: Final = 1_024
 _FORMAS: Final = _Formas(pela_secao=True)
-# A call that is measured has its sections from elsewhere.
+# A call that is measured has its sections from elsewhere, and one that tells not all has them longer.
 _FORMAS_CHEIAS: Final = _Formas(pela_secao=False)
 
 

@@ -7,6 +7,7 @@ the client library's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from itertools import accumulate
 from socket import socket
 from socketserver import BaseServer
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from prometheus_client import (
     CollectorRegistry,
@@ -33,6 +35,11 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from common.telemetry.metrics import CONTENT_TYPE, LIMITES_S, Metrics
+
+# Bytes of a body that is read and left; whoever sends more is not listened to.
+BODY_MAX: Final = 1 << 16
+
+_LOG = logging.getLogger(__name__)
 
 _BOUNDS: Final = (*map(floatToGoString, LIMITES_S), "+Inf")
 
@@ -140,7 +147,9 @@ class _Asked(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     # Seconds that a connection may stand idle: a scraper keeps its own for the next time.
-    timeout = 120.0
+    timeout = 75.0
+    # Or the second of two small writes would wait for the other side to acknowledge the first.
+    disable_nagle_algorithm = True
 
     def __init__(self, connection: socket, address: Any, page: Callable[[], bytes]) -> None:
         self._page = page
@@ -149,15 +158,38 @@ class _Asked(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a question."""
-        if self.path.partition("?")[0] != "/metrics":
+        self._leave_body()
+        if urlsplit(self.path).path != "/metrics":
             self.send_error(HTTPStatus.NOT_FOUND, explain="the metrics are at /metrics")
             return
-        page = self._page()
+        try:
+            page = self._page()
+        except Exception:
+            _LOG.exception("the metrics could not be read")
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, explain="the log says why")
+            return
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", CONTENT_TYPE)
         self.send_header("Content-Length", str(len(page)))
         self.end_headers()
-        self.wfile.write(page)
+        if self.command != "HEAD":
+            self.wfile.write(page)
+
+    def _leave_body(self) -> None:
+        """A body means nothing here, and must not be taken for the next question."""
+        length = self.headers.get("Content-Length", "0")
+        if (
+            length.isdecimal()
+            and int(length) <= BODY_MAX
+            and "Transfer-Encoding" not in self.headers
+        ):
+            self.rfile.read(int(length))
+        else:
+            self.close_connection = True
+
+    def do_HEAD(self) -> None:
+        """Answer the same, without the page."""
+        self.do_GET()
 
     def log_message(self, *_: Any) -> None:
         """Nothing: a scrape is no event."""

@@ -66,7 +66,7 @@ class Slow:
             self._credit -= 1
         self._late.append(seconds)
         self._left -= 1
-        if not self._left:
+        if self._left <= 0:
             ordered = sorted(self._late)
             self._bound_s = ordered[-1 - int(len(ordered) * self._share)]
             self._left = OLHAR

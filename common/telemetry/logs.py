@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -33,7 +33,7 @@ current: ContextVar[Contexto | None] = ContextVar("current", default=None)
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One line. `time` is seconds since 1970; ids are absent where there is none."""
 
-    time: float
+    time: Annotated[float, msgspec.Meta(ge=0, lt=2**33)]
     level: str
     service: str
     message: str

@@ -5,7 +5,9 @@ drawn but follow from the caller's: whoever knows the first, and how often each 
 knows all of them, so the spans of an order can be made at its edge, after its end, from the timing
 record alone. Ids are hexadecimal texts, as they travel. The id of a call is its caller's, the first
 byte dropped and one appended that says which call it is, so that a hop has it for the price of two
-slices; the ids that do not travel are made at the edge, by a hash.
+slices; the ids that do not travel are made at the edge, by a hash. Of the eight bytes that were drawn
+the call of the last hop has four: enough to tell apart the orders of one caller's trace, of which ten
+thousand are a hundred to one without two that meet, and no other trace is concerned.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ _KNOWN: Final = 0x03
 _SAMPLED: Final = frozenset({"01", "03"})
 _PLAIN: Final = frozenset({"00", "01", "02", "03"})
 # What a call appends to its caller's id: two bits for its kind, six for which of that kind it is. A
-# record tells fewer (`contexto.TRECHOS_MAX`).
+# record tells fewer (`contexto.TRECHOS_MAX`), and those beyond share a number.
 _CALLS: Final = {
     kind: tuple(f"{place << 6 | number:02x}" for number in range(1 << 6))
     for place, kind in enumerate("pxc", start=1)
