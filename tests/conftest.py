@@ -15,6 +15,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from fuzz_support import servidores
+from hypothesis import settings
 
 from blocking.execution import ThreadExecution, run_to_end
 from tests.arms import ARMS
@@ -27,6 +28,10 @@ from tests.shops_that_lived import Vivida
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# How long an example may take is no property here: tests share the machine, with each other and more.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 OpenCluster = Callable[..., AbstractAsyncContextManager[Cluster]]
 
