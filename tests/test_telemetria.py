@@ -106,7 +106,8 @@ async def test_what_failed_is_kept_and_a_hop_without_an_answer_is_missing(
     async with open_fresh(trace_share=0.0) as cluster:
         await cluster.create()
         await cluster.stop("fiscal")
-        reply = await cluster.create(timeout_s=1.0)
+        # Long enough to be registered on a busy machine; all of it is waited for.
+        reply = await cluster.create(timeout_s=2.5)
         assert reply.body["status"] == "pendente"
     [spans] = collector.traces().values()
     missing = [span for span in spans if span.attributes.get("checkout.hop.missing")]
