@@ -14,6 +14,9 @@ DATA ?= dados/make-run
 # Three tests at a time: most of them wait for services, not for a processor.
 PYTEST_ARGS ?= -n 3 --dist worksteal
 
+# Compiled once, not at each start of each service: the suite starts hundreds of them.
+export PYTHONDONTWRITEBYTECODE :=
+
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(VENV)/.packages
