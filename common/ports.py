@@ -14,8 +14,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from common.preflight import RefusedError
 
@@ -23,23 +22,12 @@ HOST: Final = "127.0.0.1"
 _SHARES: Final = sys.platform == "linux"
 
 
-class Ports:
+class Ports(ExitStack):
     """Chooses ports and holds them for the block."""
 
     def __init__(self) -> None:
-        self._held = ExitStack()
+        super().__init__()
         self._whose: dict[int, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._held.close()
 
     def one(self, port: int, name: str, option: str) -> int:
         """The port, or one that the system chooses for 0.
@@ -51,7 +39,7 @@ class Ports:
             raise RefusedError(
                 f"port {port} ({name}) is that of {self._whose[port]}: choose another with {option}"
             )
-        listener = self._held.enter_context(closing(socket.socket()))
+        listener = self.enter_context(closing(socket.socket()))
         # As servers do: the remains of closed connections are not in the way.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -76,7 +64,7 @@ class Ports:
     def chosen(self) -> None:
         """All are: where a held port cannot be listened on, they are let go."""
         if not _SHARES:
-            self._held.close()
+            self.close()
 
 
 def _refused(port: int, name: str, option: str, error: OSError) -> str:
