@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from copy import copy
 from math import inf
 from typing import Any, Final, Generic, TypeVar
 
-from common.erros import encerrando
+from common.erros import ErroServico, encerrando, sem_recursos
 from common.execution import MachineClock
 from common.servicos.portas import Tarefa
 from common.timing import running
@@ -166,7 +167,7 @@ class ThreadPromise(Generic[R]):
         self._lock = threading.Lock()
         self._pronta = False
         self._valor: R | None = None
-        self._erro: BaseException | None = None
+        self._erro: ErroServico | None = None
         self._vigias: list[threading.Event] = []
 
     def pronta(self) -> bool:
@@ -177,8 +178,8 @@ class ThreadPromise(Generic[R]):
         """Set the value and wake whoever waits."""
         self._set(valor, None)
 
-    def falhar(self, erro: BaseException) -> None:
-        """Set an error that whoever waits will see raised."""
+    def falhar(self, erro: ErroServico) -> None:
+        """Set an error; each of those who wait sees a copy of it raised."""
         self._set(None, erro)
 
     async def esperar(self, ate: float) -> R | None:
@@ -196,10 +197,10 @@ class ThreadPromise(Generic[R]):
                     if not self._pronta:
                         self._vigias.remove(vigia)
         if self._erro is not None:
-            raise self._erro
+            raise copy(self._erro)
         return self._valor
 
-    def _set(self, valor: R | None, erro: BaseException | None) -> None:
+    def _set(self, valor: R | None, erro: ErroServico | None) -> None:
         with self._lock:
             if self._pronta:
                 return
@@ -253,6 +254,10 @@ class ThreadTask:
             self._interrupt = None
             return self._stopped
 
+    def discard(self) -> None:
+        """Give up the coroutine of a task that never began."""
+        self._corrotina.close()
+
     def run(self) -> None:
         """Run to the end; a defect is logged, never lost."""
         _mine.task = self
@@ -279,7 +284,7 @@ class ThreadExecution:
         self._handed: queue.SimpleQueue[ThreadTask] = queue.SimpleQueue()
 
     def iniciar(self, corrotina: Coroutine[Any, Any, None]) -> ThreadTask:
-        """Run a coroutine as an owned task."""
+        """Run a coroutine as an owned task. Raises ErroServico (unavailable) without a thread."""
         task = ThreadTask(corrotina)
         with self._lock:
             self._tasks.add(task)
@@ -288,8 +293,20 @@ class ThreadExecution:
                 self._idle -= 1
                 self._handed.put(task)
         if not reused:
-            threading.Thread(target=self._work, args=(task,), daemon=True, name="task").start()
+            self._begin(task)
         return task
+
+    def _begin(self, task: ThreadTask) -> None:
+        """Give a task a thread of its own, or leave no trace of it."""
+        try:
+            threading.Thread(target=self._work, args=(task,), daemon=True, name="task").start()
+        except RuntimeError as error:
+            with self._lock:
+                self._tasks.discard(task)
+                self._ended.notify_all()
+            task.discard()
+            _LOG.warning("uma tarefa não começou: %s", error)
+            raise sem_recursos() from None
 
     def promessa(self) -> ThreadPromise[Any]:
         """A fresh promise."""

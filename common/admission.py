@@ -1,18 +1,20 @@
 """Admission at the edge: how many orders may be in flight, how many are driven, who waits.
 
-Two bounds. `em_voo_max` is how many orders are admitted at all: beyond it the next one is refused
-at once, before any effect. `ativas_max` is how many of them are driven at the same time: the rest
-wait in order of arrival, so that the event loops behind never juggle more than they can.
+Two bounds. `em_voo_max` is how many orders may be open at all: those that wait here, those that are
+being claimed, and all in the book that have not ended, driven or waiting for the sweep. Beyond it the
+next one is refused at once, before any effect. `ativas_max` is how many are driven at the same time:
+the rest wait in order of arrival, so that the event loops behind never juggle more than they can.
 
 What the queue cannot finish within its deadline is refused early: the wait is estimated from the
 time that orders have lately held their place (an exponentially weighted mean) and from how many
-are ahead.
+are ahead. An order that has waited is looked at once more when its turn comes.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from common.erros import ErroServico, encerrando, sobrecarga
@@ -21,6 +23,8 @@ from common.servicos.portas import Execucao, Promessa
 
 # Share of the newest measurement in the mean time that an order holds its place.
 PESO: Final = 0.05
+# Seconds after its arrival from which an order counts as one that has waited.
+ESPERA_NOTAVEL_S: Final = 0.01
 
 
 class _Turn:
@@ -36,12 +40,22 @@ class _Turn:
 class Slots:
     """The port `Vagas`: a bounded first-in first-out queue in front of a bounded set of places."""
 
-    def __init__(self, em_voo_max: int, ativas_max: int, execucao: Execucao) -> None:
+    def __init__(
+        self,
+        em_voo_max: int,
+        ativas_max: int,
+        execucao: Execucao,
+        abertas: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`abertas` counts the orders in the book that have not ended."""
         self._em_voo_max = em_voo_max
         self._ativas_max = min(ativas_max, em_voo_max)
         self._execucao = execucao
+        self._abertas = abertas
         self._tranca = execucao.tranca()
         self._ativas = 0
+        # Of the places, those whose order is not in the book yet.
+        self._por_abrir = 0
         self._fila: deque[_Turn] = deque()
         self._ocupacao_s = 0.0
         self._fechada = False
@@ -58,7 +72,12 @@ class Slots:
 
     def livre(self) -> bool:
         """True when the next order would start at once."""
-        return self._ativas < self._ativas_max and not self._fila
+        return (
+            self._ativas < self._ativas_max and not self._fila and self._em_voo() < self._em_voo_max
+        )
+
+    def _em_voo(self) -> int:
+        return self._abertas() + self._por_abrir + len(self._fila)
 
     def fechar(self) -> None:
         """Give no more places: who waits for one, or comes for one, is refused without effect."""
@@ -77,30 +96,40 @@ class Slots:
         still wait for one. `ate` is the instant (monotonic) by which this one must be answered.
         """
         with self._tranca:
-            em_voo = max(entregues, na_frente + self._ativas + len(self._fila))
+            em_voo = max(entregues, na_frente + self._em_voo())
             espera = self._ocupacao_s * (na_frente + 1) / min(trabalhadores, self._ativas_max)
             return self._excesso(em_voo, espera, time.monotonic(), ate)
 
     async def ocupar(self, ctx: Contexto) -> Slot:
         """Wait in order for a place; see portas.Vagas."""
         inicio = time.monotonic()
+        turn = None
         with self._tranca:
             if self._fechada:
                 raise encerrando()
             if self.livre():
                 self._ativas += 1
-                return Slot(self)
-            turn = self._queue(ctx, inicio)
-        try:
-            await self._wait(turn, ctx.prazo)
-        finally:
-            ctx.fila += time.monotonic() - inicio
-        return Slot(self)
+                self._por_abrir += 1
+            else:
+                turn = self._queue(ctx, inicio)
+        if turn is None:
+            # On threads it may have waited for a worker.
+            waited = ctx.chegada > 0 and inicio - ctx.chegada > ESPERA_NOTAVEL_S
+        else:
+            waited = True
+            try:
+                await self._wait(turn, ctx.prazo)
+            finally:
+                ctx.fila += time.monotonic() - inicio
+        slot = Slot(self)
+        if waited and slot.inicio + self._ocupacao_s > ctx.prazo:
+            self.devolver(slot)
+            raise self._tarde(0.0)
+        return slot
 
     def _queue(self, ctx: Contexto, agora: float) -> _Turn:
         """Stand in line. Raises ErroServico when there is no room, or would be no time."""
-        em_voo = self._ativas + len(self._fila)
-        recusa = self._excesso(em_voo, self._espera_estimada(), agora, ctx.prazo)
+        recusa = self._excesso(self._em_voo(), self._espera_estimada(), agora, ctx.prazo)
         if recusa is not None:
             raise recusa
         turn = _Turn(self._execucao.promessa())
@@ -112,8 +141,12 @@ class Slots:
         if em_voo >= self._em_voo_max:
             return sobrecarga("há pedidos demais em andamento", espera)
         if agora + espera + self._ocupacao_s > ate:
-            return sobrecarga("a fila não terminaria este pedido dentro do prazo", espera)
+            return self._tarde(espera)
         return None
+
+    @staticmethod
+    def _tarde(espera: float) -> ErroServico:
+        return sobrecarga("a fila não terminaria este pedido dentro do prazo", espera)
 
     async def _wait(self, turn: _Turn, ate: float) -> None:
         try:
@@ -122,6 +155,7 @@ class Slots:
             with self._tranca:
                 if turn.given:
                     # The place came at the very moment that the caller left: pass it on.
+                    self._por_abrir -= 1
                     self._passar()
                 elif turn in self._fila:
                     self._fila.remove(turn)
@@ -137,17 +171,30 @@ class Slots:
     def _espera_estimada(self) -> float:
         return self._ocupacao_s * (len(self._fila) + 1) / self._ativas_max
 
+    def abrir(self, slot: Slot) -> None:
+        """The order of a place is in the book, where it is counted from now on."""
+        with self._tranca:
+            if slot.por_abrir:
+                slot.por_abrir = False
+                self._por_abrir -= 1
+
     def liberar(self, slot: Slot) -> None:
         """A place is free again; only the first time that it is given back counts."""
         with self._tranca:
             if not slot.ocupada:
                 return
-            slot.ocupada = False
             ocupada_s = time.monotonic() - slot.inicio
             if self._ocupacao_s == 0.0:
                 self._ocupacao_s = ocupada_s
             else:
                 self._ocupacao_s += PESO * (ocupada_s - self._ocupacao_s)
+            self.devolver(slot)
+
+    def devolver(self, slot: Slot) -> None:
+        """A place is free again; how long it was held says nothing of an order's time."""
+        with self._tranca:
+            slot.ocupada = False
+            self.abrir(slot)
             self._passar()
 
     def _passar(self) -> None:
@@ -155,6 +202,7 @@ class Slots:
         if self._fila:
             turn = self._fila.popleft()
             turn.given = True
+            self._por_abrir += 1
             turn.promise.resolver(True)
         else:
             self._ativas -= 1
@@ -163,13 +211,19 @@ class Slots:
 class Slot:
     """A place among the orders that are driven."""
 
-    __slots__ = ("_slots", "inicio", "ocupada")
+    __slots__ = ("_slots", "inicio", "ocupada", "por_abrir")
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         # Since when it has been held (monotonic), and whether it still is.
         self.inicio = time.monotonic()
         self.ocupada = True
+        # Its order is not in the book yet.
+        self.por_abrir = True
+
+    def abrir(self) -> None:
+        """Say that its order is in the book; saying it twice is harmless."""
+        self._slots.abrir(self)
 
     def liberar(self) -> None:
         """Give it back; giving it back twice is harmless."""

@@ -23,7 +23,7 @@ from common.circuit_breaker import (
     Timing,
 )
 from common.connection import Synchronous
-from common.database import GATEWAY, SALAS, database_path
+from common.database import GATEWAY, SALAS, Sala, database_path
 from common.failing_storage import FailingStorage
 from common.failpoints import Failpoints
 from common.load import Load
@@ -124,7 +124,7 @@ class App:
                 self.settings.failpoints, self.settings.servico, self.clock, self.execution
             )
         failpoints = self._failpoints
-        opened = await self._storage()
+        opened = await self._storage(SALAS[self.settings.servico])
         self._gauges.writer = opened.writer
         storage: Banco = opened
         if failpoints is not None:
@@ -208,10 +208,9 @@ class App:
             self.slots.fechar()
         await self.execution.encerrar()
 
-    async def _storage(self, nome: str = "", synchronous: Synchronous = "FULL") -> OwnStorage:
-        nome = nome or SALAS[self.settings.servico].nome
-        path = database_path(self.settings.data_dir, nome)
-        storage = await self._ports.storage(path, synchronous, self.load)
+    async def _storage(self, sala: Sala) -> OwnStorage:
+        path = database_path(self.settings.data_dir, sala.nome)
+        storage = await self._ports.storage(path, sala.synchronous, self.load)
         self._stack.push_async_callback(storage.close)
         return storage
 
@@ -261,7 +260,13 @@ class App:
         )
         condutor = self._condutor
         self._gauges.retries = lambda: condutor.retentativas
-        self.slots = Slots(settings.in_flight_max, settings.active_max, self.execution)
+        await condutor.contar_abertas()
+        self.slots = Slots(
+            settings.in_flight_max,
+            settings.active_max,
+            self.execution,
+            abertas=lambda: condutor.abertas,
+        )
         self.service = Pedidos(
             banco=banco,
             relogio=self.clock,
@@ -275,7 +280,7 @@ class App:
     async def _open_pagamentos(self, banco: Banco) -> None:
         settings = self.settings
         gateway = GatewaySimulado(
-            await self._storage(GATEWAY.nome, GATEWAY.synchronous),
+            await self._storage(GATEWAY),
             self.clock,
             semente=settings.seed,
             latencia_min_s=settings.payment_latency_min_s,

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, Final, NamedTuple
 
 from common.erros import indisponivel
@@ -122,7 +123,9 @@ def run_batch(
         with contextlib.suppress(sqlite3.Error):
             if con.in_transaction:
                 con.execute("ROLLBACK")
-        return [(None, error)] * len(batch), Commit(0.0, time.monotonic())
+        # To each an error of its own: one that all raise grows a frame with each.
+        shared = [error, *(copy(error) for _ in batch[1:])]
+        return [(None, each) for each in shared], Commit(0.0, time.monotonic())
 
 
 def _together(con: sqlite3.Connection, batch: Sequence[Unit]) -> list[Outcome] | None:

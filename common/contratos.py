@@ -29,6 +29,8 @@ CHAVE_IDEMPOTENCIA_MAX: Final = 255
 # Ids are int32 on the wire (the course's ProdutoInfo fixes it); orders may outgrow it.
 ID_MAX: Final = 2**31 - 1
 PEDIDO_ID_MAX: Final = 2**63 - 1
+# Units of a product: int32 on the wire, as its id.
+ESTOQUE_MAX: Final = ID_MAX
 # Centavos: items x units x the dearest product stays far below.
 CENTAVOS_MAX: Final = 10**15
 # Customers in one page, so that a large shop cannot be asked for in one answer.

@@ -20,10 +20,14 @@ from common.lock import held
 from common.look import PATIENCE_S, is_empty, is_just_begun, looking
 from common.migration import migrate, statements
 from common.servicos import catalogo, estoque, fiscal, gateway, livro, logistica, pagamentos
-from common.shop import check_shop, fingerprint
+from common.shop import ShopError, check_rows, check_shop, fingerprint
 
 _META = "CREATE TABLE meta (chave TEXT PRIMARY KEY, valor TEXT NOT NULL)"
 _PATIENCE_MS: Final = int(PATIENCE_S * 1_000)
+
+
+# What SQLite says of a file that is not, or not any more, as SQLite left it.
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class DatabaseError(Exception):
@@ -58,8 +62,8 @@ SALAS: Final[dict[str, Sala]] = {
     "logistica": Sala("logistica", logistica.ESQUEMA, logistica.IMPORTACAO),
     "catalogo": Sala("catalogo", catalogo.ESQUEMA, catalogo.IMPORTACAO),
 }
-# The outside world's books: not ours to make durable.
-GATEWAY: Final = Sala("gateway", gateway.ESQUEMA, synchronous="OFF")
+# The outside world's books, as durable as a real gateway's.
+GATEWAY: Final = Sala("gateway", gateway.ESQUEMA)
 
 
 class Loja(NamedTuple):
@@ -129,6 +133,8 @@ def prepare(data_dir: Path, sala: Sala, shop: Path | None, stock: int | None = N
         raise DatabaseError(msg)
     with _in_words(path):
         if found is None:
+            if loja is not None:
+                check_rows(loja.caminho)
             _create(path, sala, loja, stock)
         elif found < sala.versao:
             _bring_forward(path, sala, found)
@@ -217,6 +223,11 @@ def _in_words(path: Path) -> Iterator[None]:
             msg = f"{path} is locked by another program: end that one, then start again"
         elif kind == sqlite3.SQLITE_FULL:
             msg = f"cannot use {path}: {error}; make room, then start again"
+        elif kind in _DAMAGED:
+            msg = (
+                f"{path} is damaged ({error}): bring back a copy of the whole data directory, or begin"
+                " anew with --fresh; made anew alone, it would forget what the other files rely on"
+            )
         else:
             msg = f"cannot use {path}: {error}; move it away or begin anew with --fresh"
         raise DatabaseError(msg) from error
@@ -263,6 +274,10 @@ def _create(path: Path, sala: Sala, loja: Loja | None, stock: int | None) -> Non
         con.execute("BEGIN IMMEDIATE")
         con.execute(_META)
         con.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
-        for statement in statements(script):
-            con.execute(statement, {"estoque": stock, "instante": now})
+        try:
+            for statement in statements(script):
+                con.execute(statement, {"estoque": stock, "instante": now})
+        except sqlite3.IntegrityError as error:
+            msg = f"the shop cannot be imported into {sala.nome}: {error}"
+            raise ShopError(msg) from error
         con.execute("COMMIT")

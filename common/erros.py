@@ -107,6 +107,18 @@ class ErroServico(Exception):  # noqa: N818 - the domain speaks Portuguese
         self.violacoes = violacoes
         self.repetir_apos_s = repetir_apos_s
 
+    def __copy__(self) -> ErroServico:
+        """The same failure for one more caller, with a traceback of its own.
+
+        An exception that many raise grows a frame with each of them.
+        """
+        return ErroServico(
+            self.categoria,
+            self.detalhe,
+            violacoes=self.violacoes,
+            repetir_apos_s=self.repetir_apos_s,
+        )
+
 
 def invalido(campo: str, detalhe: str) -> ErroServico:
     """A request whose field `campo` breaks a rule: 400 or INVALID_ARGUMENT."""
@@ -133,6 +145,11 @@ def precondicao(detalhe: str) -> ErroServico:
 def indisponivel(detalhe: str) -> ErroServico:
     """A dependency is down or its answer was lost: 503 or UNAVAILABLE."""
     return ErroServico(Categoria.INDISPONIVEL, detalhe, repetir_apos_s=1.0)
+
+
+def sem_recursos() -> ErroServico:
+    """The system has no thread left for a piece of work, of which nothing was begun: 503."""
+    return indisponivel("o sistema não tem recursos para começar este trabalho")
 
 
 def encerrando() -> ErroServico:

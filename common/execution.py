@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from datetime import UTC, datetime
 from math import inf
 from typing import Any, Final, Generic, TypeVar
 
+from common.erros import ErroServico
 from common.servicos.portas import Tarefa
 
 R = TypeVar("R")
@@ -52,7 +54,7 @@ class AsyncPromise(Generic[R]):
     def __init__(self) -> None:
         self._pronta = False
         self._valor: R | None = None
-        self._erro: BaseException | None = None
+        self._erro: ErroServico | None = None
         self._vigias: list[asyncio.Future[None]] = []
 
     def pronta(self) -> bool:
@@ -65,8 +67,8 @@ class AsyncPromise(Generic[R]):
             self._valor = valor
             self._acordar()
 
-    def falhar(self, erro: BaseException) -> None:
-        """Set an error that whoever waits will see raised."""
+    def falhar(self, erro: ErroServico) -> None:
+        """Set an error; each of those who wait sees a copy of it raised."""
         if not self._pronta:
             self._erro = erro
             self._acordar()
@@ -89,7 +91,7 @@ class AsyncPromise(Generic[R]):
                 if not self._pronta:
                     self._vigias.remove(vigia)
         if self._erro is not None:
-            raise self._erro
+            raise copy(self._erro)
         return self._valor
 
     def _acordar(self) -> None:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from common.erros import indisponivel
+from common.erros import ErroServico, indisponivel
 from common.failpoints import Failpoints, Rule
 from common.servicos.contexto import Contexto
 from common.servicos.portas import Banco, Execucao, Relogio
@@ -72,7 +72,11 @@ class FailingStorage:
                     con.close()
                     raise indisponivel(f"falha provocada em {rule.point}") from error
             await self._clock.dormir(_AGAIN_S)
-        self._execution.iniciar(self._release(con, rule.seconds))
+        try:
+            self._execution.iniciar(self._release(con, rule.seconds))
+        except ErroServico:
+            con.close()
+            raise
 
     async def _release(self, con: sqlite3.Connection, after_s: float) -> None:
         """Closing rolls back. A process that ends before lets go too."""

@@ -239,7 +239,11 @@ class Failpoints:
         An error gives up on it: the other side goes on, and nobody hears its answer.
         """
         promise: Promessa[R] = self._execution.promessa()
-        task = self._execution.iniciar(_fulfil(promise, chamada))
+        try:
+            task = self._execution.iniciar(_fulfil(promise, chamada))
+        except ErroServico:
+            chamada.close()
+            raise
         try:
             await promise.esperar(self._clock.agora() + (rule.seconds or DURING_S))
             if not promise.pronta():

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from typing import NoReturn, Protocol
+from typing import Final, NoReturn, Protocol
 
 import msgspec
 
@@ -29,6 +29,9 @@ from common.ready import EXIT_UNUSABLE, Ready
 from common.settings import AVISO_S, DRENO_S, Loop, Settings
 from common.shop import ShopError
 from common.telemetry.logs import configure as configure_logs
+
+# How Python says that the system could not start a thread.
+SEM_THREAD: Final = "can't start new thread"
 
 
 class AddressError(Exception):
@@ -125,6 +128,10 @@ def main(settings: Settings, serve: Serve, run: Run = run_on_loop) -> NoReturn:
             OSError,
         ) as error:
             _leave(settings, str(error))
+        except RuntimeError as error:
+            if str(error) != SEM_THREAD:
+                raise
+            _leave(settings, "the system gives this user no more threads (ulimit -u)")
     sys.exit(0)
 
 

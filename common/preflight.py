@@ -112,10 +112,11 @@ def _services_held(data_dir: Path) -> Iterator[None]:
 def ensure_shop(shop: Path, data_dir: Path, say: Callable[[str], None]) -> None:
     """Make the shop when it is missing and some service has yet to import it.
 
-    Refuses when it cannot be written, and when some service has imported one already: a new one
-    would be another.
+    Refuses when it cannot be written, when some service has imported one already (a new one would be
+    another), and when the one at hand is to be imported and cannot be.
     """
     if shop.exists():
+        _check_importable(shop, data_dir)
         return
     imported = [nome for nome in SERVICOS if _has_tables(data_dir / f"{nome}.db")]
     if len(imported) == len(SERVICOS):
@@ -139,6 +140,18 @@ def ensure_shop(shop: Path, data_dir: Path, say: Callable[[str], None]) -> None:
         f"made the shop {shop}: {options.clientes} customers, {options.produtos} products, "
         f"{options.pedidos} past orders"
     )
+
+
+def _check_importable(shop: Path, data_dir: Path) -> None:
+    if all(_has_tables(data_dir / f"{nome}.db") for nome in SERVICOS):
+        return
+    from common.shop import ShopError, check_rows, check_shop
+
+    try:
+        check_shop(shop)
+        check_rows(shop)
+    except ShopError as error:
+        raise RefusedError(str(error)) from None
 
 
 def _has_tables(path: Path) -> bool:

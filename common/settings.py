@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, field
 
-from common.contratos import SERVICOS
+from common.contratos import ESTOQUE_MAX, SERVICOS
 
 # Seconds. The contract's default for a client that names no deadline.
 DEADLINE_PADRAO_S: Final = 60.0
@@ -138,6 +138,14 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def stock(text: str) -> int:
+    """Parse the units of each product, as many as the contract carries."""
+    if not text.isdecimal() or int(text) > ESTOQUE_MAX:
+        msg = f"expected a whole number from 0 to {ESTOQUE_MAX}, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
 def port(text: str) -> int:
     """Parse a port; 0 lets the system choose."""
     if not text.isdecimal() or int(text) > 65_535 - len(SERVICOS):
@@ -180,7 +188,7 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--stock",
-        type=natural,
+        type=stock,
         metavar="N",
         help="units of each product, at import only (default: the shop's own)",
     )

@@ -1,4 +1,4 @@
-"""The shop's file, ecommerce.db: its fixed schema, its fingerprint and the check before use."""
+"""The shop's file, ecommerce.db: its fixed schema, its fingerprint and the checks before use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from contextlib import closing
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from common.contratos import (
+    CENTAVOS_MAX,
+    ESTOQUE_MAX,
+    ID_MAX,
+    ITENS_POR_PEDIDO_MAX,
+    PEDIDO_ID_MAX,
+    UNIDADES_POR_ITEM_MAX,
+)
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 STATUS_PEDIDO: Final = (
@@ -39,6 +49,28 @@ COLUNAS: Final = {
         "status",
     ),
 }
+
+# What must be there for what names it: a table's column, and the table that it names.
+REFERENCIAS: Final = (
+    ("pedidos", "cliente_id", "clientes"),
+    ("itens_pedido", "pedido_id", "pedidos"),
+    ("itens_pedido", "produto_id", "produtos"),
+    ("pagamentos", "pedido_id", "pedidos"),
+    ("notas_fiscais", "pedido_id", "pedidos"),
+    ("envios", "pedido_id", "pedidos"),
+    ("envios", "nota_fiscal_id", "notas_fiscais"),
+)
+# Reais. The dearest price at which no order's total exceeds what the contract carries.
+PRECO_MAX: Final = CENTAVOS_MAX // (ITENS_POR_PEDIDO_MAX * UNIDADES_POR_ITEM_MAX) / 100
+# Numbers that the contract carries: a table's column, the least and the most.
+FAIXAS: Final = (
+    ("clientes", "id", 1, ID_MAX),
+    ("produtos", "id", 1, ID_MAX),
+    ("produtos", "preco", 0.01, PRECO_MAX),
+    ("produtos", "quantidade_estoque", 0, ESTOQUE_MAX),
+    # Far below the last id that SQLite gives: the orders to come are numbered from here on.
+    ("pedidos", "id", 1, PEDIDO_ID_MAX // 2),
+)
 
 # Bytes read at a time: large enough for the disk, small beside a process.
 _BLOCO_BYTES: Final = 1 << 20
@@ -126,7 +158,7 @@ def fingerprint(path: Path) -> str:
 def check_shop(path: Path) -> None:
     """Raise ShopError unless `path` is an SQLite file with the shop's tables and columns.
 
-    Only the names are checked: a shop made by another script with the same schema is welcome.
+    Only the names are checked here, at every start; `check_rows` looks at what they hold.
     Nothing is written, and no file is created when there is none.
     """
     if not path.exists():
@@ -139,6 +171,41 @@ def check_shop(path: Path) -> None:
         raise ShopError(f"the shop's file {path} cannot be read as SQLite: {erro}") from erro
     if faltam:
         raise ShopError(f"the shop's file {path} lacks {', '.join(faltam)}")
+
+
+def check_rows(path: Path) -> None:
+    """Raise ShopError unless the shop at `path` can be imported: its rows name rows that are there.
+
+    An order's number that a service imports and Pedidos does not know would be given to a later
+    customer. A shop made by another script with the same schema is welcome. `path` has passed
+    `check_shop`.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as con:
+            erro = next(_erros(con), None)
+    except sqlite3.DatabaseError as error:
+        raise ShopError(f"the shop's file {path} cannot be read as SQLite: {error}") from error
+    if erro is not None:
+        raise ShopError(f"the shop's file {path} cannot be imported: {erro}")
+
+
+def _erros(con: sqlite3.Connection) -> Iterator[str]:
+    for tabela, coluna, alvo in REFERENCIAS:
+        sql = (
+            f"SELECT rowid, {coluna} FROM {tabela} "  # noqa: S608 - names of ours
+            f"WHERE {coluna} IS NULL OR {coluna} NOT IN (SELECT id FROM {alvo}) LIMIT 1"
+        )
+        for linha, valor in con.execute(sql):
+            yield f"row {linha} of {tabela} has {coluna} {valor}, which is not in {alvo}"
+    for tabela, coluna, menor, maior in FAIXAS:
+        sql = (
+            f"SELECT rowid, {coluna} FROM {tabela} "  # noqa: S608 - names of ours
+            f"WHERE typeof({coluna}) NOT IN ('integer', 'real') "
+            f"OR {coluna} NOT BETWEEN ? AND ? LIMIT 1"
+        )
+        for linha, valor in con.execute(sql, (menor, maior)):
+            faixa = f"{menor:,} to {maior:,}"
+            yield f"row {linha} of {tabela} has {coluna} {valor}, expected {faixa}"
 
 
 def _faltas(path: Path) -> list[str]:

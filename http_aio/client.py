@@ -33,6 +33,16 @@ _SEM_LIMITE: Final = aiohttp.ClientTimeout(total=None)
 Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
 
 
+def _session(connections: int) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=CONEXAO_OCIOSA_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=_SEM_LIMITE,
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+    )
+
+
 class HttpClient:
     """Reaches one service; its methods are the operations of that service.
 
@@ -43,13 +53,9 @@ class HttpClient:
     def __init__(self, servico: str, address: str, connections: int) -> None:
         self._base = f"http://{address}"
         self._alarms = Alarms()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=CONEXAO_OCIOSA_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_SEM_LIMITE,
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-        )
+        self._session = _session(connections)
+        # Cancelling passes first: it never waits for a connection behind calls that go forward.
+        self._cancelling = _session(connections)
         for operacao in operacoes_de(servico):
             setattr(self, operacao.nome, self._bind(operacao))
 
@@ -57,9 +63,11 @@ class HttpClient:
         """Close the connections; calls under way fail as unavailable."""
         self._alarms.close()
         await self._session.close()
+        await self._cancelling.close()
 
     def _bind(self, operacao: Operacao) -> Method:
-        codec, method, session = CODECS[operacao.nome], operacao.metodo_http, self._session
+        codec, method = CODECS[operacao.nome], operacao.metodo_http
+        session = self._cancelling if operacao.classe == "cancelamento" else self._session
         base, alarms = self._base, self._alarms
         fixed = None if codec.no_caminho or codec.na_consulta else URL(base + operacao.caminho)
         por = waited_for(operacao)
@@ -106,6 +114,7 @@ def dial(
 ) -> HttpClient:
     """A client of the service at `address` (host:port), connecting at its first call.
 
-    At most `connections` calls are under way at once; the rest wait for one in order of arrival.
+    At most `connections` calls are under way at once, and as many that cancel; the rest of either
+    kind wait in order of arrival.
     """
     return HttpClient(servico, address, connections)

@@ -113,7 +113,8 @@ class Cluster:
                 gateway.target, app.service._gateway = app.service._gateway, gateway
             if servico == "pedidos":
                 # Retries without pauses: a test that cuts a link cuts it for as many as it means.
-                app._condutor._orcamento = Orcamento(lambda: 0.0)
+                for owner in (app._condutor, app._condutor._recuperacao):
+                    owner._orcamento = Orcamento(lambda: 0.0)
             await self._connect(servico)
 
     async def _listening(

@@ -104,7 +104,7 @@ async def test_consultar_e_cancelar_passam_com_a_casa_cheia(open_fresh: OpenClus
 
 async def test_a_recuperacao_passa_com_a_casa_cheia(open_fresh: OpenCluster) -> None:
     """Recovering an open order needs no place at the edge."""
-    async with open_fresh(in_flight_max=1, circuit_breaker=False) as cluster:
+    async with open_fresh(in_flight_max=2, active_max=1, circuit_breaker=False) as cluster:
         cluster.link("pagamentos").cut(times=TENTATIVAS_MAX)
         pedido_id = (await cluster.create()).body["pedido_id"]
         gate = cluster.gateway.hold("before", times=1)
@@ -120,7 +120,7 @@ async def test_a_recuperacao_passa_com_a_casa_cheia(open_fresh: OpenCluster) -> 
 
 async def test_o_lugar_volta_quando_o_pedido_fica_desconhecido(open_fresh: OpenCluster) -> None:
     """Every end of a drive gives its place back, also an unknown one or a caller's error."""
-    async with open_fresh(in_flight_max=1, circuit_breaker=False) as cluster:
+    async with open_fresh(in_flight_max=2, active_max=1, circuit_breaker=False) as cluster:
         cluster.link("pagamentos").cut(times=TENTATIVAS_MAX)
         assert (await cluster.create()).body["status"] == "pendente"
         unknown = await cluster.edge.call(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from common.contratos import CancelarPassoRequest, ProcessarPagamentoRequest
 from common.erros import Categoria
+from common.servicos import livro
+from common.servicos.contexto import Contexto
 from tests.chain import CANCEL, CHAIN, FORWARD, step
+from tests.links import Gate
 
 if TYPE_CHECKING:
     from tests.cluster import Cluster
@@ -72,6 +78,111 @@ async def test_cancelar_durante_o_pagamento_anula_a_cobranca(cluster: Cluster, p
     held = cluster.check_cancelled(pedido_id, "solicitado")
     assert held.passos == dict.fromkeys(HOPS, "tombstone")
     assert (held.cobrado > 0) == (point == "after")
+
+
+class _Told:
+    """The storage of Pedidos, where the flip of an order is committed and nobody was told yet."""
+
+    def __init__(self, banco: Any, gate: Gate) -> None:
+        self._banco = banco
+        self._gate = gate
+
+    async def unidade(self, ctx: Any, funcao: Any, *args: Any) -> Any:
+        value = await self._banco.unidade(ctx, funcao, *args)
+        if funcao is livro.desistir:
+            await self._gate.hold()
+        return value
+
+    async def leitura(self, ctx: Any, funcao: Any, *args: Any) -> Any:
+        return await self._banco.leitura(ctx, funcao, *args)
+
+
+async def test_a_cancel_is_pursued_though_its_caller_hung_up(open_fresh: OpenCluster) -> None:
+    """Once an order is durably cancelando its forward drive is turned, whoever still waits."""
+    async with open_fresh() as cluster:
+        forward = cluster.gateway.hold("before", "cobrar")
+        creating = asyncio.create_task(cluster.create())
+        await forward.reached()
+        pedido_id = cluster.last()
+        condutor, gate = cluster.apps["pedidos"]._condutor, Gate()
+        condutor._banco = _Told(condutor._banco, gate)
+        cancelling = asyncio.create_task(cluster.cancel(pedido_id))
+        await gate.reached()
+        assert cluster.situation(pedido_id).status == "cancelando"
+        cancelling.cancel()
+        await asyncio.wait([cancelling])
+        # The service has seen it hang up when it has read a later call.
+        await cluster.look(pedido_id)
+        gate.open()
+        assert (await creating).body["status"] == "cancelado"
+        forward.open()
+        await cluster.quiet()
+        cluster.check_cancelled(pedido_id, "solicitado")
+
+
+async def test_the_sweep_turns_the_forward_drive_of_a_cancelled_order(
+    cluster: Cluster,
+) -> None:
+    """An order that is cancelando is not left to a drive that would charge and ship it."""
+    forward = cluster.gateway.hold("before", "cobrar")
+    creating = asyncio.create_task(cluster.create())
+    await forward.reached()
+    pedido_id = cluster.last()
+    condutor = cluster.apps["pedidos"]._condutor
+    now = condutor._relogio.data_hora()
+    await cluster.arm.run(
+        condutor._banco.unidade(None, livro.desistir, pedido_id, "solicitado", now)
+    )
+    assert await cluster.sweep() == 1
+    assert (await creating).body["status"] == "cancelado"
+    forward.open()
+    await cluster.quiet()
+    cluster.check_cancelled(pedido_id, "solicitado")
+
+
+async def test_a_voided_key_is_no_refused_payment(cluster: Cluster) -> None:
+    """A charge that finds its key voided records nothing: nobody denied that payment."""
+    charging = cluster.gateway.hold("before", "cobrar", times=1)
+    creating = asyncio.create_task(cluster.create())
+    await charging.reached()
+    pedido_id = cluster.last()
+    voided = cluster.gateway.hold("after", "anular", times=1)
+    cancelling = asyncio.create_task(cluster.cancel(pedido_id))
+    await voided.reached()
+    # The key is voided, and its tombstone not yet written.
+    before = cluster.gateway.count("cobrar")
+    charging.open()
+    request = step("pagamentos", pedido_id)
+    late = await cluster.edge.call(FORWARD["pagamentos"], request)
+    assert cluster.gateway.count("cobrar") > before
+    assert late.category is Categoria.PRECONDICAO
+    assert "pagamentos" not in cluster.situation(pedido_id).passos
+    voided.open()
+    reply = await cancelling
+    assert (reply.body["status"], reply.body["pagamento"]) == ("cancelado", None)
+    assert (await creating).body == reply.body
+    await cluster.quiet()
+    assert cluster.check_cancelled(pedido_id, "solicitado").pagamento is None
+
+
+async def test_cancelling_waits_for_no_connection(open_fresh: OpenCluster) -> None:
+    """With every connection of the way forward in use, a cancelling call passes at once."""
+    async with open_fresh() as cluster:
+        client = cluster.arm.dial("pagamentos", cluster.addresses["pagamentos"], connections=1)
+        gate = cluster.gateway.hold("before", "cobrar")
+        message = msgspec.convert(step("pagamentos", 700_001), ProcessarPagamentoRequest)
+        until = time.monotonic() + 20.0
+        paying = asyncio.create_task(
+            cluster.arm.run(client.processar_pagamento(Contexto(until), message))
+        )
+        await gate.reached()
+        answer = await cluster.arm.run(
+            client.cancelar_pagamento(Contexto(until), CancelarPassoRequest(700_001))
+        )
+        assert answer.status == "cancelado"
+        gate.open()
+        await asyncio.wait([paying])
+        await cluster.arm.run(client.close())
 
 
 async def test_cancelar_depois_do_envio_e_recusado(cluster: Cluster) -> None:

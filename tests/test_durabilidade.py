@@ -17,7 +17,6 @@ import pytest
 
 from common import connection
 from common import contratos as c
-from common.app import App
 from common.audit import audit
 from common.database import SALAS, Sala, database_path, prepare
 from common.storage import Storage
@@ -277,11 +276,6 @@ def _open(arm: str, root: Path, shop: Path) -> AbstractAsyncContextManager[Clust
     )
 
 
-def _is_outside(name: str) -> bool:
-    """The gateway is the outside world: it lost no power."""
-    return name.startswith("gateway.")
-
-
 async def _all_end(cluster: Cluster) -> None:
     """Wait until the sweep has brought every order to its end."""
     still = "SELECT 1 FROM pedidos WHERE origem = 'loja' AND status IN ('pendente', 'cancelando')"
@@ -307,7 +301,7 @@ async def test_a_power_cut_in_the_middle_of_the_orders_loses_none_that_was_ackno
     everything, cuts = await _cuts(arm, shop, tmp_path / "running")
     for number, cut in enumerate(cuts):
         for name, torn in (("dropped", None), ("torn", Random(number))):
-            image = cut.restore(tmp_path / f"{number} {name}", torn=torn, outside=_is_outside)
+            image = cut.restore(tmp_path / f"{number} {name}", torn=torn)
             told = _Told(everything[: cut.mark])
             before = told.ended
             async with _open(arm, image, shop) as cluster:
@@ -325,10 +319,11 @@ async def test_at_normal_a_power_cut_loses_acknowledged_orders_and_the_books_dis
     """Each file is whole, as it was at its own last checkpoint; together they are no shop."""
     # Long enough for none but the service that is stopped to reach a checkpoint.
     monkeypatch.setattr(connection, "PAGINAS_POR_CHECKPOINT", 40 * SHORT_LOG)
-    monkeypatch.setattr(App._storage, "__defaults__", ("", "NORMAL"))
+    for nome, sala in list(SALAS.items()):
+        monkeypatch.setitem(SALAS, nome, sala._replace(synchronous="NORMAL"))
     told, cuts = await _cuts("http", shop, tmp_path / "running", "logistica")
     for number, torn in enumerate((None, Random(1), Random(2))):
-        image = cuts[-1].restore(tmp_path / str(number), torn=torn, outside=_is_outside)
+        image = cuts[-1].restore(tmp_path / str(number), torn=torn)
         for nome in SALAS:
             with closing(sqlite3.connect(database_path(image, nome))) as con:
                 assert con.execute("PRAGMA integrity_check").fetchall() == [("ok",)], nome
@@ -356,8 +351,9 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 # The same with its storage at another setting than the one promised.
 AT_NORMAL: Final = (
     """
-from common.app import App
-App._storage.__defaults__ = ("", "NORMAL")
+from common.database import SALAS
+for nome, sala in SALAS.items():
+    SALAS[nome] = sala._replace(synchronous="NORMAL")
 """
     + AS_IT_IS
 )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from blocking.execution import TaskStoppedError
+from common.database import database_path
 from common.erros import Categoria, indisponivel
 from common.servicos import livro, recuperacao
+from common.servicos.recuperacao import Politica, Tentativas
 from common.servicos.retentativa import TENTATIVAS_MAX, Orcamento
 from loadgen.arms import LOOP_ARMS
 from tests.chain import CANCEL, CHAIN, FORWARD
@@ -18,6 +22,9 @@ from tests.links import Gate
 from tests.processes import Process
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from common.servicos.livro import LinhaPedido
     from tests.cluster import Cluster
     from tests.conftest import OpenCluster
 
@@ -31,6 +38,23 @@ def _policy(cluster: Cluster, **changes) -> None:
     condutor = cluster.apps["pedidos"]._condutor
     for owner in (condutor, condutor._recuperacao):
         owner._politica = owner._politica._replace(**changes)
+
+
+class _Closed:
+    """A way down the chain by which no call would be made."""
+
+    def livre(self) -> bool:
+        return False
+
+    async def esperar(self, ate: float) -> bool:
+        return False
+
+
+def _given_up(cluster: Cluster, pedido_id: int) -> Coroutine[Any, Any, LinhaPedido]:
+    """What the sweep does to an order that was tried in vain: it flips its row."""
+    condutor = cluster.apps["pedidos"]._condutor
+    now = condutor._relogio.data_hora()
+    return condutor._banco.unidade(None, livro.desistir, pedido_id, "expirado", now)
 
 
 async def _left_open(cluster: Cluster, number: int) -> list[int]:
@@ -102,12 +126,10 @@ async def test_a_varredura_se_repete(open_fresh: OpenCluster) -> None:
 
 
 async def test_pedido_velho_e_cancelado_como_expirado(open_fresh: OpenCluster) -> None:
-    """Past the give-up age an open order is cancelled, with the reason expirado."""
-    async with open_fresh() as cluster:
-        pedido_id, creating = await _stuck(cluster, "logistica", "before")
-        await cluster.crash("pedidos")
-        await asyncio.gather(creating, return_exceptions=True)
-        await cluster.start("pedidos", give_up_age_s=0.0)
+    """Tried often enough for long enough, an open order is cancelled, with the reason expirado."""
+    async with open_fresh(give_up_age_s=0.0, circuit_breaker=False) as cluster:
+        cluster.link("logistica").cut(FORWARD["logistica"])
+        pedido_id = (await cluster.create()).body["pedido_id"]
         order = await cluster.terminal(pedido_id)
         cluster.link("logistica").heal()
         await cluster.quiet()
@@ -115,22 +137,51 @@ async def test_pedido_velho_e_cancelado_como_expirado(open_fresh: OpenCluster) -
         cluster.check_cancelled(pedido_id, "expirado")
 
 
-async def test_pedido_novo_nao_expira(open_fresh: OpenCluster) -> None:
+async def test_an_order_is_not_given_up_before_its_age_however_often_it_was_tried(
+    open_fresh: OpenCluster,
+) -> None:
     """Short of the give-up age an open order goes forward."""
     async with open_fresh(give_up_age_s=60.0, circuit_breaker=False) as cluster:
-        cluster.link("pagamentos").cut(times=TENTATIVAS_MAX)
+        attempts = 2 * Politica().tentativas_desistencia
+        cluster.link("pagamentos").cut(times=attempts * TENTATIVAS_MAX)
         pedido_id = (await cluster.create()).body["pedido_id"]
         assert (await cluster.end_of(pedido_id))["status"] == "enviado"
+        assert cluster.link("pagamentos").count("cancelar_pagamento") == 0
 
 
-async def test_pedido_tentado_demais_e_cancelado(open_fresh: OpenCluster) -> None:
-    """Past the number of attempts an open order is given up like an old one."""
-    async with open_fresh(circuit_breaker=False) as cluster:
-        _policy(cluster, tentativas_desistencia=2)
-        cluster.link("estoque").cut("separar_estoque")
-        pedido_id = (await cluster.create()).body["pedido_id"]
-        await cluster.end_of(pedido_id)
-        cluster.check_cancelled(pedido_id, "expirado")
+@pytest.mark.parametrize("tried", [False, True])
+async def test_an_order_that_was_hardly_tried_is_not_given_up_whatever_its_age(
+    open_fresh: OpenCluster, *, tried: bool
+) -> None:
+    """An outage is no reason to cancel: what lay in the book meanwhile is tried, and shipped."""
+    async with open_fresh(give_up_age_s=0.0, circuit_breaker=False) as cluster:
+        attempts = Politica().tentativas_desistencia - 1 if tried else 1
+        cluster.link("pagamentos").cut(times=attempts * TENTATIVAS_MAX)
+        ids = [(await cluster.create()).body["pedido_id"]]
+        for _ in range(attempts - 1):
+            assert await cluster.sweep() == 1
+            await cluster.idle()
+        if not tried:
+            # A new process knows of no attempt, and the row says that it is very old.
+            await cluster.stop("pedidos")
+            with closing(sqlite3.connect(database_path(cluster.data_dir, "pedidos"))) as con, con:
+                con.execute("UPDATE pedidos SET criado_epoca = 0 WHERE id = ?", ids)
+            await cluster.start("pedidos")
+        assert (await cluster.end_of(ids[0]))["status"] == "enviado"
+        cluster.check_shipped(ids[0])
+
+
+async def test_what_was_never_sent_is_no_attempt(open_fresh: OpenCluster) -> None:
+    """While the way down is closed, drives that come to nothing give no order up."""
+    async with open_fresh(give_up_age_s=0.0, circuit_breaker=False) as cluster:
+        (pedido_id,) = await _left_open(cluster, 1)
+        condutor = cluster.apps["pedidos"]._condutor
+        closed, condutor._passagem = condutor._passagem, _Closed()
+        for _ in range(2 * Politica().tentativas_desistencia):
+            assert await cluster.sweep() == 1
+            await cluster.idle()
+        condutor._passagem = closed
+        assert (await cluster.end_of(pedido_id))["status"] == "enviado"
 
 
 async def test_pedido_velho_que_ja_foi_enviado_termina_enviado(open_fresh: OpenCluster) -> None:
@@ -140,7 +191,9 @@ async def test_pedido_velho_que_ja_foi_enviado_termina_enviado(open_fresh: OpenC
         await cluster.crash("pedidos")
         await asyncio.gather(creating, return_exceptions=True)
         cluster.link("logistica").heal()
-        await cluster.start("pedidos", give_up_age_s=0.0)
+        await cluster.start("pedidos")
+        row = await cluster.arm.run(_given_up(cluster, pedido_id))
+        assert row.status == "cancelando"
         assert (await cluster.end_of(pedido_id))["status"] == "enviado"
         cluster.check_shipped(pedido_id)
 
@@ -278,7 +331,8 @@ async def test_as_pausas_da_varredura_sao_sorteadas(open_fresh: OpenCluster) -> 
         assert await cluster.sweep() == 1
         await cluster.idle()
         assert [await cluster.sweep() for _ in range(3)] == [0, 0, 0]
-        assert recovery._tentadas[pedido_id][0] == 2
+        # That of the client's own drive, and two of the sweep's.
+        assert recovery._tentadas[pedido_id].vezes == 3
 
 
 async def test_repeticao_alem_do_limite_responde_o_status_atual(open_fresh: OpenCluster) -> None:
@@ -333,9 +387,9 @@ async def test_o_que_terminou_antes_da_varredura_e_esquecido(open_fresh: OpenClu
         condutor = cluster.apps["pedidos"]._condutor
         recovery = condutor._recuperacao
         (stale,) = await condutor._banco.leitura(None, livro.abertos, 0, 10)
-        recovery._tentadas[pedido_id] = (1, 0.0)
+        recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
         assert (await cluster.cancel(pedido_id)).body["status"] == "cancelado"
-        recovery._tentadas[pedido_id] = (1, 0.0)
+        recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
         _policy(cluster, idade_desistencia_s=-1.0)
         assert not await recovery._recuperar(stale)
         assert recovery._tentadas == {}

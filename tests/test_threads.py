@@ -149,7 +149,7 @@ def test_a_memoria_busca_uma_so_vez_ao_mesmo_tempo(tasks: ThreadExecution) -> No
             # From a moment before the fetch's own reading of the clock on.
             assert value >= asked - 0.001
             if number % 2:
-                memory.renovar()
+                memory._renovar()
 
     all_at_once(ask)
     assert peak == 1

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import grpc
+import grpc._channel
 
 from blocking.execution import blocked, in_task, interruptible, stop_if_asked
 from common.contratos import Mensagem, Operacao, operacoes_de
-from common.erros import indisponivel
+from common.erros import indisponivel, sem_recursos
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
 from common.servicos.contexto import Contexto
 from grpc_aio.options import CANAL
 from grpc_aio.status import erro_de, record_of
 from grpc_aio.wire import CODECS, caminho
+
+_LOG = logging.getLogger(__name__)
+
+channels: Any = grpc._channel  # noqa: SLF001 - see GrpcClient._give_thread
 
 
 class Method(Protocol):
@@ -34,12 +41,28 @@ class GrpcClient:
 
     def __init__(self, servico: str, address: str) -> None:
         self._channel: Any = grpc.insecure_channel(address, options=CANAL)
+        self._lock = threading.Lock()
+        # True while calls that were handed over wait for a thread that could not be started.
+        self._threadless = False
         for operacao in operacoes_de(servico):
             setattr(self, operacao.nome, self._bind(operacao))
 
     async def close(self) -> None:
         """Close the connection; calls under way fail as unavailable."""
+        self._give_thread()
         self._channel.close()
+
+    def _give_thread(self) -> None:
+        """Start the thread that grpcio could not: it counts the call first, and never tries again.
+
+        Raises RuntimeError when it still cannot be started.
+        """
+        with self._lock:
+            if self._threadless:
+                # No public name leads there.
+                state = self._channel._call_state  # noqa: SLF001
+                channels._run_channel_spin_thread(state)  # noqa: SLF001
+                self._threadless = False
 
     def _bind(self, operacao: Operacao) -> Method:
         serialize = CODECS[operacao.requisicao].serialize
@@ -52,14 +75,22 @@ class GrpcClient:
             ctx.abaixo = ""
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
+                self._give_thread()
                 data, rpc = _made(
-                    send, serialize(req), timeout=remaining, metadata=marks(ctx, until, operacao)
+                    send,
+                    serialize(req),
+                    timeout=remaining,
+                    metadata=marks(ctx, until, operacao),
                 )
             except grpc.RpcError as error:
                 ctx.abaixo = record_of(error)
                 raise erro_de(error) from None
             except grpc.FutureCancelledError:
                 raise indisponivel("a chamada foi interrompida") from None
+            except RuntimeError as error:
+                self._threadless = True
+                _LOG.warning("%s: %s", operacao.servico, error)
+                raise sem_recursos() from None
             finally:
                 ctx.esperou(por, start, time.monotonic())
                 ctx.sair(antes)

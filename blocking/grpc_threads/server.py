@@ -117,6 +117,8 @@ class GrpcTransport:
         except RuntimeError as error:
             msg = "the port is taken or not ours to use"
             raise OSError(msg) from error
+        self._workers.begin()
+        self._orders.begin()
         self._server.start()
         self._app.show_metrics()
         for name in self._names:

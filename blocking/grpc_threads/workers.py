@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,11 +17,39 @@ from blocking.execution import become_worker
 from common.erros import ErroServico
 from common.pipeline import CABECALHO_LIMITE, CABECALHO_PRAZO, LIMITE_MAX_MS, deadline
 
+_LOG = logging.getLogger(__name__)
+
 # Seconds. grpc tells of a call without a deadline as of one that is further away than this.
 DEADLINE_MAX_S: Final = LIMITE_MAX_MS / 1e3
 
 
-class Workers(ThreadPoolExecutor):
+class _Pool(ThreadPoolExecutor):
+    """A pool that serves with the threads it has when the system gives it no more."""
+
+    _short = False
+
+    def begin(self) -> None:
+        """Have the first thread. Raises RuntimeError when the system cannot start one."""
+        super().submit(_nothing).result()
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError as error:
+            if not self._threads:
+                raise
+            # The call stands in line for the others. Raised, it would end grpc's own thread, and
+            # with that the server; and whoever counts the call would count it for ever.
+            if not self._short:
+                _LOG.warning("%d threads, and no more: %s", len(self._threads), error)
+            self._short = True
+
+
+def _nothing() -> None:
+    """What has a pool begin its first thread."""
+
+
+class Workers(_Pool):
     """The pool; a worker knows when the call that it serves came."""
 
     def __init__(self, workers: int, entrance: Entrance) -> None:
@@ -63,7 +92,7 @@ class Workers(ThreadPoolExecutor):
         return work()
 
 
-class Orders(ThreadPoolExecutor):
+class Orders(_Pool):
     """Where new orders come in: handed to the workers, or refused by threads of its own."""
 
     def __init__(self, workers: Workers, entrance: Entrance) -> None:

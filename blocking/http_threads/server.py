@@ -230,6 +230,7 @@ class HttpTransport:
             ident=None,
         )
         self._server.channel_class = _Channel
+        self._workers.begin()
         self._thread = threading.Thread(target=self._server.run, daemon=True, name="waitress")
         self._thread.start()
         # There /metrics waits for a worker, as every call does; a port of its own does not.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from blocking.execution import become_worker
 from common.contratos import OPERACOES
 from common.erros import ErroServico
 from common.pipeline import CABECALHO_LIMITE, CABECALHO_PRAZO, deadline
+
+_LOG = logging.getLogger(__name__)
 
 # Seconds. The least that the last refusal has to be said when a service stops.
 RESPOSTA_S: Final = 0.1
@@ -45,8 +48,13 @@ class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
         self._mine = threading.local()
         self.arrivals = Arrivals(workers)
         self._refusing = ThreadedTaskDispatcher()
-        self._refusing.set_thread_count(RECUSAM)
         self._closed = False
+        self._short = False
+
+    def begin(self) -> None:
+        """Have the first threads. Raises RuntimeError when the system cannot start one."""
+        self._refusing.set_thread_count(RECUSAM)
+        self.set_thread_count(1)
 
     def handler_thread(self, thread_no: int) -> None:
         """What a worker does."""
@@ -88,9 +96,17 @@ class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
         idle = len(self.threads) - self.active_count
         number = len(self.threads)
         if len(self.queue) > idle and number < self._most:
+            try:
+                self.start_new_thread(self.handler_thread, number)
+            except RuntimeError as error:
+                # The call stands in line for the others.
+                if not self._short:
+                    _LOG.warning("%d threads, and no more: %s", number, error)
+                self._short = True
+                return
+            # The new thread waits for the lock before it looks at either.
             self.threads.add(number)
             self.active_count += 1
-            self.start_new_thread(self.handler_thread, number)
 
     def close_line(self) -> None:
         """Have the calls that wait for a worker, and those to come, answered without one.

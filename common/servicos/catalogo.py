@@ -39,9 +39,6 @@ class Catalogo:
         self, ctx: Contexto, req: c.ListarProdutosRequest
     ) -> c.ListaProdutosResponse:
         """Every product with its stock. Raises ErroServico (unavailable) without Estoque."""
-        if self._saldos.idade() > IDADE_SALDOS_MAX_S / 2:
-            # Asked for ahead of time: as long as Estoque answers, nobody waits for it.
-            self._saldos.renovar()
         saldos = await self._saldos.obter(ctx, IDADE_SALDOS_MAX_S)
         produtos = await self._banco.leitura(ctx, _produtos)
         return c.ListaProdutosResponse(

@@ -11,7 +11,7 @@ import logging
 import sqlite3
 from enum import Enum
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from common import contratos as c
 from common.erros import ErroServico, indisponivel
@@ -50,17 +50,24 @@ class Conducao:
     """One drive: what is known of it while it lives."""
 
     __slots__ = (
-        "ctx", "direcao", "fim", "minha", "pedido_id", "reivindicada", "tarefa", "vaga",
+        "chave", "ctx", "direcao", "fim", "minha", "pedido_id", "reivindicada", "tarefa",
+        "tentada", "vaga",
     )  # fmt: skip
 
-    def __init__(self, execucao: Execucao, direcao: Direcao, ctx: Contexto) -> None:
+    def __init__(
+        self, execucao: Execucao, direcao: Direcao, ctx: Contexto, chave: str | None
+    ) -> None:
         self.direcao = direcao
         self.ctx = ctx
+        # The order's idempotency key: an id may be another order's after a commit that failed.
+        self.chave = chave
         # Set to the order's row once claimed, or to the row that had the key before.
         self.reivindicada: Promessa[LinhaPedido] = execucao.promessa()
         # Set to the terminal row, or to None when the drive gave up for now.
         self.fim: Promessa[LinhaPedido | None] = execucao.promessa()
         self.minha = False
+        # True once the chain was asked: what was never asked is no attempt.
+        self.tentada = False
         self.pedido_id = 0
         self.vaga: Vaga | None = None
         self.tarefa: Tarefa | None = None
@@ -70,6 +77,18 @@ class Conducao:
         if self.vaga is not None:
             self.vaga.liberar()
             self.vaga = None
+
+
+class Desistencia(NamedTuple):
+    """An order after it was asked to be given up: its row, and who pursues it if it has not ended.
+
+    `conducao` is None for an order that has ended, and where the sweep must come first; `ctx` holds
+    the time that the flip took.
+    """
+
+    linha: LinhaPedido
+    conducao: Conducao | None
+    ctx: Contexto
 
 
 class Condutor:
@@ -99,9 +118,13 @@ class Condutor:
         self._passagem = passagem
         # Steps asked for again since the process began.
         self.retentativas = 0
-        # The drives that live, and who waits for them, change under one lock.
+        # The drives that live, and who waits for them, change under one lock. A drive is started
+        # before it is entered: one that cannot be started leaves nothing behind, and one that has
+        # begun waits for the lock before it looks.
         self._tranca = execucao.tranca()
         self._vivas: dict[int, Conducao] = {}
+        # Orders in the book that have not ended, driven or not.
+        self._abertas: set[int] = set()
         # Drives whose claim is on its way: the storage's thread sets their pedido_id, and nothing
         # else of ours, so the registers change on the service's side alone.
         self._reivindicando: set[Conducao] = set()
@@ -110,61 +133,104 @@ class Condutor:
             relogio=relogio,
             orcamento=orcamento,
             politica=politica,
-            viva=self._viva,
+            conduzida=self._conduzida,
             passagem=passagem,
             retomar=self.retomar,
         )
         self.recuperar_sempre = self._recuperacao.recuperar_sempre
         self.varrer = self._recuperacao.varrer
 
+    @property
+    def abertas(self) -> int:
+        """Orders in the book that have not ended, those that wait for the sweep included."""
+        return len(self._abertas)
+
+    async def contar_abertas(self) -> None:
+        """Learn at start which orders the book holds open."""
+        self._abertas.update(await self._banco.leitura(None, livro.ids_abertos))
+
     # --- starting a drive ---------------------------------------------------------------------
 
     def reivindicar(self, novo: NovoPedido, vaga: Vaga, ctx: Contexto) -> Conducao:
-        """Claim a new order and drive it, in a task that outlives the request of `ctx`."""
+        """Claim a new order and drive it, in a task that outlives the request of `ctx`.
+
+        Takes the place over: it is given back at the drive's end, or here when the task cannot be
+        started. Raises ErroServico (unavailable) then.
+        """
         prazo = min(ctx.prazo, self._relogio.agora() + DURACAO_MAX_S)
-        conducao = Conducao(self._execucao, Direcao.AVANCAR, ctx.derivar(prazo))
+        conducao = Conducao(self._execucao, Direcao.AVANCAR, ctx.derivar(prazo), novo.chave)
         conducao.vaga = vaga
-        with self._tranca:
-            # Nobody finds this drive before it has a task.
-            conducao.tarefa = self._execucao.iniciar(
-                conducao.ctx.medir(self._reivindicar(conducao, novo))
-            )
+        trabalho = self._reivindicar(conducao, novo)
+        try:
+            with self._tranca:
+                # Nobody finds this drive before it has a task.
+                conducao.tarefa = self._execucao.iniciar(conducao.ctx.medir(trabalho))
+        except ErroServico:
+            trabalho.close()
+            vaga.liberar()
+            raise
         return conducao
 
     def retomar(self, linha: LinhaPedido, ctx: Contexto | None = None) -> Conducao | None:
         """Join the drive of an order that has not ended, or start one, for the request of `ctx`.
 
-        None when too many are being recovered already: the sweep will come to this one.
+        A forward drive of an order that is cancelando is turned. None when too many are being
+        recovered already, or no task can be started: the sweep will come to this one.
         """
+        cancelando = linha.status == "cancelando"
         with self._tranca:
-            viva = self._viva(linha.pedido_id)
+            viva = self._viva(linha)
             if viva is not None:
-                return viva
+                return self.cancelar(linha, ctx) if cancelando else viva
             if not self._recuperacao.cabe():
                 return None
-            self._recuperacao.comecou(linha.pedido_id)
-            direcao = Direcao.CANCELAR if linha.status == "cancelando" else Direcao.AVANCAR
-            return self._iniciar(linha, direcao, ctx)
+            direcao = Direcao.CANCELAR if cancelando else Direcao.AVANCAR
+            conducao = self._iniciar(linha, direcao, ctx)
+            if conducao is not None:
+                self._recuperacao.comecou(linha.pedido_id)
+            return conducao
 
-    def cancelar(self, linha: LinhaPedido, ctx: Contexto) -> Conducao:
-        """Turn the drive of an order that is cancelando towards its end, for the request of `ctx`."""
+    def desistir(self, pedido_id: int, ctx: Contexto) -> Promessa[Desistencia]:
+        """Flip an order to cancelando and turn its drive, in a task that outlives the request.
+
+        What was durably begun is pursued, whether its caller is still there or not. The promise
+        fails with ErroServico where nothing was begun. Raises it when the task cannot be started.
+        """
+        promessa: Promessa[Desistencia] = self._execucao.promessa()
+        seu = ctx.derivar(ctx.prazo)
+        trabalho = self._desistir(pedido_id, seu, promessa)
+        try:
+            self._execucao.iniciar(seu.medir(trabalho))
+        except ErroServico:
+            trabalho.close()
+            raise
+        return promessa
+
+    def cancelar(self, linha: LinhaPedido, ctx: Contexto | None) -> Conducao | None:
+        """Drive an order that is cancelando towards its end, in place of a forward drive.
+
+        None when no task can be started: all is as before, and the sweep will turn the order.
+        """
         with self._tranca:
-            viva = self._viva(linha.pedido_id)
-            if viva is None:
-                return self._iniciar(linha, Direcao.CANCELAR, ctx)
-            if viva.direcao is Direcao.AVANCAR and viva.tarefa is not None:
-                # Its call may be anywhere in the chain; Logistica arbitrates between it and ours.
-                viva.tarefa.cancelar()
-                return self._iniciar(linha, Direcao.CANCELAR, ctx, herdar=viva)
-            return viva
+            viva = self._viva(linha)
+            if viva is not None and viva.direcao is Direcao.CANCELAR:
+                return viva
+            return self._iniciar(linha, Direcao.CANCELAR, ctx, herdar=viva)
 
-    def _viva(self, pedido_id: int) -> Conducao | None:
+    def _conduzida(self, linha: LinhaPedido) -> bool:
+        """True when an order has a drive that goes where the order does."""
+        viva = self._viva(linha)
+        if viva is None:
+            return False
+        return linha.status != "cancelando" or viva.direcao is Direcao.CANCELAR
+
+    def _viva(self, linha: LinhaPedido) -> Conducao | None:
         """The drive of an order, also one whose claim is committed but not yet told of."""
         with self._tranca:
-            viva = self._vivas.get(pedido_id)
+            viva = self._vivas.get(linha.pedido_id)
             if viva is None:
                 for nova in self._reivindicando:
-                    if nova.pedido_id == pedido_id:
+                    if nova.pedido_id == linha.pedido_id and nova.chave == linha.chave:
                         return nova
             return viva
 
@@ -174,20 +240,35 @@ class Condutor:
         direcao: Direcao,
         ctx: Contexto | None,
         herdar: Conducao | None = None,
-    ) -> Conducao:
+    ) -> Conducao | None:
+        """Start a drive, in place of `herdar` if there is one; None when it cannot be started."""
         prazo = self._relogio.agora() + self._politica.prazo_conducao_s
         seu = Contexto(prazo)
         if ctx is not None:
             # In the same trace, though the drive may outlast the request.
             seu.seguir(ctx)
-        conducao = Conducao(self._execucao, direcao, seu)
+        conducao = Conducao(self._execucao, direcao, seu, linha.chave)
         conducao.pedido_id = linha.pedido_id
+        try:
+            conducao.tarefa = self._execucao.iniciar(self._conduzir(conducao, linha))
+        except ErroServico as erro:
+            _LOG.warning("pedido %d: a condução não começou: %s", linha.pedido_id, erro)
+            return None
+        self._vivas[linha.pedido_id] = conducao
         if herdar is not None:
             # Whoever waits for the order waits for its end, not for the task that was driving it.
             conducao.fim, conducao.vaga, herdar.vaga = herdar.fim, herdar.vaga, None
-        self._vivas[linha.pedido_id] = conducao
-        conducao.tarefa = self._execucao.iniciar(self._conduzir(conducao, linha))
+            if herdar.tarefa is not None:
+                # Its call may be anywhere in the chain; Logistica arbitrates between it and ours.
+                herdar.tarefa.cancelar()
+        self._abriu(conducao)
         return conducao
+
+    def _abriu(self, conducao: Conducao) -> None:
+        """An order is in the book: from now on it is counted there, and not by its place."""
+        self._abertas.add(conducao.pedido_id)
+        if conducao.vaga is not None:
+            conducao.vaga.abrir()
 
     # --- the drive ----------------------------------------------------------------------------
 
@@ -199,7 +280,7 @@ class Condutor:
                 await self.falhas.em("P0", 0)
             linha, nova = await self._banco.unidade(conducao.ctx, self._registrar, conducao, novo)
             if nova:
-                self._assumir(conducao, linha.pedido_id)
+                self._assumir(conducao)
         except BaseException as erro:
             with self._tranca:
                 conducao.soltar_vaga()
@@ -208,11 +289,13 @@ class Condutor:
                 herdeira = self._vivas.get(conducao.pedido_id)
                 if herdeira is None or herdeira.fim is not conducao.fim:
                     conducao.fim.resolver(None)
-            conhecido = isinstance(erro, ErroServico)
-            conducao.reivindicada.falhar(erro if conhecido else _interrompida())
-            if not conhecido:
-                raise
-            return
+                # After a commit that failed the id is the next order's.
+                conducao.pedido_id = 0
+            if isinstance(erro, ErroServico):
+                conducao.reivindicada.falhar(erro)
+                return
+            conducao.reivindicada.falhar(_interrompida())
+            raise
         finally:
             with self._tranca:
                 self._reivindicando.discard(conducao)
@@ -224,10 +307,11 @@ class Condutor:
         else:
             conducao.soltar_vaga()
 
-    def _assumir(self, conducao: Conducao, pedido_id: int) -> None:
+    def _assumir(self, conducao: Conducao) -> None:
         """Enter a drive whose claim is committed, unless a cancelling one came before."""
         with self._tranca:
-            self._vivas.setdefault(pedido_id, conducao)
+            if self._vivas.setdefault(conducao.pedido_id, conducao) is conducao:
+                self._abriu(conducao)
 
     def _registrar(
         self, con: sqlite3.Connection, conducao: Conducao, novo: NovoPedido
@@ -242,6 +326,24 @@ class Condutor:
             # abandoned: never two drives for one order.
             conducao.pedido_id = reivindicacao.linha.pedido_id
         return reivindicacao
+
+    async def _desistir(
+        self, pedido_id: int, ctx: Contexto, promessa: Promessa[Desistencia]
+    ) -> None:
+        try:
+            if self.falhas is not None:
+                await self.falhas.em("P0", pedido_id)
+            linha = await self._banco.unidade(
+                ctx, livro.desistir, pedido_id, "solicitado", self._relogio.data_hora()
+            )
+            conducao = None if linha.terminal else self.cancelar(linha, ctx)
+        except ErroServico as erro:
+            promessa.falhar(erro)
+        except BaseException:
+            promessa.falhar(indisponivel("o cancelamento foi interrompido"))
+            raise
+        else:
+            promessa.resolver(Desistencia(linha, conducao, ctx))
 
     async def _conduzir(
         self,
@@ -258,10 +360,14 @@ class Condutor:
         finally:
             with self._tranca:
                 conducao.soltar_vaga()
+                if final is not None:
+                    self._abertas.discard(linha.pedido_id)
                 # Not so when a cancelling drive took over, and with it those who wait.
                 if self._vivas.get(linha.pedido_id) is conducao:
                     del self._vivas[linha.pedido_id]
-                    self._recuperacao.terminou(linha.pedido_id, final=final is not None)
+                    self._recuperacao.terminou(
+                        linha.pedido_id, final=final is not None, tentada=conducao.tentada
+                    )
                     conducao.fim.resolver(final)
 
     async def _perseguir(
@@ -289,6 +395,7 @@ class Condutor:
             if tentativa == 1:
                 with self._tranca:
                     self._orcamento.primeira()
+            conducao.tentada = True
             try:
                 andamento = await self._tentar(conducao, linha, itens)
             except ErroServico as erro:

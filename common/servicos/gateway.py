@@ -2,7 +2,8 @@
 
 Latency and verdict are drawn from the seed and the key, so a retry cannot change the verdict. A
 key charges at most once. Voiding a key gives back what it was charged; voiding an unknown key
-makes a later charge refused. Its database is not ours to make durable: it is not flushed.
+makes a later charge refused. Its books are as durable as a real gateway's: what it has answered is
+on the disk, so that it never forgets a charge behind a shipment, or a refund.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 from common.erros import conflito
 from common.servicos.contexto import Contexto
-from common.servicos.portas import Banco, Relogio
+from common.servicos.portas import Banco, Relogio, Veredito
 from common.servicos.transicoes import AUSENTE, Transicoes
 
 R = TypeVar("R")
@@ -79,9 +80,9 @@ class GatewaySimulado:
         self._latencia_max_s = latencia_max_s
         self._aprovacao = aprovacao
 
-    async def cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> bool:
+    async def cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> Veredito:
         """Charge once for `chave`. Raises ErroServico (conflict) for a key with another value."""
-        return await self._fora(ctx, self._cobrar(ctx, chave, valor_centavos)) == "capturada"
+        return await self._fora(ctx, self._cobrar(ctx, chave, valor_centavos))
 
     async def anular(self, ctx: Contexto, chave: str) -> None:
         """Void a key, charged or not."""
@@ -96,31 +97,33 @@ class GatewaySimulado:
             ctx.sair(antes)
             ctx.esperou("g", inicio, self._relogio.agora())
 
-    async def _cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> str:
+    async def _cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> Veredito:
         demora, veredito = sorteio(self._semente, chave)
         latencia = self._latencia_min_s + demora * (self._latencia_max_s - self._latencia_min_s)
         if latencia > 0:
             ate = self._relogio.agora() + latencia
             await self._relogio.dormir(latencia)
             ctx.pronto(ate)
-        pretendida = "capturada" if veredito < self._aprovacao else "negada"
+        pretendida: Veredito = "capturada" if veredito < self._aprovacao else "negada"
         return await self._banco.unidade(
             _nosso(ctx), self._registrar, chave, valor_centavos, pretendida
         )
 
     def _registrar(
-        self, con: sqlite3.Connection, chave: str, valor_centavos: int, situacao: str
-    ) -> str:
+        self, con: sqlite3.Connection, chave: str, valor_centavos: int, situacao: Veredito
+    ) -> Veredito:
         cobrado = valor_centavos if situacao == "capturada" else 0
         linha = (chave, valor_centavos, situacao, cobrado, self._relogio.data_hora())
         if con.execute(_COBRAR, linha).rowcount == 1:
             return situacao
-        valor, situacao = con.execute(
+        valor: int
+        gravada: Veredito
+        valor, gravada = con.execute(
             "SELECT valor_centavos, situacao FROM cobrancas WHERE chave = ?", (chave,)
         ).fetchone()
-        if situacao != "anulada" and valor != valor_centavos:
+        if gravada != "anulada" and valor != valor_centavos:
             raise conflito(f"a chave {chave} já foi cobrada com outro valor")
-        return str(situacao)
+        return gravada
 
     def _estornar(self, con: sqlite3.Connection, chave: str) -> None:
         con.execute(_ANULAR, (chave, self._relogio.data_hora()))

@@ -94,7 +94,7 @@ FROM loja.itens_pedido ORDER BY pedido_id, id;
 
 _COLUNAS = """
 id, cliente_id, status, motivo, valor_total_centavos, metodo, resumo,
-pagamento_status, nota_numero, nota_chave, envio_codigo, envio_status, origem, criado_epoca
+pagamento_status, nota_numero, nota_chave, envio_codigo, envio_status, origem, chave_idempotencia
 """
 _POR_ID = f"SELECT {_COLUNAS} FROM pedidos WHERE id = ?"  # noqa: S608 - a constant of ours
 _POR_CHAVE = f"SELECT {_COLUNAS} FROM pedidos WHERE chave_idempotencia = ?"  # noqa: S608
@@ -117,10 +117,11 @@ UPDATE pedidos SET status = ?, motivo = ?, pagamento_status = ?, nota_numero = ?
     envio_codigo = ?, envio_status = ?
 WHERE id = ? AND status = ?
 """
+_ABERTO = "status IN ('pendente', 'cancelando') AND origem = 'loja'"
 _ABERTOS = f"""
-SELECT {_COLUNAS} FROM pedidos
-WHERE status IN ('pendente', 'cancelando') AND origem = 'loja' AND id > ? ORDER BY id LIMIT ?
+SELECT {_COLUNAS} FROM pedidos WHERE {_ABERTO} AND id > ? ORDER BY id LIMIT ?
 """  # noqa: S608 - a constant of ours
+_IDS_ABERTOS = f"SELECT id FROM pedidos WHERE {_ABERTO}"  # noqa: S608 - a constant of ours
 
 
 class ItemPrecificado(NamedTuple):
@@ -162,7 +163,7 @@ class LinhaPedido(NamedTuple):
     envio_codigo: str | None
     envio_status: str | None
     origem: str
-    criado_epoca: float
+    chave: str | None
 
     @property
     def terminal(self) -> bool:
@@ -232,7 +233,7 @@ def reivindicar(
         envio_codigo=None,
         envio_status=None,
         origem="loja",
-        criado_epoca=epoca,
+        chave=novo.chave,
     )
     return Reivindicacao(linha, nova=True)
 
@@ -362,6 +363,11 @@ def percurso(status: str, andamento: c.AndamentoResponse) -> Iterator[tuple[str,
 def abertos(con: sqlite3.Connection, apos_id: int, limite: int) -> list[LinhaPedido]:
     """A page of orders that have not ended, by ascending id."""
     return [LinhaPedido._make(linha) for linha in con.execute(_ABERTOS, (apos_id, limite))]
+
+
+def ids_abertos(con: sqlite3.Connection) -> list[int]:
+    """The orders that have not ended."""
+    return [pedido_id for (pedido_id,) in con.execute(_IDS_ABERTOS)]
 
 
 def clientes(con: sqlite3.Connection, apos_id: int, limite: int) -> list[tuple[int, str]]:

@@ -37,7 +37,8 @@ INSERT INTO rastreamento VALUES (1, 0);
 IMPORTACAO = """
 INSERT INTO envios (pedido_id, numero_nota, data_despacho, codigo_rastreamento, status, origem)
 SELECT e.pedido_id, n.numero, e.data_despacho, e.codigo_rastreamento, e.status, 'importado'
-FROM loja.envios e LEFT JOIN loja.notas_fiscais n ON n.id = e.nota_fiscal_id ORDER BY e.id;
+FROM loja.envios e JOIN loja.pedidos p ON p.id = e.pedido_id
+LEFT JOIN loja.notas_fiscais n ON n.id = e.nota_fiscal_id ORDER BY e.id;
 INSERT INTO passos (pedido_id, estado) SELECT pedido_id, 'importado' FROM envios;
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import inf
 from typing import Generic, TypeVar
 
@@ -48,14 +49,19 @@ class Memoria(Generic[T]):
     async def obter(self, ctx: Contexto, idade_max_s: float) -> T:
         """A value at most `idade_max_s` old, or else from a fetch begun after this call.
 
+        It is fetched anew from half that age on, so that nobody waits while the other answers.
         Raises ErroServico: unavailable when the fetch fails, whatever of, and deadline when that of
         `ctx` comes first.
         """
+        if self.idade() > idade_max_s / 2:
+            # One that cannot be started harms nobody yet: who needs it tries again below.
+            with suppress(ErroServico):
+                self._renovar()
         chegada = self._relogio.agora()
         # Twice at most: a fetch that was under way may have begun too long ago, the next has not.
         while self._valor is None or (self.idade() > idade_max_s and self._instante < chegada):
             try:
-                valor = await self.renovar().esperar(ctx.prazo)
+                valor = await self._renovar().esperar(ctx.prazo)
             except ErroServico as erro:
                 # What another service said of our question says nothing of our caller's.
                 raise indisponivel("a consulta a outro serviço falhou") from erro
@@ -63,12 +69,14 @@ class Memoria(Generic[T]):
                 raise prazo_esgotado("a consulta a outro serviço não respondeu a tempo")
         return self._valor
 
-    def renovar(self) -> Promessa[T]:
-        """Start a fetch, or join the one under way."""
+    def _renovar(self) -> Promessa[T]:
+        """Start a fetch, or join the one under way. Raises ErroServico when it cannot be started."""
         with self._tranca:
             if self._em_curso is None:
-                self._em_curso = self._execucao.promessa()
-                self._execucao.iniciar(self._realizar(self._em_curso))
+                promessa: Promessa[T] = self._execucao.promessa()
+                # Only one that has begun may be joined; it waits for the lock before it ends.
+                self._execucao.iniciar(self._realizar(promessa))
+                self._em_curso = promessa
             return self._em_curso
 
     async def _realizar(self, promessa: Promessa[T]) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any, ClassVar
 
 from common import contratos as c
+from common.erros import precondicao
 from common.servicos.contexto import Contexto
 from common.servicos.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
 from common.servicos.portas import Banco, GatewayPagamento, ProximoEstoque, Relogio
@@ -93,16 +94,24 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
         return await self._banco.leitura(ctx, self._consultar, req.pedido_id)
 
     async def _preparar(self, ctx: Contexto, req: c.ProcessarPagamentoRequest) -> Any:
-        """The gateway's verdict, or None for an order that has one already."""
+        """The gateway's verdict, or None for an order that has one already.
+
+        Raises ErroServico (precondition) for a voided key: that is unknown to Pedidos, and the
+        cancelling that voided it will say what became of the order.
+        """
         # An order found here keeps its verdict: the gateway is not asked again, nor waited for. On
         # a first attempt there is nothing to find, and if there were the gateway knows its key.
         if not ctx.primeira and await self._banco.leitura(ctx, _conhecido, req.pedido_id):
             return None
         if self.falhas is not None:
             await self.falhas.em("gateway", req.pedido_id)
-        return await self._gateway.cobrar(
+        veredito = await self._gateway.cobrar(
             ctx, chave_gateway(req.pedido_id), req.valor_total_centavos
         )
+        if veredito == "anulada":
+            # Nobody denied this payment: there is nothing to record.
+            raise precondicao(f"o pagamento do pedido {req.pedido_id} está sendo cancelado")
+        return veredito
 
     def _fazer(
         self,
@@ -111,13 +120,14 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
         preparo: Any,
         instante: str,
     ) -> tuple[str, str | None, dict[str, Any]]:
-        evento, status = ("aprovar", "aprovado") if preparo else ("rejeitar", "rejeitado")
+        aprovado = preparo == "capturada"
+        evento, status = ("aprovar", "aprovado") if aprovado else ("rejeitar", "rejeitado")
         con.execute(
             _INSERIR,
             (req.pedido_id, instante, status, req.metodo_pagamento, req.valor_total_centavos),
         )
         partes = {"pagamento": c.ResumoPagamento(status, req.metodo_pagamento)}
-        return evento, None if preparo else "pagamento_rejeitado", partes
+        return evento, None if aprovado else "pagamento_rejeitado", partes
 
     async def _antes_de_desfazer(self, ctx: Contexto, pedido_id: int) -> None:
         if self.falhas is not None:

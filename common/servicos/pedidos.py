@@ -106,18 +106,16 @@ class Pedidos:
         Raises ErroServico (precondition) for an order that was sent, also when it was sent while
         the cancelling call was on its way.
         """
-        falhas = self._condutor.falhas
-        if falhas is not None:
-            await falhas.em("P0", req.pedido_id)
-        linha = await self._banco.unidade(
-            ctx, livro.desistir, req.pedido_id, "solicitado", self._relogio.data_hora()
-        )
-        if not linha.terminal:
-            conducao = self._condutor.cancelar(linha, ctx)
+        desistencia = await self._condutor.desistir(req.pedido_id, ctx).esperar(ctx.prazo)
+        if desistencia is None:
+            raise prazo_esgotado("o cancelamento não foi registrado dentro do prazo")
+        ctx.absorver(desistencia.ctx)
+        linha, conducao = desistencia.linha, desistencia.conducao
+        if conducao is not None:
             linha = await conducao.fim.esperar(ctx.prazo) or linha
             ctx.absorver(conducao.ctx)
-            if falhas is not None and linha.terminal:
-                await falhas.em("P5", linha.pedido_id)
+            if self._condutor.falhas is not None and linha.terminal:
+                await self._condutor.falhas.em("P5", linha.pedido_id)
         if linha.origem != "loja" or linha.status == "enviado":
             raise livro.ja_enviado(linha)
         return linha.resposta()
@@ -154,8 +152,6 @@ class Pedidos:
     async def _precificar(
         self, ctx: Contexto, req: c.CriarPedidoRequest
     ) -> tuple[livro.ItemPrecificado, ...]:
-        if self._precos.idade() > IDADE_PRECOS_MAX_S / 2:
-            self._precos.renovar()
         precos = await self._precos.obter(ctx, IDADE_PRECOS_MAX_S)
         try:
             return tuple(

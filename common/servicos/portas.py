@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 from common import contratos as c
+from common.erros import ErroServico
 from common.servicos.contexto import Contexto
 
 P = ParamSpec("P")
@@ -78,11 +79,16 @@ class Relogio(Protocol):
         """Let time pass."""
 
 
+# What the gateway says of a key that it was asked to charge. A voided key was neither approved nor
+# denied: somebody cancels its order.
+Veredito = Literal["capturada", "negada", "anulada"]
+
+
 class GatewayPagamento(Protocol):
     """The outside world that charges cards; it keeps its own books."""
 
-    async def cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> bool:
-        """Charge at most once for `chave`; True when approved, False when denied or voided."""
+    async def cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> Veredito:
+        """Charge at most once for `chave`, and say what the gateway holds of it."""
 
     async def anular(self, ctx: Contexto, chave: str) -> None:
         """Give back what `chave` was charged and refuse whatever it may still ask."""
@@ -101,8 +107,8 @@ class Promessa(Protocol[R]):
     def resolver(self, valor: R) -> None:
         """Set the value and wake whoever waits."""
 
-    def falhar(self, erro: BaseException) -> None:
-        """Set an error that whoever waits will see raised."""
+    def falhar(self, erro: ErroServico) -> None:
+        """Set an error; each of those who wait sees a copy of it raised."""
 
     def pronta(self) -> bool:
         """True once set."""
@@ -115,7 +121,11 @@ class Execucao(Protocol):
     """Spawn, wait and exclude: what differs between an event loop and threads."""
 
     def iniciar(self, corrotina: Coroutine[Any, Any, None]) -> Tarefa:
-        """Run a coroutine as a task owned by the service; it outlives the request."""
+        """Run a coroutine as a task owned by the service; it outlives the request.
+
+        Raises ErroServico (unavailable) when the system cannot start one. The coroutine is then
+        closed and no task is left; the caller undoes what it wrote for the task.
+        """
 
     def promessa(self) -> Promessa[Any]:
         """A fresh promise."""
@@ -143,6 +153,9 @@ class Passagem(Protocol):
 
 class Vaga(Protocol):
     """A place among the orders in flight."""
+
+    def abrir(self) -> None:
+        """Say that its order is in the book: from now on it is counted there, until it ends."""
 
     def liberar(self) -> None:
         """Give it back; giving it back twice is harmless."""

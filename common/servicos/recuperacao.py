@@ -28,8 +28,8 @@ PAGINA: Final = 1_000
 class Politica(NamedTuple):
     """How Pedidos recovers, by configuration.
 
-    Seconds between sweeps; seconds that a recovering or cancelling call may take; seconds of age
-    and number of attempts past which an order is given up; how many are recovered at once, by the
+    Seconds between sweeps; seconds that a recovering or cancelling call may take; an order is given
+    up after so many attempts over so many seconds, never untried; how many are recovered at once, by the
     sweep and for retries together; seconds that a drive waits for the way down the chain to be free
     before it leaves its order to the sweep: longer than the restart of a service, short enough for
     a client to be told.
@@ -38,16 +38,27 @@ class Politica(NamedTuple):
     intervalo_varredura_s: float = 1.0
     prazo_conducao_s: float = 10.0
     idade_desistencia_s: float = 120.0
-    tentativas_desistencia: int = 100
+    tentativas_desistencia: int = 5
     recuperacoes_max: int = 256
     espera_passagem_s: float = 3.0
+
+
+class Tentativas(NamedTuple):
+    """What came of an open order so far: drives that ended unknown, and two monotonic instants.
+
+    `desde` is the end of the first of them, `proxima` when the next may begin.
+    """
+
+    vezes: int
+    desde: float
+    proxima: float
 
 
 class Recuperacao:
     """Decides which open orders are driven again, and when.
 
-    `viva` says whether an order is driven now; `passagem` whether a call down the chain would be made
-    now; `retomar` starts a drive, or returns None when there is no place for it.
+    `conduzida` says whether an order has the drive that it needs; `passagem` whether a call down the
+    chain would be made now; `retomar` starts a drive, or returns None when there is no place for it.
     """
 
     def __init__(
@@ -57,7 +68,7 @@ class Recuperacao:
         relogio: Relogio,
         orcamento: Orcamento,
         politica: Politica,
-        viva: Callable[[int], object | None],
+        conduzida: Callable[[LinhaPedido], bool],
         passagem: Passagem,
         retomar: Callable[[LinhaPedido], object | None],
     ) -> None:
@@ -65,11 +76,12 @@ class Recuperacao:
         self._relogio = relogio
         self._orcamento = orcamento
         self._politica = politica
-        self._viva = viva
+        self._conduzida = conduzida
         self._passagem = passagem
         self._retomar = retomar
-        # Of orders that the sweep has met: attempts so far, and the instant of the next one.
-        self._tentadas: dict[int, tuple[int, float]] = {}
+        # Only of orders that are open. Ages are counted from an attempt of this process, by the
+        # monotonic clock: a jump of the wall clock, or a long outage, gives no order up.
+        self._tentadas: dict[int, Tentativas] = {}
         self._em_curso: set[int] = set()
         # True when the last sweep came to an order that there was no room for.
         self._falta = False
@@ -86,11 +98,20 @@ class Recuperacao:
         """Count an order among those being recovered."""
         self._em_curso.add(pedido_id)
 
-    def terminou(self, pedido_id: int, *, final: bool) -> None:
-        """The drive of an order is over; `final` when the order is, too."""
+    def terminou(self, pedido_id: int, *, final: bool, tentada: bool) -> None:
+        """The drive of an order is over; `final` when the order is, too.
+
+        `tentada` when the drive asked the chain at least once.
+        """
         self._em_curso.discard(pedido_id)
         if final:
             self._tentadas.pop(pedido_id, None)
+        elif tentada:
+            agora = self._relogio.agora()
+            antes = self._tentadas.get(pedido_id)
+            vezes, desde = (1, agora) if antes is None else (antes.vezes + 1, antes.desde)
+            proxima = agora + self._orcamento.pausa(vezes)
+            self._tentadas[pedido_id] = Tentativas(vezes, desde, proxima)
 
     # --- the sweep ----------------------------------------------------------------------------
 
@@ -133,33 +154,26 @@ class Recuperacao:
         return iniciadas
 
     async def _recuperar(self, linha: LinhaPedido) -> bool:
-        pedido_id, agora = linha.pedido_id, self._relogio.agora()
-        tentativas, proxima = self._tentadas.get(pedido_id, (0, agora))
-        if proxima > agora or self._viva(pedido_id) is not None:
+        pedido_id = linha.pedido_id
+        tentativas = self._tentadas.get(pedido_id)
+        if tentativas is not None and tentativas.proxima > self._relogio.agora():
             return False
-        if linha.status == "pendente" and self._basta(linha, tentativas):
+        if self._conduzida(linha):
+            return False
+        if linha.status == "pendente" and tentativas is not None and self._basta(tentativas):
             linha = await self._banco.unidade(
                 None, livro.desistir, pedido_id, "expirado", self._relogio.data_hora()
             )
-        if linha.terminal:
-            # It ended since the page was read.
-            self._tentadas.pop(pedido_id, None)
-            return False
-        antes = self._tentadas.get(pedido_id)
-        # Counted before its drive begins: that may end, and have the order forgotten, at once.
-        tentativas += 1
-        self._tentadas[pedido_id] = (tentativas, agora + self._orcamento.pausa(tentativas))
-        if self._viva(pedido_id) is not None or self._retomar(linha) is None:
-            if antes is None:
+            if linha.terminal:
+                # It ended since the page was read.
                 self._tentadas.pop(pedido_id, None)
-            else:
-                self._tentadas[pedido_id] = antes
+        if linha.terminal or self._conduzida(linha):
             return False
-        return True
+        return self._retomar(linha) is not None
 
-    def _basta(self, linha: LinhaPedido, tentativas: int) -> bool:
-        idade_s = self._relogio.epoca() - linha.criado_epoca
+    def _basta(self, tentativas: Tentativas) -> bool:
+        """True when an order has been tried often enough, and for long enough."""
         return (
-            idade_s > self._politica.idade_desistencia_s
-            or tentativas >= self._politica.tentativas_desistencia
+            tentativas.vezes >= self._politica.tentativas_desistencia
+            and self._relogio.agora() - tentativas.desde > self._politica.idade_desistencia_s
         )
