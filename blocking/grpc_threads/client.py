@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import grpc
 
 from blocking.execution import blocked, in_task, interruptible, stop_if_asked
+from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import indisponivel
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
@@ -32,8 +33,9 @@ class GrpcClient:
     is: unknown.
     """
 
-    def __init__(self, servico: str, address: str) -> None:
+    def __init__(self, servico: str, address: str, credencial: str | None) -> None:
         self._channel: Any = grpc.insecure_channel(address, options=CANAL)
+        self._credencial = credencial
         for operacao in operacoes_de(servico):
             setattr(self, operacao.nome, self._bind(operacao))
 
@@ -45,16 +47,15 @@ class GrpcClient:
         serialize = CODECS[operacao.requisicao].serialize
         parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
         send = self._channel.unary_unary(caminho(operacao))
-        por = waited_for(operacao)
+        por, vouching = waited_for(operacao), beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
             ctx.abaixo = ""
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
-                data, rpc = _made(
-                    send, serialize(req), timeout=remaining, metadata=marks(ctx, until, operacao)
-                )
+                metadata = marks(ctx, until, operacao) + vouching
+                data, rpc = _made(send, serialize(req), timeout=remaining, metadata=metadata)
             except grpc.RpcError as error:
                 ctx.abaixo = record_of(error)
                 raise erro_de(error) from None
@@ -88,10 +89,12 @@ def _made(send: Any, data: bytes, **options: Any) -> tuple[bytes, Any]:
             raise
 
 
-def dial(servico: str, address: str, *, connections: int = 1) -> GrpcClient:
+def dial(
+    servico: str, address: str, *, connections: int = 1, credencial: str | None = None
+) -> GrpcClient:
     """A client of the service at `address` (host:port), connecting at its first call.
 
     One HTTP/2 connection carries every call, so `connections` changes nothing.
     """
     del connections
-    return GrpcClient(servico, address)
+    return GrpcClient(servico, address, credencial)
