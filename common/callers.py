@@ -73,7 +73,7 @@ class Hosts:
 
         Without `Host` it is no browser's.
         """
-        if host is not None and not self.are(host):
+        if host is not None and not self.own(host):
             return host_alheio()
         if site is not None and site not in _OWN_SITE:
             return proibido("a requisição vem de uma página de outro lugar (Sec-Fetch-Site)")
@@ -81,7 +81,7 @@ class Hosts:
             return proibido("a requisição vem de uma página de outro lugar (Origin)")
         return None
 
-    def are(self, host: str) -> bool:
+    def own(self, host: str) -> bool:
         """Whether a `Host` is this server's."""
         if host in self._spelled:
             return True

@@ -73,7 +73,7 @@ class Guard:
         return response
 
     def _refusal(self, request: web.Request) -> tuple[int, str] | None:
-        if not self._hosts.are(request.host):
+        if not self._hosts.own(request.host):
             return 421, "este painel só atende em 127.0.0.1"
         if request.method in SAFE:
             return None

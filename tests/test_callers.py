@@ -486,7 +486,7 @@ async def test_it_is_refused_before_its_message_is_read(open_fresh: OpenCluster)
 
 
 async def test_with_the_token_clients_and_look_ups_need_none(open_fresh: OpenCluster) -> None:
-    """Ordering, cancelling at Pedidos and every look-up stay open, and health says as before."""
+    """Ordering, cancelling at Pedidos and every look-up stay open."""
     async with open_fresh(chain_token=SECRET) as cluster:
         order = (await cluster.create()).body["pedido_id"]
         for operacao in OPERACOES:
