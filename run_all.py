@@ -18,6 +18,7 @@ try:
     import secrets
 
     from common.beside import beside
+    from common.callers import CHAIN_GIVEN, secret_problem
     from common.child import how_it_ended, python, run_errand
     from common.contratos import SERVICOS
     from common.lock import InUseError
@@ -103,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     arm = ARMS[args.mode]
+    secret = _secret(args)
     check_packages((*arm.needs, *(_LOAD_NEEDS if args.load is not None or args.panel else ())))
     try:
         with supervising(args.data_dir), Ports() as ports:
@@ -129,10 +131,21 @@ def _run(args: argparse.Namespace) -> int:
 
                 args.failpoints = args.data_dir / PANEL_RULES
                 write_rules(args.failpoints, Rules())
-            plan = _plan(args, addresses, metrics)
+            plan = _plan(args, addresses, metrics, secret)
             return asyncio.run(_supervise(plan, work, _panel(args)))
     except InUseError as error:
         raise RefusedError(str(error)) from None
+
+
+def _secret(args: argparse.Namespace) -> str | None:
+    """What the services share if steps are taken from the hop before alone: given, or drawn."""
+    # For the services alone: what else is started here has no use for it.
+    secret = os.environ.pop(CHAIN_GIVEN, None)
+    if secret is None:
+        return secrets.token_urlsafe(24) if args.chain_token else None
+    if (problem := secret_problem(secret)) is not None:
+        raise RefusedError(problem)
+    return secret
 
 
 async def _supervise(plan: Plan, work: Work | None, panel: Sequence[str]) -> int:
@@ -157,9 +170,15 @@ def _panel(args: argparse.Namespace) -> list[str]:
 
 
 def _plan(
-    args: argparse.Namespace, addresses: dict[str, str], metrics: dict[str, str] | None = None
+    args: argparse.Namespace,
+    addresses: dict[str, str],
+    metrics: dict[str, str] | None = None,
+    secret: str | None = None,
 ) -> Plan:
-    """`metrics` are the ports on which services show them that do not speak HTTP, or not at once."""
+    """`metrics` are the ports on which services show them that do not speak HTTP, or not at once.
+
+    `secret` is what the services share if steps are taken from the hop before alone.
+    """
     others = [f"--address={servico}={address}" for servico, address in addresses.items()]
 
     def command(servico: str) -> list[str]:
@@ -184,6 +203,7 @@ def _plan(
         stats=args.stats == "on",
         telemetry=args.telemetry == "on",
         trace_share=args.trace_share,
+        chain_token=secret is not None,
         workers=args.workers or TRABALHADORES if threads else None,
         storage=args.storage or ARMAZENAMENTO,
     )
@@ -197,6 +217,7 @@ def _plan(
             if args.telemetry == "on"
         },
         command=command,
+        variables={} if secret is None else {CHAIN_GIVEN: secret},
         started=_STARTED,
     )
 
@@ -314,6 +335,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=PANEL_PORT,
         metavar="N",
         help=f"port of the panel, on this machine only (default {PANEL_PORT})",
+    )
+    add(
+        "--chain-token",
+        action="store_true",
+        help="take steps and their undoing from the hop before alone, by a token that is drawn"
+        f" (default: from anybody on this machine, unless {CHAIN_GIVEN} names a token)",
     )
     add("--fresh", action="store_true", help="remove the databases of --data-dir first")
     add(

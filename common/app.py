@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from common.admission import Slots
+from common.callers import credential
 from common.circuit_breaker import (
     PATIENCE_S,
     PAUSE_EDGE_S,
@@ -93,8 +94,13 @@ class Ports(Protocol):
 class Dial(Protocol):
     """An arm's way to reach another service: an object with that service's operations."""
 
-    def __call__(self, servico: str, address: str, *, connections: int) -> Any:
-        """A client, not yet connected; its `close()` is awaited at the end."""
+    def __call__(
+        self, servico: str, address: str, *, connections: int, credencial: str | None
+    ) -> Any:
+        """A client, not yet connected; its `close()` is awaited at the end.
+
+        `credencial` is what the hop before that service brings, if it must.
+        """
 
 
 class App:
@@ -143,12 +149,15 @@ class App:
     def endpoints(self) -> list[Endpoint]:
         """The operations of the service, ready for a transport to bind."""
         watch = None if self.telemetry is None else self.telemetry.watch
-        return endpoints(self.service, self.settings.servico, self.load.in_flight, watch)
+        servico, in_flight = self.settings.servico, self.load.in_flight
+        credencial = credential(self.settings.chain_token, servico)
+        return endpoints(self.service, servico, in_flight, watch, credencial)
 
     def show_metrics(self) -> None:
         """Show the metrics on a port of their own, if one was named. Raises OSError when it is taken."""
-        if self.telemetry is not None and self.settings.metrics_port is not None:
-            self.telemetry.serve(self.settings.host, self.settings.metrics_port)
+        settings = self.settings
+        if self.telemetry is not None and settings.metrics_port is not None:
+            self.telemetry.serve(settings.host, settings.metrics_port, settings.allow_host)
 
     def _observe(self) -> None:
         """Have every call be watched, and the service show its metrics."""
@@ -218,7 +227,12 @@ class App:
         # One in flight a connection on REST: those that are driven, and beside them those that are
         # recovered or cancelled.
         connections = self.settings.active_max + CONEXOES_A_MAIS
-        client = self._dial(servico, self.settings.addresses[servico], connections=connections)
+        client = self._dial(
+            servico,
+            self.settings.addresses[servico],
+            connections=connections,
+            credencial=credential(self.settings.chain_token, servico),
+        )
         self._stack.push_async_callback(client.close)
         if self._failpoints is not None:
             return NotedClient(client, servico, self._failpoints)

@@ -55,16 +55,26 @@ class Child:
 
     @classmethod
     async def spawn(
-        cls, servico: str, command: Sequence[str], stdin: int, say: Say, warn: Say
+        cls,
+        servico: str,
+        command: Sequence[str],
+        stdin: int,
+        say: Say,
+        warn: Say,
+        *,
+        variables: Mapping[str, str],
     ) -> Child:
-        """Start a service whose standard input is `stdin`. Raises OSError."""
+        """Start a service whose standard input is `stdin`, with `variables` added to its environment.
+
+        Raises OSError.
+        """
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=stdin,
             stdout=PIPE,
             stderr=PIPE,
             limit=_LINE_MAX,
-            env=environment(),
+            env={**environment(), **variables},
             process_group=0,
         )
         return cls(servico, process, say, warn)

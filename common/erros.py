@@ -25,6 +25,8 @@ class Categoria(Enum):
     SOBRECARGA = "sobrecarga"
     INDISPONIVEL = "indisponivel"
     PRAZO = "prazo_esgotado"
+    PROIBIDO = "proibido"
+    HOST = "host_alheio"
     METODO = "metodo_nao_permitido"
     TAMANHO = "corpo_grande_demais"
     MIDIA = "tipo_de_midia"
@@ -39,6 +41,9 @@ CODIGO_GRPC: Final[dict[Categoria, str]] = {
     Categoria.SOBRECARGA: "RESOURCE_EXHAUSTED",
     Categoria.INDISPONIVEL: "UNAVAILABLE",
     Categoria.PRAZO: "DEADLINE_EXCEEDED",
+    Categoria.PROIBIDO: "PERMISSION_DENIED",
+    # Nobody's browser comes as far as a gRPC service: only REST ever says it.
+    Categoria.HOST: "PERMISSION_DENIED",
     Categoria.METODO: "UNIMPLEMENTED",
     # As gRPC itself answers a message over its receive limit.
     Categoria.TAMANHO: "RESOURCE_EXHAUSTED",
@@ -54,6 +59,8 @@ STATUS_HTTP: Final[dict[Categoria, int]] = {
     Categoria.SOBRECARGA: 503,
     Categoria.INDISPONIVEL: 503,
     Categoria.PRAZO: 504,
+    Categoria.PROIBIDO: 403,
+    Categoria.HOST: 421,
     Categoria.METODO: 405,
     Categoria.TAMANHO: 413,
     Categoria.MIDIA: 415,
@@ -68,6 +75,8 @@ TITULO: Final[dict[Categoria, str]] = {
     Categoria.SOBRECARGA: "Sobrecarga, tente mais tarde",
     Categoria.INDISPONIVEL: "Dependência indisponível",
     Categoria.PRAZO: "Prazo esgotado",
+    Categoria.PROIBIDO: "Chamada não permitida",
+    Categoria.HOST: "O host não é o deste serviço",
     Categoria.METODO: "Método não permitido",
     Categoria.TAMANHO: "Corpo grande demais",
     Categoria.MIDIA: "Tipo de mídia não aceito",
@@ -170,3 +179,15 @@ def sobrecarga(detalhe: str, repetir_apos_s: float) -> ErroServico:
 def prazo_esgotado(detalhe: str) -> ErroServico:
     """Too late to start, or to finish: 504 or DEADLINE_EXCEEDED."""
     return ErroServico(Categoria.PRAZO, detalhe)
+
+
+def proibido(detalhe: str) -> ErroServico:
+    """Refused before any effect: not for this caller. 403 or PERMISSION_DENIED."""
+    return ErroServico(Categoria.PROIBIDO, detalhe)
+
+
+def host_alheio() -> ErroServico:
+    """Refused before any effect: asked under a name that is not the service's. 421."""
+    return ErroServico(
+        Categoria.HOST, "este serviço não atende por este host; --allow-host o faz atender por mais"
+    )

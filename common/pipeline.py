@@ -12,8 +12,17 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
+from common.callers import CABECALHO_CADEIA, chain_only, same
 from common.contratos import Classe, Mensagem, Operacao, operacoes_de
-from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado, sobrecarga
+from common.erros import (
+    Categoria,
+    ErroServico,
+    encerrando,
+    invalido,
+    prazo_esgotado,
+    proibido,
+    sobrecarga,
+)
 from common.load import InFlight
 from common.servicos.contexto import Contexto, Trecho, sem_rastro
 from common.settings import DEADLINE_PADRAO_S, PASSOS_EM_VOO_MAX, RESERVA_SALTO_S
@@ -62,9 +71,16 @@ class Endpoint:
     """One operation of a service, ready for a transport to bind."""
 
     def __init__(
-        self, operacao: Operacao, method: Method, in_flight: InFlight, watch: Watch | None
+        self,
+        operacao: Operacao,
+        method: Method,
+        in_flight: InFlight,
+        watch: Watch | None,
+        credencial: str | None,
     ) -> None:
         self.operacao = operacao
+        self._credencial = credencial if chain_only(operacao) else None
+        self._refused = False
         self._method = method
         self._in_flight = in_flight
         self._watch = watch
@@ -76,6 +92,21 @@ class Endpoint:
         ctx = Contexto()
         ctx.vigia = self._watch
         return ctx
+
+    def admit(self, mark: Callable[[str], str | None]) -> None:
+        """Let a call in by what came beside its message, before anybody looks at that.
+
+        Raises ErroServico (forbidden) for a call that only the hop before may make.
+        """
+        wanted = self._credencial
+        if wanted is None or same(mark(CABECALHO_CADEIA) or "", wanted):
+            return
+        erro = proibido("só o serviço anterior da cadeia chama esta operação")
+        if not self._refused:
+            # Once: a service begun without the secret asks again and again, and so may a stranger.
+            self._refused = True
+            _LOG.warning("%s: recusada: %s", self.operacao.nome, erro)
+        raise erro
 
     async def __call__(self, ctx: Contexto, req: Any) -> Mensagem:
         """Do what a call asks for. Raises ErroServico."""
@@ -107,11 +138,12 @@ def endpoints(
     nome: str,
     in_flight: InFlight,
     watch: Callable[[Operacao], Watch] | None = None,
+    credencial: str | None = None,
 ) -> list[Endpoint]:
     """Every operation of a service, ready for a transport to bind.
 
     `in_flight` is kept true by them: what the service is working on at this moment. `watch` gives
-    whoever is told of an operation's calls.
+    whoever is told of an operation's calls, `credencial` is what the hop before brings, if it must.
     """
     return [
         Endpoint(
@@ -119,6 +151,7 @@ def endpoints(
             getattr(service, operacao.nome),
             in_flight,
             None if watch is None else watch(operacao),
+            credencial,
         )
         for operacao in operacoes_de(nome)
     ]

@@ -52,6 +52,8 @@ class Run(Struct, frozen=True, kw_only=True):
     stats: bool = False
     telemetry: bool = True
     trace_share: float = 0.0
+    # Whether steps are taken from the hop before alone; the token itself stands nowhere.
+    chain_token: bool = False
     # Of the arms on threads: threads that serve, in each service, and how commits are made.
     workers: int | None = None
     storage: str = "shared"

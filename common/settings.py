@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Final, Literal
 
 from msgspec import Struct, field
 
+from common.callers import CHAIN_GIVEN, authority, secret_problem
 from common.contratos import ESTOQUE_MAX, SERVICOS
 
 # Seconds. The contract's default for a client that names no deadline.
@@ -59,6 +61,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     shop: Path | None = None
     host: str = "127.0.0.1"
     port: int = 0
+    # Further names under which it is asked, each with or without a port.
+    allow_host: tuple[str, ...] = ()
+    # What the services of the chain share, if steps are taken from the hop before alone.
+    chain_token: str | None = None
     addresses: dict[str, str] = field(default_factory=dict)
     loop: Loop = LACO
     workers: int = TRABALHADORES
@@ -154,6 +160,14 @@ def port(text: str) -> int:
     return int(text)
 
 
+def host_name(text: str) -> str:
+    """Parse a name or an address, with or without a port."""
+    if authority(text) is None:
+        msg = f"expected NAME or NAME:PORT, as in a URL, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
 def seconds(text: str) -> float:
     """Parse a positive number of seconds."""
     try:
@@ -233,6 +247,15 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         help="fail on purpose as this file of rules says (for tests; default: never)",
     )
     add(
+        "--allow-host",
+        action="append",
+        default=[],
+        type=host_name,
+        metavar="NAME[:PORT]",
+        help="answer HTTP under this name too, at any port if it names none; may be repeated"
+        " (default: loopback's names and the address listened on)",
+    )
+    add(
         "--stats",
         choices=("on", "off"),
         default="off",
@@ -285,6 +308,7 @@ def lab_arguments(args: argparse.Namespace) -> list[str]:
         f"--sweep-interval={args.sweep_interval}",
         f"--give-up-age={args.give_up_age}",
         f"--circuit-breaker={args.circuit_breaker}",
+        *(f"--allow-host={name}" for name in args.allow_host),
         f"--stats={args.stats}",
         f"--telemetry={args.telemetry}",
         f"--trace-share={args.trace_share}",
@@ -358,6 +382,9 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
             parser.error(f"--address expects SERVICE=HOST:PORT, got {entry!r}")
         addresses[nome] = address
     own = int(addresses[args.servico].rpartition(":")[2]) if args.port is None else args.port
+    chain_token = os.environ.get(CHAIN_GIVEN)
+    if chain_token is not None and (problem := secret_problem(chain_token)) is not None:
+        parser.exit(2, f"{args.servico}: {problem}\n")
     low, high = args.payment_latency
     return Settings(
         servico=args.servico,
@@ -365,6 +392,8 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         shop=args.shop,
         host=args.host,
         port=own,
+        allow_host=tuple(args.allow_host),
+        chain_token=chain_token,
         addresses=addresses,
         loop=args.loop or LACO,
         workers=args.workers or TRABALHADORES,

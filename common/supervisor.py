@@ -43,8 +43,9 @@ Work = Callable[[], Awaitable[int]]
 class Plan(Struct, frozen=True, kw_only=True):
     """What to run: the services in the order in which they stop, and what run.json says of them.
 
-    `command` gives the command line of a service, `metrics` is where each shows its metrics;
-    `started` is when the user asked, on the monotonic clock, in seconds.
+    `command` gives the command line of a service, `variables` are added to its environment at each
+    of its starts, `metrics` is where each shows its metrics; `started` is when the user asked, on
+    the monotonic clock, in seconds.
     """
 
     data_dir: Path
@@ -52,6 +53,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     addresses: dict[str, str]
     metrics: dict[str, str] = {}
     command: Callable[[str], list[str]]
+    variables: dict[str, str] = {}
     started: float
 
 
@@ -106,7 +108,12 @@ class Supervisor:
         while not self._stopping.is_set():
             try:
                 child = await Child.spawn(
-                    servico, self._plan.command(servico), held, self._say, self._warn
+                    servico,
+                    self._plan.command(servico),
+                    held,
+                    self._say,
+                    self._warn,
+                    variables=self._plan.variables,
                 )
             except OSError as error:
                 self._finish(EXIT_FAILED, f"cannot start {servico}: {error.strerror}")

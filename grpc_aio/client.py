@@ -10,6 +10,7 @@ from typing import Any
 import grpc.aio
 
 from common.alarms import Alarms
+from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import ErroServico, indisponivel, prazo_esgotado
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
@@ -28,9 +29,10 @@ class GrpcClient:
     is: unknown.
     """
 
-    def __init__(self, servico: str, address: str) -> None:
+    def __init__(self, servico: str, address: str, credencial: str | None) -> None:
         self._channel: Any = grpc.aio.insecure_channel(address, options=CANAL)
         self._alarms = Alarms()
+        self._credencial = credencial
         for operacao in operacoes_de(servico):
             setattr(self, operacao.nome, self._bind(operacao))
 
@@ -44,13 +46,13 @@ class GrpcClient:
         parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
         alarms = self._alarms
         send = self._channel.unary_unary(caminho(operacao))
-        por = waited_for(operacao)
+        por, vouching = waited_for(operacao), beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
             ctx.abaixo = ""
             start, antes = time.monotonic(), ctx.entrar("proximo")
-            rpc = send(serialize(req), metadata=marks(ctx, until, operacao))
+            rpc = send(serialize(req), metadata=marks(ctx, until, operacao) + vouching)
             # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
             # the core of each side, which was seen to cost more.
             alarm = None if remaining is None else alarms.after(remaining, rpc.cancel)
@@ -83,11 +85,13 @@ def _failure(ctx: Contexto, error: BaseException) -> ErroServico:
     return indisponivel("a chamada foi interrompida")
 
 
-def dial(servico: str, address: str, *, connections: int = 1) -> GrpcClient:
+def dial(
+    servico: str, address: str, *, connections: int = 1, credencial: str | None = None
+) -> GrpcClient:
     """A client of the service at `address` (host:port), connecting at its first call.
 
     One HTTP/2 connection carries every call, so `connections` is accepted for the sake of the other
     arm and changes nothing.
     """
     del connections
-    return GrpcClient(servico, address)
+    return GrpcClient(servico, address, credencial)

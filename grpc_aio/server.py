@@ -43,6 +43,7 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
             metadata = dict(context.invocation_metadata() or ())
             remaining_s = context.time_remaining()
             heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
+            endpoint.admit(metadata.get)
             answer = await ctx.medir(endpoint(ctx, read(parse(data))))
         except (ErroServico, DecodeError, asyncio.CancelledError) as error:
             await _abort(context, servico, ctx, start, _failure(context, ctx, error))

@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from common.alarms import Alarms, Limit
+from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.pipeline import marks, outgoing, waited_for
@@ -50,9 +51,12 @@ class HttpClient:
     is: unknown.
     """
 
-    def __init__(self, servico: str, address: str, connections: int) -> None:
+    def __init__(
+        self, servico: str, address: str, connections: int, credencial: str | None
+    ) -> None:
         self._base = f"http://{address}"
         self._alarms = Alarms()
+        self._credencial = credencial
         self._session = _session(connections)
         # Cancelling passes first: it never waits for a connection behind calls that go forward.
         self._cancelling = _session(connections)
@@ -70,13 +74,13 @@ class HttpClient:
         session = self._cancelling if operacao.classe == "cancelamento" else self._session
         base, alarms = self._base, self._alarms
         fixed = None if codec.no_caminho or codec.na_consulta else URL(base + operacao.caminho)
-        por = waited_for(operacao)
+        por, vouching = waited_for(operacao), beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
             ctx.abaixo = ""
             body = codec.body(req)
-            headers = CIMultiDict(marks(ctx, until, operacao, LOWERED))
+            headers = CIMultiDict(marks(ctx, until, operacao, LOWERED) + vouching)
             if body is not None:
                 headers[hdrs.CONTENT_TYPE] = JSON
             url = fixed or URL(base + codec.path(req), encoded=True)
@@ -110,11 +114,15 @@ class HttpClient:
 
 
 def dial(
-    servico: str, address: str, *, connections: int = ATIVAS_MAX + CONEXOES_A_MAIS
+    servico: str,
+    address: str,
+    *,
+    connections: int = ATIVAS_MAX + CONEXOES_A_MAIS,
+    credencial: str | None = None,
 ) -> HttpClient:
     """A client of the service at `address` (host:port), connecting at its first call.
 
     At most `connections` calls are under way at once, and as many that cancel; the rest of either
     kind wait in order of arrival.
     """
-    return HttpClient(servico, address, connections)
+    return HttpClient(servico, address, connections, credencial)

@@ -53,6 +53,8 @@ _TEMPOS: Final = {
         "schema": {"type": "string"},
     }
 }
+# What any request may be answered, whatever it asks for: see `common/callers.py`.
+_DE_FORA: Final = [Categoria.PROIBIDO, Categoria.HOST]
 _ESPERA: Final = {
     "Retry-After": {
         "description": "Segundos a esperar antes de repetir.",
@@ -165,7 +167,8 @@ def _sucessos(operacao: Operacao) -> dict[int, str]:
 
 
 def _falhas(operacao: Operacao) -> list[Categoria]:
-    falhas = [Categoria.INVALIDO, Categoria.INDISPONIVEL, Categoria.PRAZO, Categoria.INTERNO]
+    falhas = [Categoria.INVALIDO, *_DE_FORA]
+    falhas += [Categoria.INDISPONIVEL, Categoria.PRAZO, Categoria.INTERNO]
     codec = CODECS[operacao.nome]
     if codec.no_caminho:
         falhas.append(Categoria.NAO_ENCONTRADO)
@@ -197,6 +200,7 @@ def _saude(caminho: str, resumo: str) -> dict[str, Any]:
             "content": {"application/json": {"schema": corpo | {"required": ["status"]}}},
         }
     }
+    respostas |= _problemas(_DE_FORA)
     if caminho == "/readyz":
         respostas |= _problemas([Categoria.INDISPONIVEL])
     return {"operationId": caminho.strip("/"), "summary": resumo, "responses": respostas}
@@ -210,7 +214,8 @@ def _metricas() -> dict[str, Any]:
             "200": {
                 "description": "Formato de texto do Prometheus",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
-            }
+            },
+            **_problemas(_DE_FORA),
         },
     }
 
@@ -223,7 +228,8 @@ def _descricao() -> dict[str, Any]:
             "200": {
                 "description": "OpenAPI 3.1",
                 "content": {"application/json": {"schema": {"type": "object"}}},
-            }
+            },
+            **_problemas(_DE_FORA),
         },
     }
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 from aiohttp import HttpVersion11, hdrs, web
 
 from common.app import App
+from common.callers import Hosts
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import Endpoint, heed, left
@@ -22,7 +23,7 @@ from http_aio.answers import JSON, marks_back
 from http_aio.answers import answer as answered
 from http_aio.client import dial
 from http_aio.openapi import documento
-from http_aio.status import LOWERED, PROTOCOL_LOG, resposta, send
+from http_aio.status import LOWERED, PROTOCOL_LOG, SITE, resposta, send
 from http_aio.wire import CODECS, Codec
 
 # Seconds. Longer than a client keeps an idle connection.
@@ -47,6 +48,7 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
         headers = request.headers
         try:
             heed(ctx, headers.get, keyed=keyed, arrived=start, names=LOWERED)
+            endpoint.admit(headers.get)
             body = await ctx.medir(_body(request, codec, ctx.prazo))
             query = _query(request) if has_query and request.query_string else {}
             answer = await ctx.medir(endpoint(ctx, codec.read(request.match_info, query, body)))
@@ -133,7 +135,8 @@ class HttpTransport:
 
     def __init__(self, app: App) -> None:
         settings = app.settings
-        self._address = (settings.host, settings.port)
+        self._settings = settings
+        self._hosts = Hosts(settings.host, settings.port, settings.allow_host)
         self._ready = self._accepting = False
         self._document = documento(settings.servico, metricas=app.telemetry is not None)
         web_app = web.Application(client_max_size=CORPO_MAX, middlewares=[self._gate])
@@ -169,12 +172,13 @@ class HttpTransport:
 
     async def start(self) -> str:
         """Listen and serve. Raises OSError when the port is taken."""
-        host, port = self._address
+        settings = self._settings
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, host, port, backlog=BACKLOG)
+        self._site = web.TCPSite(self._runner, settings.host, settings.port, backlog=BACKLOG)
         await self._site.start()
-        self._ready = self._accepting = True
         bound: Any = self._runner.addresses[0]
+        self._hosts = Hosts(settings.host, bound[1], settings.allow_host)
+        self._ready = self._accepting = True
         return f"{bound[0]}:{bound[1]}"
 
     async def say_not_ready(self) -> None:
@@ -194,7 +198,13 @@ class HttpTransport:
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """No new call while stopping; what aiohttp itself refuses, in the project's own form."""
+        """No other site's page, and no new call while stopping; refusals in the project's own form."""
+        headers = request.headers
+        refusal = self._hosts.refusal(
+            headers.get(hdrs.HOST), headers.get(hdrs.ORIGIN), headers.get(SITE)
+        )
+        if refusal is not None:
+            return resposta(refusal)
         if not self._accepting and request.path not in _SAUDE:
             # Connections kept alive outlive the listener.
             erro = encerrando()

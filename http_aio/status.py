@@ -35,6 +35,7 @@ PROTOCOL_LOG.addFilter(_Callers())
 # places where a header passes from one mapping into the next.
 LOWERED: Final = Names(*map(istr, NAMES))
 TEMPOS: Final = istr(CABECALHO_TEMPOS)
+SITE: Final = istr("Sec-Fetch-Site")
 _OFTEN: Final = {str(name): name for name in (*LOWERED, TEMPOS, istr("Location"))}
 
 

@@ -19,6 +19,8 @@ SEM_EFEITO: Final = frozenset(
         Categoria.CONFLITO,
         Categoria.PRECONDICAO,
         Categoria.SOBRECARGA,
+        Categoria.PROIBIDO,
+        Categoria.HOST,
         Categoria.METODO,
         Categoria.TAMANHO,
         Categoria.MIDIA,

@@ -17,10 +17,9 @@ from aiohttp import web
 
 from common.lifecycle import watch_parent
 from common.settings import port
-from panel.guarding import Guard
+from panel.guarding import HOST, Guard
 from panel.server import Panel
 
-HOST: Final = "127.0.0.1"
 PORT: Final = 8080
 # Who starts the panel may give it its token so, that it keeps it over a new start.
 GIVEN: Final = "CHECKOUT_PANEL_TOKEN"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import hdrs, web
 
+from common.callers import Hosts, same
+
+# Where it listens: looking needs no key, so nobody else's machine may look.
+HOST: Final = "127.0.0.1"
 # Cookies know no ports: two panels on one machine must not take each other's.
 COOKIE: Final = "painel-{port}"
 # Nothing but what this server itself serves; nobody may frame it, and no form leaves it.
@@ -44,13 +47,11 @@ class Guard:
     def __init__(self, port: int, token: str) -> None:
         self._token = token
         self._cookie = COOKIE.format(port=port)
-        # A page of another site can have its own name lead to 127.0.0.1: only these are ours.
-        self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+        self._hosts = Hosts(HOST, port)
 
     def allowed(self, request: web.Request) -> bool:
         """Whether the request brings the session's token."""
-        given = request.cookies.get(self._cookie, "")
-        return hmac.compare_digest(given.encode(), self._token.encode())
+        return same(request.cookies.get(self._cookie, ""), self._token)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -72,7 +73,7 @@ class Guard:
         return response
 
     def _refusal(self, request: web.Request) -> tuple[int, str] | None:
-        if request.host not in self._hosts:
+        if not self._hosts.own(request.host):
             return 421, "este painel só atende em 127.0.0.1"
         if request.method in SAFE:
             return None
@@ -85,7 +86,7 @@ class Guard:
 
     def _let_in(self, token: str) -> web.Response:
         """Put the token in a cookie, and out of the address."""
-        if not hmac.compare_digest(token.encode(), self._token.encode()):
+        if not same(token, self._token):
             return web.Response(text=EARLIER, status=401, headers=HEADERS)
         response = web.Response(status=303, headers={**HEADERS, hdrs.LOCATION: "/"})
         response.set_cookie(self._cookie, self._token, httponly=True, samesite="Strict", path="/")

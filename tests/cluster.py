@@ -182,9 +182,11 @@ class Cluster:
         return Settings(servico=servico, **(options | self.options | changes))
 
     def _dial(self, caller: str) -> Dial:
-        def dial(servico: str, address: str, *, connections: int) -> Link:
+        def dial(servico: str, address: str, *, connections: int, credencial: str | None) -> Link:
             link = self.links.setdefault((caller, servico), Link())
-            link.target = self.arm.dial(servico, address, connections=connections)
+            link.target = self.arm.dial(
+                servico, address, connections=connections, credencial=credencial
+            )
             return link
 
         return dial

@@ -67,6 +67,10 @@ class Rest:
         onde, _, porta = self.seis.enderecos["pedidos"].rpartition(":")
         return socket.create_connection((onde, int(porta)), timeout=ESPERA_S)
 
+    def chamado(self, dados: bytes) -> bytes:
+        """A request whose `Host: x` is Pedidos' own."""
+        return dados.replace(b"Host: x\r\n", f"Host: {self.seis.enderecos['pedidos']}\r\n".encode())
+
     def cru(
         self, servico: str, metodo: str, alvo: str, corpo: Any = None, cabecalhos: Any = ()
     ) -> Resposta:

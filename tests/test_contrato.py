@@ -58,6 +58,8 @@ def test_toda_categoria_tem_um_codigo_e_um_status() -> None:
         (Categoria.SOBRECARGA, "RESOURCE_EXHAUSTED", 503),
         (Categoria.INDISPONIVEL, "UNAVAILABLE", 503),
         (Categoria.PRAZO, "DEADLINE_EXCEEDED", 504),
+        (Categoria.PROIBIDO, "PERMISSION_DENIED", 403),
+        (Categoria.HOST, "PERMISSION_DENIED", 421),
     ],
 )
 def test_os_codigos_sao_os_do_contrato(category: Categoria, code: str, status: int) -> None:

@@ -266,6 +266,7 @@ def test_expectativa_desconhecida_e_recusada(rest: Rest) -> None:
 
 # --- What is not even HTTP ----------------------------------------------------------------------
 
+# `x` stands for where the service listens: under another name it refuses whatever it understands.
 _POST = b"POST /pedidos HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 BRUTOS = [
     ("lixo", b"garbage\r\n\r\n"),
@@ -302,7 +303,7 @@ def _conversar(rest: Rest, dados: bytes) -> bytes:
     resposta = b""
     # Closed with some of our bytes unread, a connection may end in a reset.
     with rest.ligar() as conexao, suppress(ConnectionResetError):
-        conexao.sendall(dados)
+        conexao.sendall(rest.chamado(dados))
         while lidos := conexao.recv(65_536):
             resposta += lidos
     return resposta
@@ -318,7 +319,7 @@ def test_http_malformado_fecha_a_conexao_e_nada_mais(rest: Rest, nome: str, dado
     with SemEfeito(rest):
         if rest.seis.modo == "http-threads" and nome in DO_WAITRESS:
             with rest.ligar() as conexao:
-                conexao.sendall(dados)
+                conexao.sendall(rest.chamado(dados))
                 if DO_WAITRESS[nome]:
                     assert DO_WAITRESS[nome] in conexao.recv(65_536).partition(b"\r\n")[0]
         else:
@@ -345,7 +346,7 @@ def test_corpo_que_nao_chega_inteiro_espera_ate_o_prazo(
     """
     threads = rest.seis.modo == "http-threads"
     with SemEfeito(rest), rest.ligar() as conexao:
-        conexao.sendall(_POST + b"X-Timeout-Ms: 100\r\n" + inicio)
+        conexao.sendall(rest.chamado(_POST + b"X-Timeout-Ms: 100\r\n" + inicio))
         rest.seis.executar(asyncio.sleep(0.05))
         conexao.sendall(resto)
         if not threads:
@@ -367,7 +368,7 @@ def test_quem_desliga_no_meio_do_corpo_nao_deixa_rastro(
     """A client that hangs up in the middle of a body has asked for nothing."""
     with SemEfeito(rest):
         with rest.ligar() as conexao:
-            conexao.sendall(_POST + inicio)
+            conexao.sendall(rest.chamado(_POST + inicio))
             rest.seis.executar(asyncio.sleep(0.05))
             conexao.sendall(resto)
         rest.seis.executar(asyncio.sleep(0.05))

@@ -285,6 +285,10 @@ PROBLEMAS = [
     ("grande", "post", "/pedidos", {"data": b" " * (CORPO_MAX + 1), "headers": JSON}, 413),
     ("midia", "post", "/pedidos", {"data": b"{}", "headers": {"Content-Type": "text/plain"}}, 415),
     ("tarde", "post", "/pedidos", {"json": PEDIDO, "headers": {"X-Timeout-Ms": "1"}}, 504),
+    *(("de fora", metodo, caminho, {"headers": {"Origin": "http://mal.example"}}, 403)
+      for metodo, caminho in [("post", "/pedidos"), ("get", "/clientes"), *sorted(PROPRIOS)]),
+    *(("host alheio", metodo, caminho, {"headers": {"Host": "mal.example"}}, 421)
+      for metodo, caminho in [("post", "/pedidos"), ("get", "/clientes"), *sorted(PROPRIOS)]),
 ]  # fmt: skip
 
 

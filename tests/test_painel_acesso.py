@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,6 +90,24 @@ async def test_olhar_nao_precisa_da_chave_e_nada_vem_de_fora(address: str) -> No
         assert b"event: permissao\ndata: false" in head
         async with http.get(f"{base}/../common/settings.py") as answer:
             assert answer.status == 404
+
+
+@pytest.mark.parametrize("chave", [b"\xff", "é".encode(), b"\xed\xb3\xbf"])
+async def test_uma_chave_que_nao_e_texto_nao_abre(address: str, chave: bytes) -> None:
+    """Bytes that stand for no text are a wrong token like any other, in a cookie and an address."""
+    onde = address.removeprefix("http://").partition("/")[0]
+
+    def pedir(metodo: str, alvo: str) -> int:
+        with closing(http.client.HTTPConnection(onde, timeout=20)) as painel:
+            painel.putrequest(metodo, alvo)
+            painel.putheader("Origin", f"http://{onde}")
+            painel.putheader("Cookie", b"painel-%b=%b" % (onde.partition(":")[2].encode(), chave))
+            painel.endheaders()
+            return painel.getresponse().status
+
+    assert await asyncio.to_thread(pedir, "POST", "/desfazer") == 401
+    escapada = "".join(f"%{byte:02x}" for byte in chave)
+    assert await asyncio.to_thread(pedir, "GET", f"/?token={escapada}") == 401
 
 
 async def test_duas_cargas_ao_mesmo_tempo_sao_uma(address: str) -> None:

@@ -12,6 +12,7 @@ import grpc
 import grpc._channel
 
 from blocking.execution import blocked, in_task, interruptible, stop_if_asked
+from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import indisponivel, sem_recursos
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
@@ -39,11 +40,12 @@ class GrpcClient:
     is: unknown.
     """
 
-    def __init__(self, servico: str, address: str) -> None:
+    def __init__(self, servico: str, address: str, credencial: str | None) -> None:
         self._channel: Any = grpc.insecure_channel(address, options=CANAL)
         self._lock = threading.Lock()
         # True while calls that were handed over wait for a thread that could not be started.
         self._threadless = False
+        self._credencial = credencial
         for operacao in operacoes_de(servico):
             setattr(self, operacao.nome, self._bind(operacao))
 
@@ -68,7 +70,7 @@ class GrpcClient:
         serialize = CODECS[operacao.requisicao].serialize
         parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
         send = self._channel.unary_unary(caminho(operacao))
-        por = waited_for(operacao)
+        por, vouching = waited_for(operacao), beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
@@ -76,12 +78,8 @@ class GrpcClient:
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
                 self._give_thread()
-                data, rpc = _made(
-                    send,
-                    serialize(req),
-                    timeout=remaining,
-                    metadata=marks(ctx, until, operacao),
-                )
+                metadata = marks(ctx, until, operacao) + vouching
+                data, rpc = _made(send, serialize(req), timeout=remaining, metadata=metadata)
             except grpc.RpcError as error:
                 ctx.abaixo = record_of(error)
                 raise erro_de(error) from None
@@ -119,10 +117,12 @@ def _made(send: Any, data: bytes, **options: Any) -> tuple[bytes, Any]:
             raise
 
 
-def dial(servico: str, address: str, *, connections: int = 1) -> GrpcClient:
+def dial(
+    servico: str, address: str, *, connections: int = 1, credencial: str | None = None
+) -> GrpcClient:
     """A client of the service at `address` (host:port), connecting at its first call.
 
     One HTTP/2 connection carries every call, so `connections` changes nothing.
     """
     del connections
-    return GrpcClient(servico, address)
+    return GrpcClient(servico, address, credencial)

@@ -47,6 +47,7 @@ def _handler(servico: str, endpoint: Endpoint, workers: Workers) -> Handler:
                 # How this API says that the caller set none.
                 remaining_s = None
             heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
+            endpoint.admit(metadata.get)
             refusal = workers.refusal()
             if refusal is not None:
                 raise refusal

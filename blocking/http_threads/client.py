@@ -19,6 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from blocking.execution import interruptible
+from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
@@ -90,8 +91,9 @@ class HttpClient:
     is: unknown. Each thread has a session, and with it a connection, of its own.
     """
 
-    def __init__(self, servico: str, address: str) -> None:
+    def __init__(self, servico: str, address: str, credencial: str | None) -> None:
         self._base = f"http://{address}"
+        self._credencial = credencial
         self._mine = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
         for operacao in operacoes_de(servico):
@@ -118,13 +120,13 @@ class HttpClient:
 
     def _bind(self, operacao: Operacao) -> Method:
         codec, method = CODECS[operacao.nome], operacao.metodo_http
-        por = waited_for(operacao)
+        por, vouching = waited_for(operacao), beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining, until = outgoing(ctx)
             ctx.abaixo = ""
             body = codec.body(req)
-            headers = dict(marks(ctx, until, operacao))
+            headers = dict(marks(ctx, until, operacao) + vouching)
             if body is not None:
                 headers |= _JSON
             url = self._base + codec.path(req)
@@ -165,10 +167,12 @@ def _never_connected(error: requests.RequestException) -> bool:
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
 
 
-def dial(servico: str, address: str, *, connections: int = 1) -> HttpClient:
+def dial(
+    servico: str, address: str, *, connections: int = 1, credencial: str | None = None
+) -> HttpClient:
     """A client of the service at `address` (host:port), connecting at its first call.
 
     There are as many connections as threads that call, whatever `connections` says.
     """
     del connections
-    return HttpClient(servico, address)
+    return HttpClient(servico, address, credencial)

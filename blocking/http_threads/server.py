@@ -25,6 +25,7 @@ from blocking.http_threads.client import dial
 from blocking.http_threads.workers import Workers, wait_until
 from blocking.ports import ThreadPorts
 from common.app import App
+from common.callers import Hosts
 from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
 from common.pipeline import Endpoint, heed
@@ -126,6 +127,7 @@ def _view(servico: str, endpoint: Endpoint, workers: Workers) -> View:
         request = flask.request
         try:
             heed(ctx, request.headers.get, keyed=keyed, arrived=start)
+            endpoint.admit(request.headers.get)
             refusal = workers.refusal()
             if refusal is not None:
                 raise refusal
@@ -230,6 +232,8 @@ class HttpTransport:
             ident=None,
         )
         self._server.channel_class = _Channel
+        port = int(self._server.effective_port)
+        self._hosts = Hosts(settings.host, port, settings.allow_host)
         self._workers.begin()
         self._thread = threading.Thread(target=self._server.run, daemon=True, name="waitress")
         self._thread.start()
@@ -270,7 +274,13 @@ class HttpTransport:
             channel.close_when_flushed = True
 
     def _gate(self) -> flask.Response | None:
-        """No new call while stopping: connections kept alive outlive the listener."""
+        """No other site's page, and no new call while stopping: connections outlive the listener."""
+        sent = flask.request.environ.get
+        refusal = self._hosts.refusal(
+            sent("HTTP_HOST"), sent("HTTP_ORIGIN"), sent("HTTP_SEC_FETCH_SITE")
+        )
+        if refusal is not None:
+            return _send(problem(refusal))
         if not self._accepting and flask.request.path not in _SAUDE:
             return _send(problem(encerrando()))
         if flask.request.headers.get("Expect", "100-continue").lower() != "100-continue":

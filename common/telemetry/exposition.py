@@ -34,6 +34,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from common.callers import Hosts
+from common.erros import STATUS_HTTP
 from common.telemetry.metrics import CONTENT_TYPE, LIMITES_S, Metrics
 
 # Bytes of a body that is read and left; whoever sends more is not listened to.
@@ -151,14 +153,22 @@ class _Asked(BaseHTTPRequestHandler):
     # Or the second of two small writes would wait for the other side to acknowledge the first.
     disable_nagle_algorithm = True
 
-    def __init__(self, connection: socket, address: Any, page: Callable[[], bytes]) -> None:
+    def __init__(
+        self, connection: socket, address: Any, page: Callable[[], bytes], hosts: Hosts
+    ) -> None:
         self._page = page
+        self._hosts = hosts
         # There is no server but whoever accepted, and nobody asks it anything.
         super().__init__(connection, address, cast("BaseServer", None))
 
     def do_GET(self) -> None:
         """Answer a question."""
         self._leave_body()
+        sent = self.headers.get
+        refusal = self._hosts.refusal(sent("Host"), sent("Origin"), sent("Sec-Fetch-Site"))
+        if refusal is not None:
+            self.send_error(STATUS_HTTP[refusal.categoria], explain=refusal.detalhe)
+            return
         if urlsplit(self.path).path != "/metrics":
             self.send_error(HTTPStatus.NOT_FOUND, explain="the metrics are at /metrics")
             return
@@ -195,7 +205,7 @@ class _Asked(BaseHTTPRequestHandler):
         """Nothing: a scrape is no event."""
 
 
-def answer(connection: socket, address: Any, page: Callable[[], bytes]) -> None:
-    """Answer whoever connected, until they leave."""
+def answer(connection: socket, address: Any, page: Callable[[], bytes], hosts: Hosts) -> None:
+    """Answer whoever connected, until they leave; no page that is not of one of the `hosts`."""
     with connection:
-        _Asked(connection, address, page)
+        _Asked(connection, address, page, hosts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from common.contratos import Operacao
@@ -44,12 +44,13 @@ class Telemetry:
         """The metrics as Prometheus reads them."""
         return self._metrics.page()
 
-    def serve(self, host: str, port: int) -> None:
+    def serve(self, host: str, port: int, allowed: Iterable[str]) -> None:
         """Show them on a port of their own, where the service itself does not speak HTTP.
 
-        Raises OSError when the port is taken.
+        `allowed` are further names under which it is asked there. Raises OSError when the port is
+        taken.
         """
-        self._side = SidePort(host, port, self._metrics.page)
+        self._side = SidePort(host, port, self._metrics.page, allowed)
         self.address = self._side.address
 
     def close(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
+
+from common.callers import Hosts
 
 # Connections at once, each with a thread: a few scrapers and the panel. One more is closed.
 JUNTAS_MAX: Final = 16
@@ -20,10 +22,13 @@ _LOG = logging.getLogger(__name__)
 class SidePort:
     """Listens from its making on; what answers is loaded when somebody first asks."""
 
-    def __init__(self, host: str, port: int, page: Callable[[], bytes]) -> None:
-        """Raises OSError when the port is taken."""
+    def __init__(
+        self, host: str, port: int, page: Callable[[], bytes], allowed: Iterable[str] = ()
+    ) -> None:
+        """`allowed` are further names under which it is asked. Raises OSError when it is taken."""
         self._listener = socket.create_server((host, port))
         self._page = page
+        self._hosts = Hosts(host, self._listener.getsockname()[1], allowed)
         self._free = threading.Semaphore(JUNTAS_MAX)
         self._closed = threading.Event()
         self.address = f"{host}:{self._listener.getsockname()[1]}"
@@ -69,6 +74,6 @@ class SidePort:
         try:
             # Whoever left in the middle is told nothing.
             with suppress(OSError):
-                answer(connection, address, self._page)
+                answer(connection, address, self._page, self._hosts)
         finally:
             self._free.release()
