@@ -32,10 +32,17 @@ from loadgen.targets import Basket
 RESTART_S: Final = 30.0
 # Seconds. The deadline of one call of a customer who asks for the order's end.
 ATTEMPT_S: Final = 2.0
-# Some payments are slow, by seconds: long enough for a cancel to come meanwhile and end.
-SLOW_PAYMENT: Final = Rule(
-    id="slow payment", service="pagamentos", point="gateway", action="delay", probability=0.06,
-    seconds=1.5,
+# Waits that make room for a race: some payments are so slow that a cancel comes meanwhile and ends,
+# and some time passes between a charge that is voided and Pagamentos' own undo.
+WAITS: Final = (
+    Rule(
+        id="slow payment", service="pagamentos", point="gateway", action="delay", probability=0.15,
+        seconds=1.0,
+    ),
+    Rule(
+        id="slow undo", service="pagamentos", point="P4", action="delay", probability=0.15,
+        seconds=0.2,
+    ),
 )  # fmt: skip
 
 
@@ -89,7 +96,7 @@ class Attack:
 
     async def run(self) -> AttackResult:
         """Attack, heal, wait, judge."""
-        self._arm.set_rules([SLOW_PAYMENT])
+        self._arm.set_rules(WAITS)
         settled, broken = await play(
             self._besiege(), self._script(), stopping=self._stopping, history=self._history,
             beat=self._beat,

@@ -26,6 +26,7 @@ from loadgen.chaos.cells import cells
 from loadgen.chaos.live import View
 from loadgen.chaos.matrix import CellResult, Matrix, MatrixResult
 from loadgen.chaos.options import (
+    ATTACKERS,
     EXIT_INVALID,
     EXIT_MISSED,
     EXIT_NOT_TERMINAL,
@@ -240,7 +241,7 @@ async def _attack(args: argparse.Namespace, mode: str, console: Console) -> Atta
         with View(console, mode) as view:
             attack = Attack(
                 mode, target.arm, connections, with_greed(baskets(plan)),
-                raids(args.duration, args.seed), attackers=args.concurrency,
+                raids(args.duration, args.seed), attackers=plan.concurrency,
                 duration_s=args.duration, seed=args.seed, run_id=plan.run_id,
                 history=target.directory / "history.jsonl",
                 environment=environment(args.data_dir), view=view,
@@ -268,6 +269,6 @@ async def _scenario(args: argparse.Namespace, mode: str, console: Console) -> Sc
 def _plan(args: argparse.Namespace, mode: str, target: _Target, duration: float) -> Plan:
     return Plan(
         mode=mode, address=target.chain.address, population=target.chain.population,
-        run_id=secrets.token_hex(4), concurrency=args.concurrency, checkouts=None,
-        duration_s=duration, warmup_s=0.0, timeout_s=60.0, seed=args.seed,
+        run_id=secrets.token_hex(4), concurrency=args.concurrency or ATTACKERS[mode],
+        checkouts=None, duration_s=duration, warmup_s=0.0, timeout_s=60.0, seed=args.seed,
     )  # fmt: skip

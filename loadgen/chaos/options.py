@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
 from common.settings import latency_range, natural, positive, seconds
-from loadgen.arms import ARMS, LOOP_ARMS
+from loadgen.arms import ARMS, LOOP_ARMS, THREAD_ARMS
 from loadgen.chaos.cells import CHAIN, cells
 from loadgen.chaos.outage import How
 from loadgen.chaos.scenarios import ADMITTED, SCENARIOS, payment_of
@@ -34,10 +34,10 @@ afterwards unless --keep is given. Strikes are drawn from --seed before the run 
 
 # Seconds of a soak for each strike, when only their number is given: kill, restart, and a moment.
 SECONDS_A_STRIKE: Final = 1.5
-# Callers, unless their number is given: of an attack fewer, since each is several at once, and on
-# threads all that are under way share ten workers.
+# Callers, unless their number is given. Attackers are fewer, since each is several at once; fewer
+# still on threads, where more would only be told that ten workers have too much to do.
 CALLERS: Final = 200
-ATTACKERS: Final = 50
+ATTACKERS: Final = dict.fromkeys(LOOP_ARMS, 50) | dict.fromkeys(THREAD_ARMS, 15)
 # Seconds of an attack on one arm.
 ATTACK_S: Final = 600.0
 # Seconds that the payment takes in a soak and an attack.
@@ -120,7 +120,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     add(
         "--concurrency", type=positive, metavar="N",
-        help=f"callers (default {CALLERS}; with --attack {ATTACKERS})",
+        help=f"callers (default {CALLERS}; with --attack {ATTACKERS[ARMS[0]]}, on threads "
+        f"{ATTACKERS[ARMS[-1]]})",
     )  # fmt: skip
     add(
         "--rate", type=seconds, metavar="R",
@@ -167,7 +168,8 @@ def _check_kind(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
         if getattr(args, option) is not None and args.scenario not in scenarios:
             parser.error(f"--{option.replace('_', '-')} needs --scenario {' or '.join(scenarios)}")
     args.modes = (args.mode,) if args.mode else ARMS if args.attack else LOOP_ARMS
-    args.concurrency = args.concurrency or (ATTACKERS if args.attack else CALLERS)
+    if not args.attack:
+        args.concurrency = args.concurrency or CALLERS
     if args.matrix:
         _check_matrix(parser, args)
     elif args.attack:

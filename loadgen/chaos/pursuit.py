@@ -1,7 +1,7 @@
 """Whether a cancel that was durably begun was pursued, though its caller had gone.
 
 An order that is `cancelando` may still be shipped: its step may be ahead of the cancel. But a cancel
-that is pursued reaches Logistica long before an order that is paid for a second later.
+that is pursued reaches Logistica long before an order that is paid for half a second later.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Final
 from common.database import database_path
 
 # Seconds from the flip to the payment that no cancel takes to reach Logistica undisturbed.
-PURSUED_S: Final = 1.0
+PURSUED_S: Final = 0.5
 # Seconds after a strike has healed in which orders that waited for it come first.
-DISTURBED_S: Final = 2.0
+DISTURBED_S: Final = 1.0
 
 _SHIPPED_ANYWAY: Final = """
 SELECT flip.pedido_id, flip.instante, payment.instante
