@@ -101,6 +101,8 @@ class Attack:
             self._besiege(), self._script(), stopping=self._stopping, history=self._history,
             beat=self._beat,
         )  # fmt: skip
+        if broken:
+            self._end_s = self._now()
         return await self._judged(settled, broken)
 
     async def _besiege(self) -> None:
@@ -143,6 +145,13 @@ class Attack:
         first = {"kill": signal.SIGKILL, "term": signal.SIGTERM}.get(raid.sign, signal.SIGSTOP)
         struck = self._arm.strike(raid.services, first)
         try:
+            await self._until_healed(raid, struck)
+        finally:
+            # Also one that did not heal: it is what the picture shows then.
+            self._struck.append((raid, Struck(raid.sign, names, begin, self._now())))
+
+    async def _until_healed(self, raid: Raid, struck: dict[str, int]) -> None:
+        try:
             await asyncio.sleep(raid.length_s)
             if raid.sign == "stop-term":
                 # It hears of it when it is woken.
@@ -151,7 +160,6 @@ class Attack:
             self._arm.resume(*struck.values())
         if raid.sign != "stop":
             await self._arm.whole(RESTART_S, replaced=struck)
-        self._struck.append((raid, Struck(raid.sign, names, begin, self._now())))
 
     # --- the rest -----------------------------------------------------------------------------
 
