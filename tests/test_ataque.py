@@ -223,8 +223,8 @@ async def test_a_besieged_order_is_one_order(
     open_fresh: OpenCluster, arm: str, tmp_path: Path
 ) -> None:
     """Copies at once over connections of their own, another body, cancels and look-ups: one order."""
-    early = _calls("create", "duplicate", "duplicate", "duplicate", "duplicate", "look_up")
-    late = _calls("duplicate", "other_body", "cancel", "cancel", "look_up", late=True)
+    early = _calls("create", "duplicate", "duplicate", "duplicate", "duplicate")
+    late = _calls("duplicate", "other_body", "cancel", "cancel", "look_up", "look_up", late=True)
     beyond = _calls("cancel_next", "cancel_unknown", late=True)
     path = tmp_path / "history.jsonl"
     async with open_fresh() as cluster, _booth(cluster, arm, path, 5) as booth:
