@@ -276,8 +276,16 @@ async def test_whichever_body_a_key_was_taken_with_is_followed(
     """Where another body came first the order is that body's, and its customer learns its end."""
     path = tmp_path / "history.jsonl"
     async with open_fresh() as cluster, _booth(cluster, arm, path, 1) as booth:
-        attackers = _attackers(booth, Siege(_calls("other_body"), 0.05))
-        order = await attackers.besiege(0, asyncio.Event())
+        gate = cluster.link("pagamentos").hold("before")
+        # Nobody but the one who follows is answered.
+        attackers = _attackers(booth, Siege(_calls("other_body", hang_up_s=0.2), 0.2))
+        besieging = asyncio.create_task(attackers.besiege(0, asyncio.Event()))
+        await gate.reached()
+        while attackers.moves != {"other_body": {HUNG_UP: 1}}:
+            await asyncio.sleep(0.01)
+        gate.open()
+        order = await besieging
+        assert attackers.outcomes == {"enviado": 1}
         assert order.end is not None
         cluster.check_shipped(order.end.pedido_id, units=3)
 
