@@ -34,11 +34,14 @@ class LineError(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One line; `process` is the caller, `time_ns` its monotonic clock."""
+    """One line; `process` is the caller, `time_ns` its monotonic clock.
+
+    `key` is None of an order that its caller knows by its number alone.
+    """
 
     type: LineType
     op: Op
-    key: str
+    key: str | None = None
     process: int
     time_ns: int
     pedido_id: int | None = None

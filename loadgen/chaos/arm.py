@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 from typing import Final
 
 from common.contratos import SERVICOS
+from common.database import database_path
 from common.failpoints import Hit, Rule, Rules, read_hits, read_rules, write_rules
 from common.runfile import Run, read_run
 
 # Seconds between looks at run.json and at the hits.
 LOOK_S: Final = 0.02
+
+
+_LAST_AND_OPEN: Final = """
+SELECT max(id), count(*) FILTER (WHERE status IN ('pendente', 'cancelando') AND origem = 'loja')
+FROM pedidos
+"""
 
 
 class ArmError(Exception):
@@ -55,6 +63,11 @@ class AttackedArm:
             return None
         return pid
 
+    def strike(self, services: Iterable[str], sign: Signals) -> dict[str, int]:
+        """Send a signal to several services at once; returns the processes that it reached."""
+        pids = {service: self.signal(service, sign) for service in services}
+        return {service: pid for service, pid in pids.items() if pid is not None}
+
     def signal_or_fail(self, service: str, sign: Signals) -> int:
         """Send a signal to a service; returns its process. Raises ArmError when none lives."""
         pid = self.signal(service, sign)
@@ -92,10 +105,18 @@ class AttackedArm:
         """Seconds since 1970, as the services' notes have them."""
         return time.time()
 
-    def resume(self, pid: int) -> None:
-        """Let a stopped process go on, if it still lives."""
-        with suppress(ProcessLookupError):
-            os.kill(pid, SIGCONT)
+    def resume(self, *pids: int) -> None:
+        """Let stopped processes go on, those that still live."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, SIGCONT)
+
+    def book(self) -> tuple[int, int]:
+        """The number of the newest order, and how many are open. Raises sqlite3.Error."""
+        path = database_path(self.data_dir, "pedidos")
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as con:
+            last, still_open = con.execute(_LAST_AND_OPEN).fetchone()
+        return last or 0, still_open
 
     def set_rules(self, rules: Iterable[Rule] = ()) -> None:
         """Put these failpoints in force, and no others."""

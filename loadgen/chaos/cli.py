@@ -1,4 +1,4 @@
-"""The command `python -m loadgen.chaos`: the fault matrix, the soak under load, the scenarios."""
+"""The command `python -m loadgen.chaos`: the matrix, the soak, the attack, the scenarios."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,13 +18,15 @@ from rich.console import Console
 
 from common.audit import AuditError
 from common.failpoints import Rules, write_rules
-from loadgen.arms import LOOP_ARMS, dial
+from loadgen.arms import dial
 from loadgen.chains import Chain, ChainError, real_arm
 from loadgen.chaos.arm import AttackedArm
+from loadgen.chaos.attack import Attack
 from loadgen.chaos.cells import cells
 from loadgen.chaos.live import View
 from loadgen.chaos.matrix import CellResult, Matrix, MatrixResult
 from loadgen.chaos.options import (
+    ATTACKERS,
     EXIT_INVALID,
     EXIT_MISSED,
     EXIT_NOT_TERMINAL,
@@ -35,13 +37,14 @@ from loadgen.chaos.options import (
     parse,
 )
 from loadgen.chaos.orders import STOCK
-from loadgen.chaos.picture import draw_scenario, draw_soak
-from loadgen.chaos.result import SETTLE_S, SoakResult
+from loadgen.chaos.picture import draw_attack, draw_scenario, draw_soak
+from loadgen.chaos.result import SETTLE_S, AttackResult, SoakResult
 from loadgen.chaos.scenarios import options_of, run_scenario
 from loadgen.chaos.schedule import STOCK_OF_A_SOAK, Fault, schedule, with_greed
+from loadgen.chaos.siege import COPIES, raids
 from loadgen.chaos.soak import Soak
 from loadgen.chaos.stage import ScenarioResult
-from loadgen.chaos.table import show_matrix, show_scenario, show_soak
+from loadgen.chaos.table import show_attack, show_matrix, show_scenario, show_soak
 from loadgen.environment import environment
 from loadgen.history import History
 from loadgen.plan import Plan
@@ -51,10 +54,10 @@ from loadgen.targets import baskets
 CONNECTIONS: Final = 1_024
 
 
-Result = MatrixResult | SoakResult | ScenarioResult
+Result = MatrixResult | SoakResult | AttackResult | ScenarioResult
 
 
-class _Attack(NamedTuple):
+class _Target(NamedTuple):
     """An arm that stands ready to be attacked."""
 
     arm: AttackedArm
@@ -69,10 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     progress, answer = Console(stderr=True), Console()
     try:
         args.data_dir.mkdir(parents=True, exist_ok=True)
-        modes = (args.mode,) if args.mode else LOOP_ARMS
         results = []
-        for mode in modes:
-            results.append(asyncio.run(_attack(args, mode, progress)))
+        for mode in args.modes:
+            results.append(asyncio.run(_run(args, mode, progress)))
             if args.json is not None:
                 args.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
             _show(results[-1], args, answer)
@@ -94,6 +96,8 @@ def exit_code(result: Result) -> int:
     late = result.settled_s is None or result.settled_s > SETTLE_S
     if any(check.total for check in result.audit.checks if check.id != "open-orders"):
         return EXIT_VIOLATION
+    if isinstance(result, AttackResult) and result.not_pursued:
+        return EXIT_VIOLATION
     if late or result.broken or result.audit.open_orders:
         return EXIT_NOT_TERMINAL
     if result.invalid_reasons:
@@ -108,6 +112,8 @@ def _show(result: Result, args: argparse.Namespace, console: Console) -> None:
         return
     if isinstance(result, ScenarioResult):
         show_scenario(result, console)
+    elif isinstance(result, AttackResult):
+        show_attack(result, console)
     else:
         show_soak(result, console)
     if args.picture is not None:
@@ -116,6 +122,8 @@ def _show(result: Result, args: argparse.Namespace, console: Console) -> None:
             path = path.with_stem(f"{path.stem}-{result.mode}")
         if isinstance(result, ScenarioResult):
             draw_scenario(result, path)
+        elif isinstance(result, AttackResult):
+            draw_attack(result, path)
         else:
             draw_soak(result, path)
         console.print(f"picture: {path}", highlight=False)
@@ -138,7 +146,7 @@ def _directory(args: argparse.Namespace, mode: str) -> Iterator[Path]:
 @asynccontextmanager
 async def _attacked(
     args: argparse.Namespace, mode: str, options: Sequence[str]
-) -> AsyncIterator[_Attack]:
+) -> AsyncIterator[_Target]:
     """The arm, fresh, with failpoints; removed at the end unless it is to be kept."""
     with _directory(args, mode) as directory:
         rules = directory / "failpoints.json"
@@ -149,14 +157,16 @@ async def _attacked(
             pedidos = dial(mode, "pedidos", chain.address, connections=CONNECTIONS)
             try:
                 arm = AttackedArm(directory / "dados", rules, args.seed)
-                yield _Attack(arm, chain, pedidos, directory)
+                yield _Target(arm, chain, pedidos, directory)
             finally:
                 await pedidos.close()
 
 
-async def _attack(args: argparse.Namespace, mode: str, console: Console) -> Result:
+async def _run(args: argparse.Namespace, mode: str, console: Console) -> Result:
     if args.matrix:
         return await _matrix(args, mode, console)
+    if args.attack:
+        return await _attack(args, mode, console)
     if args.scenario:
         return await _scenario(args, mode, console)
     return await _soak(args, mode, console)
@@ -167,12 +177,12 @@ async def _matrix(args: argparse.Namespace, mode: str, console: Console) -> Matr
     options = (
         f"--stock={STOCK}", "--payment-approval=0.9", f"--circuit-breaker={args.circuit_breaker}",
     )  # fmt: skip
-    async with _attacked(args, mode, options) as attack:
-        path = attack.directory / "history.jsonl"
+    async with _attacked(args, mode, options) as target:
+        path = target.directory / "history.jsonl"
         history = History(path)
         try:
             matrix = Matrix(
-                mode, attack.arm, attack.pedidos, attack.chain.population,
+                mode, target.arm, target.pedidos, target.chain.population,
                 history=path, seed=args.seed, run_id=secrets.token_hex(4), own_history=history,
             )  # fmt: skip
 
@@ -199,14 +209,14 @@ async def _soak(args: argparse.Namespace, mode: str, console: Console) -> SoakRe
         f"--circuit-breaker={args.circuit_breaker}", f"--stock={STOCK_OF_A_SOAK}",
         "--payment-approval=0.9",
     )  # fmt: skip
-    async with _attacked(args, mode, options) as attack:
-        plan = _plan(args, mode, attack, duration)
+    async with _attacked(args, mode, options) as target:
+        plan = _plan(args, mode, target, duration)
 
         with View(console, mode) as view:
             soak = Soak(
-                mode, attack.arm, attack.pedidos, with_greed(baskets(plan)), strikes,
+                mode, target.arm, target.pedidos, with_greed(baskets(plan)), strikes,
                 callers=args.concurrency, rate_per_s=args.rate, duration_s=duration,
-                seed=args.seed, run_id=plan.run_id, history=attack.directory / "history.jsonl",
+                seed=args.seed, run_id=plan.run_id, history=target.directory / "history.jsonl",
                 environment=environment(args.data_dir), view=view,
             )  # fmt: skip
             result = await soak.run()
@@ -214,24 +224,51 @@ async def _soak(args: argparse.Namespace, mode: str, console: Console) -> SoakRe
         return result
 
 
+async def _attack(args: argparse.Namespace, mode: str, console: Console) -> AttackResult:
+    options = (
+        f"--circuit-breaker={args.circuit_breaker}", f"--stock={STOCK_OF_A_SOAK}",
+        "--payment-approval=0.9",
+    )  # fmt: skip
+    async with _attacked(args, mode, options) as target, AsyncExitStack() as stack:
+        plan = _plan(args, mode, target, args.duration)
+        connections = [target.pedidos]
+        # The copies of one order come over connections of their own.
+        for _ in range(COPIES[1] - 1):
+            client = dial(mode, "pedidos", target.chain.address, connections=CONNECTIONS)
+            stack.push_async_callback(client.close)
+            connections.append(client)
+
+        with View(console, mode) as view:
+            attack = Attack(
+                mode, target.arm, connections, with_greed(baskets(plan)),
+                raids(args.duration, args.seed), attackers=plan.concurrency,
+                duration_s=args.duration, seed=args.seed, run_id=plan.run_id,
+                history=target.directory / "history.jsonl",
+                environment=environment(args.data_dir), view=view,
+            )  # fmt: skip
+            result = await attack.run()
+        args.evidence = exit_code(result) != EXIT_OK
+        return result
+
+
 async def _scenario(args: argparse.Namespace, mode: str, console: Console) -> ScenarioResult:
-    async with _attacked(args, mode, options_of(args)) as attack:
-        plan = _plan(args, mode, attack, args.duration or 0.0)
+    async with _attacked(args, mode, options_of(args)) as target:
+        plan = _plan(args, mode, target, args.duration or 0.0)
 
         with View(console, mode) as view:
             result = await run_scenario(
-                args, mode, attack.arm, chain=attack.chain, pedidos=attack.pedidos,
+                args, mode, target.arm, chain=target.chain, pedidos=target.pedidos,
                 baskets=baskets(plan), run_id=plan.run_id,
-                history=attack.directory / "history.jsonl",
+                history=target.directory / "history.jsonl",
                 environment=environment(args.data_dir), view=view,
             )  # fmt: skip
         args.evidence = exit_code(result) != EXIT_OK
         return result
 
 
-def _plan(args: argparse.Namespace, mode: str, attack: _Attack, duration: float) -> Plan:
+def _plan(args: argparse.Namespace, mode: str, target: _Target, duration: float) -> Plan:
     return Plan(
-        mode=mode, address=attack.chain.address, population=attack.chain.population,
-        run_id=secrets.token_hex(4), concurrency=args.concurrency, checkouts=None,
-        duration_s=duration, warmup_s=0.0, timeout_s=60.0, seed=args.seed,
+        mode=mode, address=target.chain.address, population=target.chain.population,
+        run_id=secrets.token_hex(4), concurrency=args.concurrency or ATTACKERS[mode],
+        checkouts=None, duration_s=duration, warmup_s=0.0, timeout_s=60.0, seed=args.seed,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, Final
 
@@ -17,8 +17,8 @@ import msgspec
 from common import contratos as c
 from common.erros import Categoria, ErroServico
 from common.servicos.contexto import Contexto
-from loadgen.history import History, Line, LineError, Op
-from loadgen.outcomes import SEM_EFEITO, TERMINAIS
+from loadgen.history import History, Line, LineError, LineType, Op
+from loadgen.outcomes import INTERROMPIDO, SEM_EFEITO, TERMINAIS
 
 # Seconds before the same key is tried again; doubles from the first to the second, with jitter.
 PAUSE_FIRST_S: Final = 0.1
@@ -27,6 +27,14 @@ PAUSE_MAX_S: Final = 1.0
 WHICH_ORDER_S: Final = 0.1
 # Refusals that another try may not change.
 FINAL_REFUSALS: Final = SEM_EFEITO - {Categoria.SOBRECARGA}
+
+Request = c.CriarPedidoRequest | c.CancelarPedidoRequest | c.ConsultarPedidoRequest
+# The operation of Pedidos that a request is for.
+OPERATIONS: Final[dict[type[Request], Op]] = {
+    c.CriarPedidoRequest: "criar_pedido",
+    c.CancelarPedidoRequest: "cancelar_pedido",
+    c.ConsultarPedidoRequest: "consultar_pedido",
+}
 
 # When a call was made, on the monotonic clock, and how it failed.
 OnError = Callable[[float, ErroServico], None]
@@ -90,11 +98,8 @@ class Customer:
     ) -> c.PedidoResponse | None:
         """Ask once; None when no answer came. Raises ErroServico for a refusal that is final."""
         deadline = min(until, time.monotonic() + (attempt_s or self._attempt_s))
-        body = msgspec.Raw(msgspec.json.encode(request))
-        self._write("invoke", "criar_pedido", caller, key, request=body)
-        call = self._pedidos.criar_pedido(Contexto(deadline, key), request)
         final = FINAL_REFUSALS if insist else SEM_EFEITO
-        return await self._answered("criar_pedido", caller, key, call, final)
+        return await self._unless(final, self.call(caller, key, request, deadline))
 
     async def buy_and_cancel(
         self,
@@ -136,43 +141,58 @@ class Customer:
 
         Raises ErroServico for a refusal that is final: precondition for an order that was sent.
         """
-        deadline = time.monotonic() + self._attempt_s
-        self._write("invoke", "cancelar_pedido", caller, key, pedido_id=pedido_id)
-        call = self._pedidos.cancelar_pedido(
-            Contexto(deadline, key), c.CancelarPedidoRequest(pedido_id)
+        call = self.call(
+            caller, key, c.CancelarPedidoRequest(pedido_id), time.monotonic() + self._attempt_s
         )
-        return await self._answered("cancelar_pedido", caller, key, call)
+        return await self._unless(FINAL_REFUSALS, call)
 
-    async def _answered(
-        self,
-        op: Op,
-        caller: int,
-        key: str,
-        call: Any,
-        final: frozenset[Categoria] = FINAL_REFUSALS,
-    ) -> c.PedidoResponse | None:
-        asked = time.monotonic()
+    async def call(
+        self, caller: int, key: str | None, request: Request, deadline: float
+    ) -> c.PedidoResponse:
+        """One call, answered by `deadline` (monotonic seconds), as the history has it.
+
+        Raises ErroServico for whatever came in place of an answer.
+        """
+        op = OPERATIONS[type(request)]
+        named: dict[str, Any] = {}
+        if isinstance(request, c.CriarPedidoRequest):
+            asked = {"request": msgspec.Raw(msgspec.json.encode(request))}
+        else:
+            asked = named = {"pedido_id": request.pedido_id}
+        self._write("invoke", op, caller, key, **asked)
+        at = time.monotonic()
         try:
-            answer: c.PedidoResponse = await call
+            answer: c.PedidoResponse = await getattr(self._pedidos, op)(
+                Contexto(deadline, key), request
+            )
         except ErroServico as error:
-            certain = error.categoria in SEM_EFEITO
             kind = error.categoria.value
             if error.categoria is not Categoria.PRECONDICAO:
                 # Too late to be cancelled is an answer, not a failure.
                 self.errors[kind] = self.errors.get(kind, 0) + 1
-            words = LineError(kind, error.detalhe)
-            self._write("fail" if certain else "info", op, caller, key, error=words)
+            came: LineType = "fail" if error.categoria in SEM_EFEITO else "info"
+            self._write(came, op, caller, key, error=LineError(kind, error.detalhe), **named)
             if self._on_error is not None:
-                self._on_error(asked, error)
-            if error.categoria in final:
-                raise
-            return None
+                self._on_error(at, error)
+            raise
         except asyncio.CancelledError:
-            self._write("info", op, caller, key, error=LineError("interrompido", ""))
+            self._write("info", op, caller, key, error=LineError(INTERROMPIDO, ""), **named)
             raise
         self._write("ok", op, caller, key, answer=answer, pedido_id=answer.pedido_id)
         return answer
 
-    def _write(self, kind: Any, op: Op, caller: int, key: str, **more: Any) -> None:
+    @staticmethod
+    async def _unless(
+        final: frozenset[Categoria], call: Awaitable[c.PedidoResponse]
+    ) -> c.PedidoResponse | None:
+        """A call's answer; None when it failed in a way that another try may change."""
+        try:
+            return await call
+        except ErroServico as error:
+            if error.categoria in final:
+                raise
+            return None
+
+    def _write(self, kind: LineType, op: Op, caller: int, key: str | None, **more: Any) -> None:
         line = Line(type=kind, op=op, key=key, process=caller, time_ns=time.monotonic_ns(), **more)
         self._history.write(line)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
 from common.settings import latency_range, natural, positive, seconds
-from loadgen.arms import ARMS
+from loadgen.arms import ARMS, LOOP_ARMS, THREAD_ARMS
 from loadgen.chaos.cells import CHAIN, cells
 from loadgen.chaos.outage import How
 from loadgen.chaos.scenarios import ADMITTED, SCENARIOS, payment_of
@@ -34,7 +34,13 @@ afterwards unless --keep is given. Strikes are drawn from --seed before the run 
 
 # Seconds of a soak for each strike, when only their number is given: kill, restart, and a moment.
 SECONDS_A_STRIKE: Final = 1.5
-# Seconds that the payment takes in a soak.
+# Callers, unless their number is given. Attackers are fewer, since each is several at once; fewer
+# still on threads, where more would only be told that ten workers have too much to do.
+CALLERS: Final = 200
+ATTACKERS: Final = dict.fromkeys(LOOP_ARMS, 50) | dict.fromkeys(THREAD_ARMS, 15)
+# Seconds of an attack on one arm.
+ATTACK_S: Final = 600.0
+# Seconds that the payment takes in a soak and an attack.
 SOAK_PAYMENT_S: Final = (0.05, 0.15)
 
 
@@ -62,14 +68,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = _Parser(
         prog="python -m loadgen.chaos",
         description="Attack an arm and judge what it did: every cell of the fault matrix, one "
-        "order each (--matrix); one question with its bar (--scenario); or a soak of strikes under "
-        "load.",
+        "order each (--matrix); one question with its bar (--scenario); callers who do all that a "
+        "caller can while services are struck (--attack); or a soak of strikes under load.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add: Any = parser.add_argument
-    add("--mode", choices=ARMS, help="the arm (default: grpc, then http)")
+    add("--mode", choices=ARMS, help="the arm (default: grpc, then http; with --attack all four)")
     add("--matrix", action="store_true", help="run the cells of the fault matrix")
+    add(
+        "--attack", action="store_true",
+        help="duplicates, other bodies, cancels, hang-ups, short deadlines, look-ups; services "
+        "killed, stopped and told to end, one, three and all at once",
+    )  # fmt: skip
     add(
         "--scenario", choices=SCENARIOS,
         help="beyond capacity; one slow hop; one hop gone for a while; all restarted in turn",
@@ -104,9 +115,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--kills", type=positive, metavar="N", help="strikes in all (default: from --duration)")
     add(
         "--duration", type=seconds, metavar="S",
-        help="seconds of the attack, the overload (default 60) or the outage (default 60)",
+        help="seconds of the soak, of the attack (default 600), the overload (default 60) or the "
+        "outage (default 60)",
     )  # fmt: skip
-    add("--concurrency", type=positive, default=200, metavar="N", help="callers (default 200)")
+    add(
+        "--concurrency", type=positive, metavar="N",
+        help=f"callers (default {CALLERS}; with --attack {ATTACKERS[ARMS[0]]}, on threads "
+        f"{ATTACKERS[ARMS[-1]]})",
+    )  # fmt: skip
     add(
         "--rate", type=seconds, metavar="R",
         help="soak: an open loop of R orders a second instead of callers; outage: its rate "
@@ -144,15 +160,20 @@ _ONLY_IN: Final = {
 
 def _check_kind(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse options that the chosen kind of run does not know; fill in its defaults."""
-    if args.matrix and args.scenario:
-        parser.error("--matrix and --scenario are two runs: choose one")
+    if args.matrix + args.attack + bool(args.scenario) > 1:
+        parser.error("--matrix, --attack and --scenario are runs of their own: choose one")
     if args.only and not args.matrix:
         parser.error("--only needs --matrix")
     for option, scenarios in _ONLY_IN.items():
         if getattr(args, option) is not None and args.scenario not in scenarios:
             parser.error(f"--{option.replace('_', '-')} needs --scenario {' or '.join(scenarios)}")
+    args.modes = (args.mode,) if args.mode else ARMS if args.attack else LOOP_ARMS
+    if not args.attack:
+        args.concurrency = args.concurrency or CALLERS
     if args.matrix:
         _check_matrix(parser, args)
+    elif args.attack:
+        _check_attack(parser, args)
     elif args.scenario:
         _check_scenario(parser, args)
     else:
@@ -169,6 +190,13 @@ def _check_matrix(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
     args.payment_latency = (0.0, 0.0)
 
 
+def _check_attack(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.kills or args.faults or args.rate:
+        parser.error("--attack brings its own strikes: leave --faults, --kills and --rate out")
+    args.duration = args.duration or ATTACK_S
+    args.payment_latency = args.payment_latency or SOAK_PAYMENT_S
+
+
 def _check_scenario(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.kills or args.faults:
         parser.error("--scenario brings its own faults: leave --faults and --kills out")
@@ -181,7 +209,9 @@ def _check_scenario(parser: argparse.ArgumentParser, args: argparse.Namespace) -
 
 def _check_soak(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.kills is None and args.duration is None:
-        parser.error("say how long: --kills N, --duration S or both; or --matrix, --scenario")
+        parser.error(
+            "say how long: --kills N, --duration S or both; or --matrix, --attack, --scenario"
+        )
     if args.kills is None and args.duration < SECONDS_A_STRIKE:
         parser.error(f"--duration: at least {SECONDS_A_STRIKE:g} seconds make one strike")
     args.payment_latency = args.payment_latency or SOAK_PAYMENT_S

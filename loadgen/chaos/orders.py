@@ -7,17 +7,15 @@ it alone: what an earlier cell left behind meets none of them.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from common import contratos as c
-from common.database import database_path
 from common.erros import Categoria, ErroServico
 from common.failpoints import Rule
 from common.servicos.contexto import Contexto
@@ -44,11 +42,6 @@ AGAIN_S: Final = 0.1
 TOO_MANY: Final = c.UNIDADES_POR_ITEM_MAX
 # Units of each product: enough for every order of the matrix, fewer than TOO_MANY.
 STOCK: Final = TOO_MANY - 1
-
-_LAST_AND_OPEN: Final = """
-SELECT max(id), count(*) FILTER (WHERE status IN ('pendente', 'cancelando') AND origem = 'loja')
-FROM pedidos
-"""
 
 
 class CellError(Exception):
@@ -289,7 +282,7 @@ class Orders:
         run = self._arm.run()
         until = time.monotonic() + SETTLE_S
         while True:
-            last, still_open = self._book()
+            last, still_open = self._arm.book()
             if still_open and time.monotonic() < until:
                 await asyncio.sleep(LOOK_S)
                 continue
@@ -298,10 +291,3 @@ class Orders:
                 return last + 1
             self._number += 1
             await self._bought(self._key(), self._request())
-
-    def _book(self) -> tuple[int, int]:
-        """The number of the newest order, and how many are open."""
-        path = database_path(self._arm.data_dir, "pedidos")
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as con:
-            last, still_open = con.execute(_LAST_AND_OPEN).fetchone()
-        return last or 0, still_open

@@ -1,4 +1,4 @@
-"""A soak or a scenario as a picture: goodput and latency over time, with the faults shaded."""
+"""A soak, an attack or a scenario as a picture: goodput and latency over time, with the faults shaded."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from math import nan
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen.chaos.result import CELL_S, SoakResult, Struck
+from loadgen.chaos.result import CELL_S, AttackResult, SoakResult, Struck
 from loadgen.chaos.stage import ScenarioResult
 
 # Okabe and Ito's palette, told apart by most colour-blind readers too.
 COLOURS: Final = {
     "kill": "#d55e00", "pause": "#0072b2", "slow": "#e69f00",
     "error": "#cc79a7", "cut": "#56b4e9", "disk": "#009e73",
+    "stop": "#0072b2", "term": "#56b4e9", "stop-term": "#009e73",
     "overload": "#e69f00", "dead": "#d55e00", "hung": "#0072b2", "restart": "#56b4e9",
 }  # fmt: skip
 # Seconds that the line of goodput is averaged over.
@@ -30,6 +31,15 @@ def draw_soak(result: SoakResult, path: Path) -> None:
         path, title, result.completed, result.latency_ms, result.strikes,
         baseline_per_s=result.baseline_per_s,
     )  # fmt: skip
+
+
+def draw_attack(result: AttackResult, path: Path) -> None:
+    """Write the picture of an attack, as that of a soak. Raises OSError."""
+    title = (
+        f"{result.mode}: {result.attackers} attackers, {len(result.strikes)} strikes, "
+        f"seed {result.seed}, {result.audit.violations} violations"
+    )
+    _draw(path, title, result.completed, result.latency_ms, result.strikes)
 
 
 def draw_scenario(result: ScenarioResult, path: Path) -> None:

@@ -1,7 +1,8 @@
-"""What a soak came to: raw series and the figures computed from them."""
+"""What a soak or an attack came to: raw series and the figures computed from them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import ceil, inf
 from statistics import median
@@ -18,6 +19,37 @@ CELL_S: Final = 0.25
 # Share of the goodput before the attack that counts as recovered, over a window of seconds.
 RECOVERED: Final = 0.9
 WINDOW_S: Final = 1.0
+
+
+class Series:
+    """When orders ended, and how long each took, as seen by whoever asked for them."""
+
+    def __init__(self) -> None:
+        self._completed: Counter[int] = Counter()
+        self._latencies: dict[int, list[float]] = {}
+
+    def add(self, ended_s: float, waited_s: float) -> None:
+        """One order ended, so many seconds after the run's start."""
+        self._completed[int(ended_s / CELL_S)] += 1
+        self._latencies.setdefault(int(ended_s), []).append(waited_s * 1e3)
+
+    @property
+    def total(self) -> int:
+        """Orders that ended."""
+        return self._completed.total()
+
+    def last_second(self, now_s: float) -> float:
+        """Orders that ended in the second before this instant, by whole cells."""
+        now, window = int(now_s / CELL_S), int(1 / CELL_S)
+        return float(sum(self._completed[cell] for cell in range(now - window, now)))
+
+    def completed(self, until_s: float) -> tuple[int, ...]:
+        """Orders that ended in each cell of CELL_S."""
+        return tuple(self._completed[cell] for cell in range(int(until_s / CELL_S) + 1))
+
+    def latency_ms(self, until_s: float) -> tuple[tuple[float, float] | None, ...]:
+        """The median and the p99 of each second; None where nothing ended."""
+        return tuple(latencies(self._latencies.get(second)) for second in range(int(until_s)))
 
 
 class Struck(Struct, frozen=True):
@@ -78,6 +110,37 @@ class SoakResult(Struct, frozen=True, kw_only=True):
         if self.rate_per_s is not None:
             return f"{self.rate_per_s:g} orders a second"
         return f"{self.callers} callers"
+
+
+class AttackResult(Struct, frozen=True, kw_only=True):
+    """The outcome of an attack on one arm.
+
+    `moves` counts, for each kind of call, what came of it; `struck` counts strikes by sign and by
+    how many services each hit at once. `asked_again` are the ends of orders that their callers had
+    left. `not_pursued` are orders that were shipped though their cancel had begun long before.
+    """
+
+    mode: str
+    seed: int
+    attackers: int
+    duration_s: float
+    asked: int
+    outcomes: dict[str, int]
+    asked_again: dict[str, int]
+    moves: dict[str, dict[str, int]]
+    errors: dict[str, int]
+    struck: dict[str, dict[int, int]]
+    missed: int
+    strikes: tuple[Struck, ...]
+    completed: tuple[int, ...]
+    latency_ms: tuple[tuple[float, float] | None, ...]
+    goodput_per_s: float
+    settled_s: float | None
+    not_pursued: tuple[int, ...]
+    audit: AuditReport
+    broken: tuple[str, ...]
+    invalid_reasons: tuple[str, ...]
+    environment: dict[str, object]
 
 
 def rate(completed: tuple[int, ...], begin_s: float, end_s: float) -> float:

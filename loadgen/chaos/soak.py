@@ -16,7 +16,7 @@ from loadgen.chaos.crowd import Crowd, Phase, Sample, arrivals
 from loadgen.chaos.customer import Customer
 from loadgen.chaos.live import View
 from loadgen.chaos.playing import PATIENCE_S, play, settled_audit
-from loadgen.chaos.result import CELL_S, SoakResult, Struck, latencies, rate, recovery
+from loadgen.chaos.result import Series, SoakResult, Struck, rate, recovery
 from loadgen.chaos.schedule import Strike, change_of_mind
 from loadgen.history import History
 from loadgen.targets import Basket
@@ -68,8 +68,7 @@ class Soak:
         )  # fmt: skip
         self._stopping = asyncio.Event()
         self._outcomes: Counter[str] = Counter()
-        self._completed: Counter[int] = Counter()
-        self._latencies: dict[int, list[float]] = {}
+        self._series = Series()
         self._struck: list[Struck] = []
         self._missed = 0
         self._attack_s = (CALM_S, CALM_S)
@@ -112,9 +111,7 @@ class Soak:
     def _record(self, sample: Sample) -> None:
         self._outcomes[sample.outcome] += 1
         if sample.terminal:
-            self._completed[int(sample.ended_s / CELL_S)] += 1
-            waited_ms = (sample.ended_s - sample.due_s) * 1e3
-            self._latencies.setdefault(int(sample.ended_s), []).append(waited_ms)
+            self._series.add(sample.ended_s, sample.ended_s - sample.due_s)
 
     # --- the strikes --------------------------------------------------------------------------
 
@@ -163,21 +160,21 @@ class Soak:
         # Only who is ready: one that dies before it ever was is given up on, as it should be.
         await self._arm.whole(RESTART_S)
         at = self._now()
-        pid = self._arm.signal(strike.service, signal.SIGKILL)
-        if pid is None:
+        struck = self._arm.strike((strike.service,), signal.SIGKILL)
+        if not struck:
             return None
-        await self._arm.whole(RESTART_S, replaced={strike.service: pid})
+        await self._arm.whole(RESTART_S, replaced=struck)
         return at
 
     async def _pause(self, strike: Strike) -> float | None:
         at = self._now()
-        pid = self._arm.signal(strike.service, signal.SIGSTOP)
-        if pid is None:
+        struck = self._arm.strike((strike.service,), signal.SIGSTOP)
+        if not struck:
             return None
         try:
             await asyncio.sleep(strike.length_s)
         finally:
-            self._arm.resume(pid)
+            self._arm.resume(*struck.values())
         return at
 
     # --- the rest -----------------------------------------------------------------------------
@@ -187,22 +184,18 @@ class Soak:
 
     def _beat(self) -> None:
         """Tell how it goes."""
-        now = int(self._now() / CELL_S)
-        window = int(1 / CELL_S)
-        recent = sum(self._completed[cell] for cell in range(now - window, now))
         cells = {
-            "ended": str(self._completed.total()),
+            "ended": str(self._series.total),
             "calls failed": str(sum(self._customer.errors.values())),
             "strikes": f"{len(self._struck)}/{len(self._strikes)}",
         }
-        self._view.beat(self._now(), float(recent), cells)
+        self._view.beat(self._now(), self._series.last_second(self._now()), cells)
 
     async def _judged(self, settled: float | None, broken: tuple[str, ...]) -> SoakResult:
         attack_from, attack_to = self._attack_s
         invalid: list[str] = []
         report = await settled_audit(self._arm, self._history_path)
-        cells = int(attack_to / CELL_S) + 1
-        completed = tuple(self._completed[cell] for cell in range(cells))
+        completed = self._series.completed(attack_to)
         strikes = tuple(sorted(self._struck, key=lambda one: one.begin_s))
         baseline = rate(completed, min(1.0, CALM_S / 2), attack_from)
         if not baseline:
@@ -222,7 +215,7 @@ class Soak:
             missed=self._missed,
             strikes=strikes,
             completed=completed,
-            latency_ms=tuple(latencies(self._latencies.get(s)) for s in range(int(attack_to))),
+            latency_ms=self._series.latency_ms(attack_to),
             attack_s=self._attack_s,
             baseline_per_s=baseline,
             goodput_per_s=rate(completed, attack_from, attack_to),

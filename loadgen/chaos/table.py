@@ -1,4 +1,4 @@
-"""The results of the matrix, of a soak and of a scenario, for people."""
+"""The results of the matrix, of a soak, of an attack and of a scenario, for people."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from rich.console import Console
 from rich.table import Table
 
 from common.audit import print_report
+from loadgen.chaos.attacker import NOT_MADE
 from loadgen.chaos.cells import ERRORS
 from loadgen.chaos.matrix import CellResult, MatrixResult
-from loadgen.chaos.result import SoakResult
+from loadgen.chaos.result import AttackResult, SoakResult
+from loadgen.chaos.siege import MOVES, SIGNS
 from loadgen.chaos.stage import ScenarioResult
 
 
@@ -73,6 +75,50 @@ def show_soak(result: SoakResult, console: Console) -> None:
     _show_problems(result, console)
 
 
+def show_attack(result: AttackResult, console: Console) -> None:
+    """The figures of an attack: what each kind of call came to, then the rest."""
+    moves = Table(title=f"{result.mode}: {result.attackers} attackers, seed {result.seed}")
+    moves.add_column("call")
+    moves.add_column("made", justify="right")
+    moves.add_column("came to")
+    for move in MOVES:
+        counts = result.moves.get(move, {})
+        made = sum(number for word, number in counts.items() if word != NOT_MADE)
+        moves.add_row(move, str(made), _counts(counts))
+    console.print(moves)
+    table = Table()
+    table.add_column("")
+    table.add_column("", justify="right")
+    rows = (
+        *(
+            (f"{sign}, at so many services", _at_once(result.struck.get(sign, {})))
+            for sign in SIGNS
+        ),
+        ("strikes that there was no time for", str(result.missed)),
+        ("orders asked for", str(result.asked)),
+        ("ended", _counts(result.outcomes)),
+        ("calls that failed", _counts(result.errors)),
+        ("left, and asked for again at the end", _counts(result.asked_again)),
+        ("goodput over the whole attack", f"{result.goodput_per_s:.0f} a second"),
+        ("every order ended after the last heal", _seconds(result.settled_s)),
+        ("violations", str(result.audit.violations)),
+        ("shipped long after their cancel had begun", str(len(result.not_pursued))),
+    )  # fmt: skip
+    for name, value in rows:
+        table.add_row(name, value)
+    console.print(table)
+    _show_problems(result, console)
+    if result.not_pursued:
+        orders = ", ".join(map(str, result.not_pursued))
+        console.print(f"cancels that were not pursued: orders {orders}", highlight=False)
+
+
+def _at_once(struck: dict[int, int]) -> str:
+    return (
+        ", ".join(f"{number} at {at_once}" for at_once, number in sorted(struck.items())) or "none"
+    )
+
+
 def show_scenario(result: ScenarioResult, console: Console) -> None:
     """The figures of a scenario beside their bars."""
     options = ", ".join(f"{name} {value}" for name, value in result.options.items())
@@ -92,7 +138,7 @@ def show_scenario(result: ScenarioResult, console: Console) -> None:
     _show_problems(result, console)
 
 
-def _show_problems(result: SoakResult | ScenarioResult, console: Console) -> None:
+def _show_problems(result: SoakResult | AttackResult | ScenarioResult, console: Console) -> None:
     if result.audit.violations:
         print_report(result.audit, console)
     for reason in result.broken:
