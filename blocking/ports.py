@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
+from typing import Final
 
 from blocking.execution import ThreadClock, ThreadExecution, run_to_end
 from blocking.storage import PlainStorage, SharedStorage
@@ -13,6 +14,8 @@ from common.connection import Synchronous
 from common.lifecycle import Serve, announce, leave_at_once_or, watch_parent
 from common.load import Load
 from common.settings import Settings
+
+_SIGNS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class ThreadPorts:
@@ -36,8 +39,11 @@ class ThreadPorts:
 def run_on_threads(settings: Settings, serve: Serve) -> None:
     """Serve on threads until told to stop."""
     told = threading.Event()
-    for sign in (signal.SIGINT, signal.SIGTERM):
+    for sign in _SIGNS:
         signal.signal(sign, lambda _sign, _frame: leave_at_once_or(told))
+    # A process that was stopped may be told by any of its threads that takes the signal, and Python
+    # heeds it in this one alone, which sleeps. So no thread begun from here on takes it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNS)
     if settings.exit_with_parent:
         watch_parent(told.set)
     run_to_end(_serve_until(told, settings, serve))
@@ -46,4 +52,5 @@ def run_on_threads(settings: Settings, serve: Serve) -> None:
 async def _serve_until(told: threading.Event, settings: Settings, serve: Serve) -> None:
     async with serve(settings) as (_, address):
         announce(settings, address)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNS)
         told.wait()

@@ -50,6 +50,15 @@ class Process:
         cluster.addresses[servico] = address
         return cls(process, address)
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """Wait for its end; its exit code, minus a signal's number."""
+        return await self._process.wait()
+
     async def kill(self) -> None:
         """Kill -9, if it still lives."""
         if self._process.returncode is None:

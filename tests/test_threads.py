@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import threading
 import time
 from math import inf
@@ -25,9 +27,10 @@ from common.servicos import livro
 from common.servicos.contexto import Contexto
 from common.servicos.memoria import Memoria
 from common.servicos.retentativa import Orcamento
-from loadgen.arms import THREAD_ARMS
+from loadgen.arms import ARMS, THREAD_ARMS
 from tests.cluster import open_cluster
 from tests.entre_threads import CALLERS, PATIENCE_S, all_at_once, soon
+from tests.processes import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,3 +276,20 @@ async def test_o_ritmo_e_trabalhadores_por_espera(arm: str, shop: Path, tmp_path
     assert {reply.body["status"] for reply in replies} == {"enviado"}
     # One at a time they would take four times as long; the rest is for a busy test machine.
     assert rounds * payment_s <= took < 3 * rounds * payment_s
+
+
+@pytest.mark.parametrize("arm", ARMS)
+async def test_a_service_told_to_end_while_it_was_stopped_ends(
+    arm: str, shop: Path, tmp_path: Path
+) -> None:
+    """Whichever of its threads takes the signal once it goes on, the process hears of it."""
+    async with open_cluster(arm, tmp_path / "dados", shop) as cluster:
+        await cluster.stop("fiscal")
+        for _ in range(3):
+            process = await Process.start(cluster, "fiscal")
+            try:
+                for sign in (signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT):
+                    os.kill(process.pid, sign)
+                assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+            finally:
+                await process.kill()
