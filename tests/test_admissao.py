@@ -118,6 +118,44 @@ async def test_a_recuperacao_passa_com_a_casa_cheia(open_fresh: OpenCluster) -> 
         assert (await running).body["status"] == "enviado"
 
 
+async def test_the_bound_counts_what_is_open_in_the_book(open_fresh: OpenCluster) -> None:
+    """Orders that wait for the sweep count like those that are driven, also after a restart."""
+    async with open_fresh(in_flight_max=3, circuit_breaker=False) as cluster:
+        cluster.link("pagamentos").cut()
+        for number in range(3):
+            assert (await cluster.create(key=str(number))).body["status"] == "pendente"
+        for _ in range(2):
+            shed = await cluster.create(key="one more")
+            assert shed.category is Categoria.SOBRECARGA
+            assert shed.retry_after_s is not None
+            # A key that is known is answered all the same.
+            assert (await cluster.create(key="2")).body["status"] == "pendente"
+            assert cluster.orders() == 3
+            await cluster.stop("pedidos")
+            await cluster.start("pedidos")
+        cluster.link("pagamentos").heal()
+        for pedido_id in range(cluster.last() - 2, cluster.last() + 1):
+            await cluster.end_of(pedido_id)
+        assert (await cluster.create(key="one more")).body["status"] == "enviado"
+
+
+async def test_who_waited_too_long_to_finish_is_refused_before_the_claim() -> None:
+    """An order whose turn comes with less time left than orders take leaves no trace."""
+    slots = Slots(10, 1, AsyncExecution())
+    first = await slots.ocupar(Contexto(inf))
+    waiting = asyncio.create_task(slots.ocupar(Contexto(time.monotonic() + 0.5)))
+    await _turn()
+    assert slots.esperando == 1
+    # As if orders took longer than what is left by now.
+    first.inicio -= 5.0
+    first.liberar()
+    with pytest.raises(ErroServico) as caught:
+        await waiting
+    assert caught.value.categoria is Categoria.SOBRECARGA
+    assert (slots.ativas, slots.esperando, slots._por_abrir) == (0, 0, 0)
+    assert slots.livre()
+
+
 async def test_o_lugar_volta_quando_o_pedido_fica_desconhecido(open_fresh: OpenCluster) -> None:
     """Every end of a drive gives its place back, also an unknown one or a caller's error."""
     async with open_fresh(in_flight_max=2, active_max=1, circuit_breaker=False) as cluster:
@@ -180,16 +218,29 @@ async def test_a_vez_que_nao_vem_no_prazo_e_sobrecarga() -> None:
 
 
 class _Crowd:
-    """Callers that come, leave and finish, beside a model of who must be where."""
+    """Callers that come, leave and finish, beside a model of who must be where.
+
+    `opened` are the active ones whose order is in the book, `abandoned` how many orders are open in
+    the book and have no place any more.
+    """
 
     def __init__(self, em_voo: int, ativas: int) -> None:
         self.em_voo, self.limit = em_voo, min(ativas, em_voo)
-        self.slots = Slots(em_voo, ativas, AsyncExecution())
+        self.slots = Slots(em_voo, ativas, AsyncExecution(), abertas=self.book)
         self.active: list[asyncio.Task] = []
         self.queue: list[asyncio.Task] = []
+        self.opened: set[asyncio.Task] = set()
+        self.abandoned = 0
+
+    def book(self) -> int:
+        return len(self.opened) + self.abandoned
+
+    def open_orders(self) -> int:
+        """All that counts against the bound."""
+        return len(self.active) + len(self.queue) + self.abandoned
 
     async def come(self) -> None:
-        full = len(self.active) + len(self.queue) >= self.em_voo
+        full = self.open_orders() >= self.em_voo
         task = asyncio.create_task(self.slots.ocupar(Contexto(inf)))
         await _turn()
         if full:
@@ -200,11 +251,33 @@ class _Crowd:
         else:
             self.queue.append(task)
 
+    async def claim(self, index: int) -> None:
+        """An order is in the book from now on."""
+        if self.active:
+            task = self.active[index % len(self.active)]
+            self.opened.add(task)
+            task.result().abrir()
+
     async def finish(self, index: int) -> None:
         if self.active:
-            self.active.pop(index % len(self.active)).result().liberar()
+            self._give_back(index)
             self._promote()
             await _turn()
+
+    async def abandon(self, index: int) -> None:
+        """A drive ends and leaves its order to the sweep."""
+        if self.active and self.active[index % len(self.active)] in self.opened:
+            self.abandoned += 1
+            await self.finish(index)
+
+    async def sweep(self, index: int) -> None:
+        """The sweep ends an order that was left."""
+        self.abandoned -= self.abandoned > 0
+
+    def _give_back(self, index: int) -> None:
+        task = self.active.pop(index % len(self.active))
+        self.opened.discard(task)
+        task.result().liberar()
 
     async def leave(self, index: int) -> None:
         if self.queue:
@@ -215,7 +288,7 @@ class _Crowd:
     async def finish_and_leave(self, index: int) -> None:
         """The first in line leaves in the very moment that its turn comes."""
         if self.active and self.queue:
-            self.active.pop(index % len(self.active)).result().liberar()
+            self._give_back(index)
             gone = self.queue.pop(0)
             gone.cancel()
             self._promote()
@@ -228,6 +301,7 @@ class _Crowd:
 
     def check(self) -> None:
         assert (self.slots.ativas, self.slots.esperando) == (len(self.active), len(self.queue))
+        assert self.slots._em_voo() == self.open_orders() <= self.em_voo
         assert all(task.done() for task in self.active)
         assert not any(task.done() for task in self.queue)
 
@@ -235,6 +309,7 @@ class _Crowd:
         while self.active:
             await self.finish(0)
             self.check()
+        self.abandoned = 0
         assert self.slots.livre()
 
 
@@ -245,7 +320,9 @@ async def _turn() -> None:
 
 _STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["come", "come", "finish", "leave", "finish_and_leave"]),
+        st.sampled_from(
+            ["come", "come", "claim", "finish", "abandon", "sweep", "leave", "finish_and_leave"]
+        ),
         st.integers(0, 9),
     ),
     max_size=40,

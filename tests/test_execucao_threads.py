@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sqlite3
 import threading
 import time
+import traceback
 from collections import Counter
 from concurrent.futures import Future
+from contextlib import closing
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +28,9 @@ from blocking.execution import (
     wait,
 )
 from blocking.grpc_threads.client import _made
-from common.erros import ErroServico, indisponivel
+from common.batching import Unit, run_batch
+from common.erros import Categoria, ErroServico, indisponivel, sobrecarga
+from common.execution import AsyncExecution
 from tests.entre_threads import PATIENCE_S, all_at_once, soon
 
 if TYPE_CHECKING:
@@ -281,3 +287,63 @@ def test_uma_espera_tem_o_seu_fim() -> None:
     promise = ThreadPromise[int]()
     assert run_to_end(promise.esperar(time.monotonic() + 0.01)) is None
     assert promise._vigias == []
+
+
+# --- errors that many wait for --------------------------------------------------------------------
+
+MANY = 200
+# Frames of a traceback: that of the wait and that of whoever asked.
+FRAMES_MAX = 4
+
+
+def _apart(errors: list[ErroServico]) -> None:
+    """Each is an exception of its own, with a trace of its own, that says the same."""
+    assert len({id(error) for error in errors}) == MANY
+    for error in errors:
+        assert len(traceback.extract_tb(error.__traceback__)) <= FRAMES_MAX
+        assert (error.categoria, error.detalhe) == (Categoria.SOBRECARGA, "cheio")
+        assert error.repetir_apos_s == 2.0
+
+
+async def test_whoever_waits_on_a_loop_gets_an_error_of_its_own() -> None:
+    """One exception raised by thousands would grow a frame with each of them."""
+    promise = AsyncExecution().promessa()
+    waiting = [asyncio.create_task(promise.esperar(inf)) for _ in range(MANY)]
+    await asyncio.sleep(0)
+    promise.falhar(sobrecarga("cheio", 2.0))
+    _apart(await asyncio.gather(*waiting, return_exceptions=True))
+
+
+def test_whoever_waits_in_a_thread_gets_an_error_of_its_own() -> None:
+    """The same on threads, also for those who come when it has failed already."""
+    promise = ThreadExecution().promessa()
+    promise.falhar(sobrecarga("cheio", 2.0))
+    errors = []
+    for _ in range(MANY):
+        with pytest.raises(ErroServico) as caught:
+            run_to_end(promise.esperar(inf))
+        errors.append(caught.value)
+    _apart(errors)
+
+
+def test_each_unit_of_a_batch_that_fails_gets_an_error_of_its_own() -> None:
+    """A disk error ends the work of all that shared the transaction, and each is told by itself."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as con:
+        con.execute("CREATE TABLE fatos (n)")
+        batch = [Unit(_insert, (), None) for _ in range(3)]
+        con.set_authorizer(_no_commit)
+        outcomes, _ = run_batch(con, "BEGIN", batch)
+    errors = [error for _, error in outcomes]
+    assert len({id(error) for error in errors}) == 3
+    assert {type(error) for error in errors} == {sqlite3.DatabaseError}
+    assert len({(str(error), error.sqlite_errorcode) for error in errors}) == 1
+
+
+def _insert(con: sqlite3.Connection) -> None:
+    con.execute("INSERT INTO fatos VALUES (1)")
+
+
+def _no_commit(action: int, name: str | None, *_rest: object) -> int:
+    """Refuses to end the transaction."""
+    ends = action == sqlite3.SQLITE_TRANSACTION and name == "COMMIT"
+    return sqlite3.SQLITE_DENY if ends else sqlite3.SQLITE_OK

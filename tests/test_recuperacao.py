@@ -295,6 +295,56 @@ async def test_kill_9_no_meio_do_pedido(open_fresh: OpenCluster) -> None:
             await second.kill()
 
 
+async def test_a_commit_that_fails_gives_its_order_number_to_nobody_else(
+    open_fresh: OpenCluster,
+) -> None:
+    """The next order gets the number, and whoever asks for it does not find the drive that failed."""
+    async with open_fresh() as cluster:
+        condutor = cluster.apps["pedidos"]._condutor
+        inner, gate = condutor._banco, Gate()
+
+        class Failing:
+            """Claims once, rolls the claim back, and tells nobody until the gate is open."""
+
+            def __init__(self) -> None:
+                self.failed = False
+
+            async def unidade(self, ctx: Any, funcao: Any, *args: Any) -> Any:
+                if self.failed or funcao != condutor._registrar:
+                    return await inner.unidade(ctx, funcao, *args)
+                self.failed = True
+
+                def claim_and_fail(con: Any) -> None:
+                    funcao(con, *args)
+                    raise indisponivel("o banco de dados não está disponível")
+
+                try:
+                    await inner.unidade(ctx, claim_and_fail)
+                finally:
+                    await gate.hold()
+
+            async def leitura(self, ctx: Any, funcao: Any, *args: Any) -> Any:
+                return await inner.leitura(ctx, funcao, *args)
+
+        condutor._banco = Failing()
+        failing = asyncio.create_task(cluster.create(key="fails"))
+        await gate.reached()
+        (drive,) = condutor._reivindicando
+        held = cluster.gateway.hold("before", "cobrar")
+        creating = asyncio.create_task(cluster.create(key="next"))
+        await held.reached()
+        row = await cluster.arm.run(inner.leitura(None, livro.por_id, drive.pedido_id))
+        assert row.chave == "next"
+        living = condutor._vivas.pop(row.pedido_id)
+        assert condutor._viva(row) is None
+        condutor._vivas[row.pedido_id] = living
+        gate.open()
+        assert (await failing).category is Categoria.INDISPONIVEL
+        assert drive.pedido_id == 0
+        held.open()
+        assert (await creating).body["status"] == "enviado"
+
+
 async def test_a_varredura_da_a_vez_a_todos(
     open_fresh: OpenCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,10 +99,16 @@ os._exit(0)
 
 
 RECUSAS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "cabecalho": (lambda p: sobrescrever(p, 0, b"\xff" * 100), "not a database; move it away"),
-    "cortado": (lambda p: os.truncate(p, p.stat().st_size // 2), "malformed; move it away"),
-    "texto": (lambda p: trocar(p, b"caro diario"), "not a database; move it away"),
-    "so o comeco": (lambda p: trocar(p, b"SQLite format 3\0abc"), "not a database; move it away"),
+    "cabecalho": (
+        lambda p: sobrescrever(p, 0, b"\xff" * 100),
+        "not a database): bring back a copy",
+    ),
+    "cortado": (lambda p: os.truncate(p, p.stat().st_size // 2), "malformed): bring back a copy"),
+    "texto": (lambda p: trocar(p, b"caro diario"), "not a database): bring back a copy"),
+    "so o comeco": (
+        lambda p: trocar(p, b"SQLite format 3\0abc"),
+        "not a database): bring back a copy",
+    ),
     "pasta": (virar_pasta, "is not a file: move it away"),
     "alheio": (lambda p: alheio(p, "CREATE TABLE x (y)"), "belongs to another program"),
     "alheio com meta": (lambda p: alheio(p, "CREATE TABLE meta (x)"), "belongs to another program"),

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
         (["--audit", "--fresh"], "stands alone"),
         (["--audit", "--complete"], "needs --history"),
         (["--mode", "grpc", "--load", "0"], "at least 1"),
+        (["--mode", "grpc", "--stock", "3000000000"], "0 to 2147483647"),
+        (["--mode", "http", "--stock", str(2**63)], "0 to 2147483647"),
         (["--mode", "grpc", "--workers", "10"], "--workers: of grpc-threads and http-threads only"),
         (
             ["--mode", "http", "--workers", "5", "--storage", "plain"],
@@ -157,6 +159,20 @@ async def test_carga_que_falha_nao_deixa_o_resultado_de_outra(
     args = argparse.Namespace(data_dir=tmp_path, load=1, stock=1, seed=1)
     assert await _load_and_audit(args, complete=True)() == 1
     assert len(comandos) == 2
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_shop_that_cannot_be_imported_is_one_line(tmp_path: Path, *, fresh: bool) -> None:
+    """No service starts on it, so that no later customer gets the number of its stray parcel."""
+    loja, dados = tmp_path / "loja.db", tmp_path / "dados"
+    gerar(loja, Opcoes(clientes=2, produtos=2, pedidos=100))
+    with closing(sqlite3.connect(loja)) as con, con:
+        con.execute("INSERT INTO envios VALUES (999, 101, 999, NULL, 'BR1PY', 'enviado')")
+    mais = ["--fresh"] if fresh else []
+    assert "envios has pedido_id 101, which is not in pedidos" in recusa(
+        *comando("http", dados, *mais)
+    )
+    assert not list(dados.glob("*.db"))
 
 
 # --- The arms, whole ------------------------------------------------------------------------------

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from common.contratos import ESTOQUE_MAX
 from common.shop import (
     COLUNAS,
     ESQUEMA,
     METODOS_PAGAMENTO,
+    PRECO_MAX,
+    REFERENCIAS,
     STATUS_ENVIO,
     STATUS_PAGAMENTO,
     STATUS_PEDIDO,
     ShopError,
+    check_rows,
     check_shop,
     fingerprint,
 )
@@ -159,3 +163,65 @@ def test_fingerprint_e_o_blake2b_dos_bytes(tmp_path: Path) -> None:
     assert re.fullmatch("[0-9a-f]{32}", antes)
     path.write_bytes(conteudo[:-1] + b"\0")
     assert fingerprint(path) != antes
+
+
+# --- what its rows hold ---------------------------------------------------------------------------
+
+
+def _loja(tmp_path: Path, *comandos: str) -> Path:
+    """A small shop, changed in ways that its own schema may forbid."""
+    path = _criar(tmp_path / "loja.db")
+    with closing(sqlite3.connect(path)) as conexao:
+        conexao.executescript(LINHAS)
+        conexao.execute("PRAGMA ignore_check_constraints = ON")
+        for comando in comandos:
+            conexao.execute(comando)
+        conexao.commit()
+    return path
+
+
+def test_a_shop_whose_rows_are_there_can_be_imported(tmp_path: Path) -> None:
+    """Whatever script made it."""
+    check_rows(_loja(tmp_path))
+
+
+@pytest.mark.parametrize(("tabela", "coluna", "alvo"), REFERENCIAS)
+def test_a_row_that_names_one_that_is_missing_is_refused(
+    tmp_path: Path, tabela: str, coluna: str, alvo: str
+) -> None:
+    """A parcel of an order that the shop does not have would meet a later customer's order."""
+    itens = "INSERT INTO itens_pedido VALUES (1, 1, 1, 1, 19.90)"
+    path = _loja(tmp_path, itens, f"UPDATE {tabela} SET {coluna} = 101 WHERE id = 1")
+    with pytest.raises(ShopError, match=f"{tabela} has {coluna} 101, which is not in {alvo}"):
+        check_rows(path)
+
+
+@pytest.mark.parametrize(
+    ("comando", "trecho"),
+    [
+        (f"UPDATE produtos SET quantidade_estoque = {ESTOQUE_MAX + 1}", "0 to 2,147,483,647"),
+        ("UPDATE produtos SET quantidade_estoque = -1", "has quantidade_estoque -1"),
+        ("UPDATE produtos SET quantidade_estoque = 'many'", "has quantidade_estoque many"),
+        ("UPDATE produtos SET preco = 0.001", "has preco 0.001"),
+        (f"UPDATE produtos SET preco = {PRECO_MAX + 1}", "has preco"),
+        ("UPDATE produtos SET preco = 1e999", "has preco inf"),
+        (f"UPDATE produtos SET id = {2**31}", "has id"),
+        (f"UPDATE clientes SET id = {2**31} WHERE id = 1", "clientes"),
+        (f"UPDATE pedidos SET id = {2**62 + 1} WHERE id = 2", "pedidos has id"),
+    ],
+)
+def test_a_number_that_the_contract_does_not_carry_is_refused(
+    tmp_path: Path, comando: str, trecho: str
+) -> None:
+    """What an answer could not hold, or no order could cost, is refused before the import."""
+    with pytest.raises(ShopError, match=trecho):
+        check_rows(_loja(tmp_path, comando))
+
+
+def test_the_largest_stock_and_the_dearest_price_are_accepted(tmp_path: Path) -> None:
+    """The limits themselves are within them."""
+    check_rows(
+        _loja(
+            tmp_path, f"UPDATE produtos SET quantidade_estoque = {ESTOQUE_MAX}, preco = {PRECO_MAX}"
+        )
+    )
