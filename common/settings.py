@@ -211,7 +211,7 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=EM_VOO_MAX,
         metavar="N",
-        help=f"orders admitted at once, the rest is refused (default {EM_VOO_MAX})",
+        help=f"orders open at once, the rest is refused (default {EM_VOO_MAX})",
     )
     add(
         "--active-max",
@@ -232,7 +232,7 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         default=120.0,
         metavar="S",
-        help="seconds after which an unfinished order is cancelled (default 120)",
+        help="seconds over which an unfinished order is tried before it is cancelled (default 120)",
     )
     add(
         "--circuit-breaker",

@@ -21,6 +21,8 @@ _LOG = logging.getLogger(__name__)
 
 # Seconds until the sweep looks again for the orders that there was no room for.
 RODADA_S: Final = 0.1
+# Drives that asked the chain in vain before an order may be given up: each makes several calls.
+TENTATIVAS_DESISTENCIA: Final = 5
 # Orders read from the book at a time by the sweep.
 PAGINA: Final = 1_000
 
@@ -38,7 +40,7 @@ class Politica(NamedTuple):
     intervalo_varredura_s: float = 1.0
     prazo_conducao_s: float = 10.0
     idade_desistencia_s: float = 120.0
-    tentativas_desistencia: int = 5
+    tentativas_desistencia: int = TENTATIVAS_DESISTENCIA
     recuperacoes_max: int = 256
     espera_passagem_s: float = 3.0
 
