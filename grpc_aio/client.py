@@ -11,8 +11,9 @@ import grpc.aio
 
 from common.alarms import Alarms
 from common.contratos import Mensagem, Operacao, operacoes_de
+from common.deadline import outgoing
 from common.erros import ErroServico, indisponivel, prazo_esgotado
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
+from common.pipeline import CABECALHO_TEMPOS, marks, waited_for
 from common.servicos.contexto import Contexto
 from grpc_aio.options import CANAL
 from grpc_aio.status import erro_de, record_of
@@ -47,10 +48,10 @@ class GrpcClient:
         por = waited_for(operacao)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
-            remaining, until = outgoing(ctx)
+            remaining = outgoing(ctx)
             ctx.abaixo = ""
             start, antes = time.monotonic(), ctx.entrar("proximo")
-            rpc = send(serialize(req), metadata=marks(ctx, until, operacao))
+            rpc = send(serialize(req), metadata=marks(ctx, remaining, operacao))
             # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
             # the core of each side, which was seen to cost more.
             alarm = None if remaining is None else alarms.after(remaining, rpc.cancel)

@@ -14,8 +14,9 @@ from yarl import URL
 
 from common.alarms import Alarms, Limit
 from common.contratos import Mensagem, Operacao, operacoes_de
+from common.deadline import outgoing
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
-from common.pipeline import marks, outgoing, waited_for
+from common.pipeline import marks, waited_for
 from common.servicos.contexto import Contexto
 from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS
 from http_aio.answers import JSON, erro_de
@@ -65,10 +66,10 @@ class HttpClient:
         por = waited_for(operacao)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
-            remaining, until = outgoing(ctx)
+            remaining = outgoing(ctx)
             ctx.abaixo = ""
             body = codec.body(req)
-            headers = CIMultiDict(marks(ctx, until, operacao, LOWERED))
+            headers = CIMultiDict(marks(ctx, remaining, operacao, LOWERED))
             if body is not None:
                 headers[hdrs.CONTENT_TYPE] = JSON
             url = fixed or URL(base + codec.path(req), encoded=True)

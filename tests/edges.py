@@ -14,6 +14,7 @@ import msgspec
 from google.rpc import error_details_pb2, status_pb2
 
 from common.contratos import OPERACOES
+from common.deadline import RELOGIO
 from common.erros import CODIGO_GRPC, STATUS_HTTP, Categoria
 from grpc_aio.options import CANAL
 from grpc_aio.wire import CODECS, caminho, protobuf_type
@@ -211,6 +212,7 @@ class GrpcEdge(Edge):
             await channel.close()
 
 
-def deadline_header(seconds: float) -> dict[str, str]:
-    """The absolute deadline that a hop above sends, `seconds` from now."""
-    return {"x-deadline-ms": str(int((time.time() + seconds) * 1e3))}
+def deadline_header(seconds: float, clock: str = RELOGIO) -> dict[str, str]:
+    """The instant that a hop above sends as its deadline, `seconds` from now, on its `clock`."""
+    instant = time.monotonic_ns() + int(seconds * 1e9)
+    return {"x-deadline-at": f"{clock}:{instant}"}

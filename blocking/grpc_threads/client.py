@@ -10,8 +10,9 @@ import grpc
 
 from blocking.execution import blocked, in_task, interruptible, stop_if_asked
 from common.contratos import Mensagem, Operacao, operacoes_de
+from common.deadline import outgoing
 from common.erros import indisponivel
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
+from common.pipeline import CABECALHO_TEMPOS, marks, waited_for
 from common.servicos.contexto import Contexto
 from grpc_aio.options import CANAL
 from grpc_aio.status import erro_de, record_of
@@ -48,12 +49,15 @@ class GrpcClient:
         por = waited_for(operacao)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
-            remaining, until = outgoing(ctx)
+            remaining = outgoing(ctx)
             ctx.abaixo = ""
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
                 data, rpc = _made(
-                    send, serialize(req), timeout=remaining, metadata=marks(ctx, until, operacao)
+                    send,
+                    serialize(req),
+                    timeout=remaining,
+                    metadata=marks(ctx, remaining, operacao),
                 )
             except grpc.RpcError as error:
                 ctx.abaixo = record_of(error)

@@ -78,6 +78,11 @@ class Pedidos:
             if conhecida is None:
                 raise
             return await self._responder_conhecida(ctx, conhecida, resumo)
+        try:
+            ctx.conferir_presenca()
+        except ErroServico:
+            vaga.liberar()
+            raise
         conducao = self._condutor.reivindicar(
             livro.NovoPedido(chave, resumo, req.cliente_id, req.metodo_pagamento, itens), vaga, ctx
         )
@@ -109,6 +114,7 @@ class Pedidos:
         falhas = self._condutor.falhas
         if falhas is not None:
             await falhas.em("P0", req.pedido_id)
+        ctx.conferir_presenca()
         linha = await self._banco.unidade(
             ctx, livro.desistir, req.pedido_id, "solicitado", self._relogio.data_hora()
         )
