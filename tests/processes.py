@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -49,6 +51,15 @@ class Process:
         address = json.loads(await process.stdout.readline())["address"]
         cluster.addresses[servico] = address
         return cls(process, address)
+
+    def stop(self) -> None:
+        """SIGSTOP: when this returns all of it stands still, and its sockets take in what comes."""
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """Kill -9, if it still lives."""
