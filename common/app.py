@@ -28,7 +28,7 @@ from common.failing_storage import FailingStorage
 from common.failpoints import Failpoints
 from common.load import Load
 from common.noted_calls import NotedClient
-from common.pipeline import Endpoint, Surroundings, endpoints
+from common.pipeline import Endpoint, endpoints
 from common.servicos.catalogo import Catalogo
 from common.servicos.conducao import Condutor
 from common.servicos.elo import Passos
@@ -150,8 +150,9 @@ class App:
     def endpoints(self) -> list[Endpoint]:
         """The operations of the service, ready for a transport to bind."""
         watch = None if self.telemetry is None else self.telemetry.watch
-        surroundings = Surroundings(self.load.in_flight, self.clock, self._standstill)
-        return endpoints(self.service, self.settings.servico, surroundings, watch)
+        return endpoints(
+            self.service, self.settings.servico, self.load.in_flight, self._standstill, watch
+        )
 
     def show_metrics(self) -> None:
         """Show the metrics on a port of their own, if one was named. Raises OSError when it is taken."""

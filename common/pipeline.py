@@ -18,9 +18,8 @@ from common.contratos import Classe, Mensagem, Operacao, operacoes_de
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado, sobrecarga
 from common.load import InFlight
 from common.servicos.contexto import Contexto, Trecho, sem_rastro
-from common.servicos.portas import Relogio
 from common.settings import PASSOS_EM_VOO_MAX
-from common.standstill import RESPIRO_S, Standstill
+from common.standstill import Standstill
 from common.telemetry.logs import current
 from common.telemetry.trace_context import TRACEPARENT, TRACESTATE, received, sent, state_of
 from common.timing import COMPLETO, Meter
@@ -86,23 +85,21 @@ class Watch(Protocol):
         """Its caller went away before, after so many seconds."""
 
 
-class Surroundings(NamedTuple):
-    """What the operations of a service share."""
-
-    in_flight: InFlight
-    clock: Relogio
-    standstill: Standstill
-
-
 class Endpoint:
     """One operation of a service, ready for a transport to bind."""
 
     def __init__(
-        self, operacao: Operacao, method: Method, surroundings: Surroundings, watch: Watch | None
+        self,
+        operacao: Operacao,
+        method: Method,
+        in_flight: InFlight,
+        standstill: Standstill,
+        watch: Watch | None,
     ) -> None:
         self.operacao = operacao
         self._method = method
-        self._in_flight, self._clock, self._standstill = surroundings
+        self._in_flight = in_flight
+        self._standstill = standstill
         self._watch = watch
         self._keyed = operacao.classe == "pedido"
         # Who calls Pedidos is a client: what is left to it counts, and no clock that it names.
@@ -134,7 +131,6 @@ class Endpoint:
         """
         ctx.chegada = arrived
         since = self._standstill.since(arrived)
-        ctx.parado = since < arrived
         # Two traces are none; of two lists of vendors, which the standard admits, none is passed on.
         rastro = None if TRACEPARENT in twice else mark(names.rastro)
         if rastro is not None:
@@ -169,9 +165,6 @@ class Endpoint:
         ctx.pedido_id = getattr(req, "pedido_id", 0)
         token = current.set(ctx)
         try:
-            if ctx.parado:
-                # A caller who hung up meanwhile is known to have a moment after its call is read.
-                await self._clock.dormir(RESPIRO_S)
             answer = ctx.resposta = await self._method(ctx, req)
         except ErroServico:
             raise
@@ -188,19 +181,21 @@ class Endpoint:
 def endpoints(
     service: object,
     nome: str,
-    surroundings: Surroundings,
+    in_flight: InFlight,
+    standstill: Standstill,
     watch: Callable[[Operacao], Watch] | None = None,
 ) -> list[Endpoint]:
     """Every operation of a service, ready for a transport to bind.
 
-    `in_flight` of `surroundings` is kept true by them: what the service is working on at this
-    moment. `watch` gives whoever is told of an operation's calls.
+    `in_flight` is kept true by them: what the service is working on at this moment. `standstill`
+    says since when a call may have waited to be read, `watch` who is told of an operation's calls.
     """
     return [
         Endpoint(
             operacao,
             getattr(service, operacao.nome),
-            surroundings,
+            in_flight,
+            standstill,
             None if watch is None else watch(operacao),
         )
         for operacao in operacoes_de(nome)

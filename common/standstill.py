@@ -19,8 +19,6 @@ PARADO_S: Final = 0.5
 LEITURA_S: Final = 1.0
 # Standstills that are remembered: a busy machine may stop again before all is read.
 LEMBRADAS: Final = 8
-# Seconds that a call which came meanwhile waits before it is served.
-RESPIRO_S: Final = 0.02
 
 
 class Standstill:

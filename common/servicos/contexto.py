@@ -88,7 +88,7 @@ class Contexto:
 
     __slots__ = (
         "abaixo", "ausente", "banco", "calado", "chave", "chegada", "commit", "completo", "desfechos", "fila", "gateway",
-        "instantes", "medidor", "parado", "pedido_id", "prazo", "primeira", "proximo", "rastro",
+        "instantes", "medidor", "pedido_id", "prazo", "primeira", "proximo", "rastro",
         "rastro_estado", "rastro_pai", "rastro_proprio", "resposta", "sondagem", "tentativa",
         "trechos", "vigia",
     )  # fmt: skip
@@ -96,10 +96,8 @@ class Contexto:
     def __init__(self, prazo: float = inf, chave: str | None = None) -> None:
         self.prazo = prazo
         self.chave = chave
-        # Says whether the caller has gone, where the transport knows and does not cancel the call;
-        # and whether the process stood still while the call came.
+        # Says whether the caller has gone, where the transport knows and does not cancel the call.
         self.ausente: Callable[[], bool] | None = None
-        self.parado = False
         # Which attempt at an order the next call is, when its caller counts them; 0 when not.
         self.tentativa = 0
         # True when the caller vouches that this service has never been asked about the order. A
