@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import (
+        Mapping,
         Sequence,
     )
 
@@ -29,11 +30,16 @@ class Process:
 
     @classmethod
     async def start(
-        cls, cluster: Cluster, servico: str, command: Sequence[str] | None = None
+        cls,
+        cluster: Cluster,
+        servico: str,
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Process:
         """Start it and wait until it answers; the cluster speaks to it from then on.
 
-        `command` is what runs the arm's module, where it is not the interpreter as usual.
+        `command` is what runs the arm's module, where it is not the interpreter as usual;
+        `environment` is added to the test's own.
         """
         settings = cluster.settings(servico)
         process = await asyncio.create_subprocess_exec(
@@ -43,8 +49,11 @@ class Process:
             f"--data-dir={settings.data_dir}",
             f"--shop={settings.shop}",
             "--sweep-interval=0.1",
+            f"--payment-latency={settings.payment_latency_max_s}",
+            f"--payment-approval={settings.payment_approval}",
             *(f"--address={nome}={address}" for nome, address in settings.addresses.items()),
             cwd=ROOT,
+            env=os.environ | (environment or {}),
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
