@@ -23,7 +23,7 @@ OFF = {
     "grpc": {"estoque": 3_600, "pedidos": -90},
     "http": {"pagamentos": -3_600, "fiscal": 90},
     "grpc-threads": {"logistica": -3_600, "pagamentos": 90},
-    "http-threads": {"estoque": -90, "pedidos": 3_600},
+    "http-threads": {"fiscal": 3_600, "pedidos": -90},
 }
 
 
