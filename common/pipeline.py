@@ -120,13 +120,13 @@ class Endpoint:
         *,
         arrived: float,
         twice: Collection[str] = (),
-        remaining_s: float | None = None,
+        left_until: float = inf,
         names: Names = NAMES,
     ) -> None:
         """Take over what came beside a message: `marks` of the caller's, read by name with `mark`.
 
         `arrived` is the monotonic instant at which the call came to this process, `twice` which
-        names came more than once, `remaining_s` what the transport itself knows of its deadline.
+        names came more than once, `left_until` the end that the transport itself knows.
         Raises ErroServico (invalid).
         """
         ctx.chegada = arrived
@@ -141,10 +141,8 @@ class Endpoint:
             ctx.vigia.began(ctx)
         if twice:
             _refuse(twice)
-        left_until = inf
-        if remaining_s is not None:
-            # Counted by the transport from when it read the call, which was after a standstill.
-            left_until = time.monotonic() + remaining_s - (arrived - since)
+        # The transport counted from when it read the call, which was after a standstill.
+        left_until -= arrived - since
         at = mark(names.prazo) if self._inner else None
         ctx.prazo = deadline.deadline(since, mark(names.limite), at, left_until)
         ctx.primeira = mark(names.tentativa) == "1"

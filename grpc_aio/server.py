@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import Any
 
 import grpc
@@ -41,8 +42,9 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
         try:
             mark, twice = read_marks(context.invocation_metadata())
             remaining_s = context.time_remaining()
+            left_until = inf if remaining_s is None else start + remaining_s
             # The core cancels the call of a caller who has gone: nobody need look for that.
-            endpoint.heed(ctx, mark, arrived=start, twice=twice, remaining_s=remaining_s)
+            endpoint.heed(ctx, mark, arrived=start, twice=twice, left_until=left_until)
             answer = await ctx.medir(endpoint(ctx, read(parse(data))))
         except (ErroServico, DecodeError, asyncio.CancelledError) as error:
             await _abort(context, servico, ctx, start, _failure(context, ctx, error))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import NoReturn
 
 import grpc
@@ -41,11 +43,11 @@ def _handler(servico: str, endpoint: Endpoint, workers: Workers) -> Handler:
         ctx = endpoint.context()
         try:
             mark, twice = read_marks(context.invocation_metadata())
-            remaining_s: float | None = context.time_remaining()
-            if remaining_s is not None and remaining_s > DEADLINE_MAX_S:
-                # How this API says that the caller set none.
-                remaining_s = None
-            endpoint.heed(ctx, mark, arrived=start, twice=twice, remaining_s=remaining_s)
+            remaining_s: float = context.time_remaining()
+            # Further away than that is how this API says that the caller set none.
+            set_one = remaining_s <= DEADLINE_MAX_S
+            left_until = time.monotonic() + remaining_s if set_one else inf
+            endpoint.heed(ctx, mark, arrived=start, twice=twice, left_until=left_until)
             ctx.ausente = lambda: not context.is_active()
             refusal = workers.refusal()
             if refusal is not None:
