@@ -32,7 +32,7 @@ INSTANTE: Final = "[0-9A-Za-z._-]{1,64}:[0-9]{1,19}"
 _INSTANTE: Final = re.compile(INSTANTE)
 
 
-def _clock_id() -> str:
+def clock_id() -> str:
     """The id of this process's monotonic clock: of one boot, in one time namespace.
 
     Where the system does not tell these, nobody else has the id, so that no two clocks are mixed up.
@@ -46,7 +46,7 @@ def _clock_id() -> str:
     return blake2b(boot + str(namespace).encode(), digest_size=8).hexdigest()
 
 
-RELOGIO: Final = _clock_id()
+RELOGIO: Final = clock_id()
 
 _OURS: Final = f"{RELOGIO}:"
 

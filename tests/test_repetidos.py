@@ -39,15 +39,11 @@ async def test_dois_cabecalhos_que_dizem_uma_coisa(
     headers = [(name, one), (name, one if alike else other)]
     orders = cluster.orders()
     for operation, body in (
-        ("criar_pedido", None),
+        ("criar_pedido", basket()),
         ("consultar_pedido", {"pedido_id": 1}),
         (FORWARD["logistica"], step("logistica", 640_000)),
     ):
-        reply = await (
-            cluster.create(headers=headers)
-            if body is None
-            else cluster.edge.call(operation, body, headers=headers)
-        )
+        reply = await cluster.edge.call(operation, body, headers=headers)
         assert (reply.category, reply.fields) == (Categoria.INVALIDO, (name,)), operation
         assert reply.code in {400, "INVALID_ARGUMENT"}
     assert cluster.orders() == orders
