@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +17,7 @@ from common.connection import Synchronous
 from common.lifecycle import Serve, announce, leave_at_once_or, watch_parent
 from common.load import Load
 from common.settings import Settings
+from common.standstill import BATIDA_S, Standstill
 
 _SIGNS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -34,6 +38,23 @@ class ThreadPorts:
 
     def loop_lag(self, *, closely: bool) -> None:
         """There is no loop: who waits for a thread shows in the timing record alone."""
+
+    @contextmanager
+    def beating(self) -> Iterator[Standstill]:
+        """Have a thread of its own beat for the life of the block: all of them stop together."""
+        standstill, told = Standstill(time.monotonic()), threading.Event()
+
+        def beat() -> None:
+            while not told.wait(BATIDA_S):
+                standstill.beat(time.monotonic())
+
+        thread = threading.Thread(target=beat, daemon=True, name="beat")
+        thread.start()
+        try:
+            yield standstill
+        finally:
+            told.set()
+            thread.join()
 
 
 def run_on_threads(settings: Settings, serve: Serve) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -43,6 +43,7 @@ from common.servicos.portas import Banco, Execucao, Relogio, Tarefa
 from common.servicos.recuperacao import Politica
 from common.servicos.retentativa import Orcamento
 from common.settings import CONEXOES_A_MAIS, Settings, stats_path
+from common.standstill import Standstill
 from common.stats import Gauges, LagProbe, Pool, Sampler, Writer, counted
 from common.telemetry.service import Telemetry
 
@@ -90,6 +91,9 @@ class Ports(Protocol):
     def loop_lag(self, *, closely: bool) -> LagProbe | None:
         """Begin to watch the event loop; None where there is none."""
 
+    def beating(self) -> AbstractContextManager[Standstill]:
+        """For the life of the block it is noticed when this process stands still."""
+
 
 class Dial(Protocol):
     """An arm's way to reach another service: an object with that service's operations."""
@@ -118,6 +122,7 @@ class App:
         self.slots: Slots | None = None
         self.telemetry: Telemetry | None = None
         self._lag: LagProbe | None = None
+        self._standstill: Standstill
         self._failpoints: Failpoints | None = None
         self._condutor: Condutor | None = None
         self._recovery: Tarefa | None = None
@@ -145,13 +150,17 @@ class App:
             self._observe()
         # Closed before the clients and the storage that its tasks use.
         self._stack.push_async_callback(self.execution.encerrar)
+        # Last: to open databases may hold up the loop, and no call came meanwhile.
+        self._standstill = self._stack.enter_context(self._ports.beating())
 
     def endpoints(self) -> list[Endpoint]:
         """The operations of the service, ready for a transport to bind."""
         watch = None if self.telemetry is None else self.telemetry.watch
         servico, in_flight = self.settings.servico, self.load.in_flight
         credencial = credential(self.settings.chain_token, servico)
-        return endpoints(self.service, servico, in_flight, watch, credencial)
+        return endpoints(
+            self.service, servico, in_flight, self._standstill, watch=watch, credencial=credencial
+        )
 
     def show_metrics(self) -> None:
         """Show the metrics on a port of their own, if one was named. Raises OSError when it is taken."""

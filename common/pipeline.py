@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
+from common import deadline
 from common.callers import CABECALHO_CADEIA, chain_only, same
 from common.contratos import Classe, Mensagem, Operacao, operacoes_de
 from common.erros import (
@@ -25,7 +27,8 @@ from common.erros import (
 )
 from common.load import InFlight
 from common.servicos.contexto import Contexto, Trecho, sem_rastro
-from common.settings import DEADLINE_PADRAO_S, PASSOS_EM_VOO_MAX, RESERVA_SALTO_S
+from common.settings import PASSOS_EM_VOO_MAX
+from common.standstill import Standstill
 from common.telemetry.logs import current
 from common.telemetry.trace_context import TRACEPARENT, TRACESTATE, received, sent, state_of
 from common.timing import COMPLETO, Meter
@@ -34,14 +37,10 @@ Method = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
 
 # Names on the wire, the same in gRPC metadata and HTTP headers.
 CABECALHO_CHAVE: Final = "idempotency-key"
-CABECALHO_PRAZO: Final = "x-deadline-ms"
-CABECALHO_LIMITE: Final = "x-timeout-ms"
 CABECALHO_TENTATIVA: Final = "x-attempt-count"
 CABECALHO_TEMPOS: Final = "server-timing"
 # With the value `timing.COMPLETO`: every hop measures this call and tells all parts of its time.
 CABECALHO_AMOSTRA: Final = "x-timing"
-# Milliseconds. A day; a longer wait for an order is a mistake.
-LIMITE_MAX_MS: Final = 86_400_000
 
 # What a caller of an operation waits for, as the timing record says it.
 _WAITS: Final[dict[Classe, Trecho]] = {
@@ -52,6 +51,34 @@ _WAITS: Final[dict[Classe, Trecho]] = {
 }
 
 _LOG = logging.getLogger(__name__)
+
+
+class Names(NamedTuple):
+    """What travels beside a message, by name; a transport may have a type of its own for them."""
+
+    prazo: str = deadline.CABECALHO_PRAZO
+    limite: str = deadline.CABECALHO_LIMITE
+    tentativa: str = CABECALHO_TENTATIVA
+    chave: str = CABECALHO_CHAVE
+    amostra: str = CABECALHO_AMOSTRA
+    rastro: str = TRACEPARENT
+    rastro_estado: str = TRACESTATE
+
+
+NAMES: Final = Names()
+# Those that mean one thing, so that two of them contradict each other even when they say the same.
+_ONCE: Final = (
+    CABECALHO_CHAVE,
+    deadline.CABECALHO_LIMITE,
+    deadline.CABECALHO_PRAZO,
+    CABECALHO_TENTATIVA,
+    CABECALHO_AMOSTRA,
+)
+
+
+def repeated(names: Iterable[str]) -> Collection[str]:
+    """What comes more than once among the names of headers, in lower case."""
+    return {name for name, times in Counter(map(str.lower, names)).items() if times > 1}
 
 
 class Watch(Protocol):
@@ -75,6 +102,8 @@ class Endpoint:
         operacao: Operacao,
         method: Method,
         in_flight: InFlight,
+        standstill: Standstill,
+        *,
         watch: Watch | None,
         credencial: str | None,
     ) -> None:
@@ -83,7 +112,11 @@ class Endpoint:
         self._refused = False
         self._method = method
         self._in_flight = in_flight
+        self._standstill = standstill
         self._watch = watch
+        self._keyed = operacao.classe == "pedido"
+        # Who calls Pedidos is a client: what is left to it counts, and no clock that it names.
+        self._inner = operacao.servico != "pedidos"
         # Steps only: orders have a queue of their own at the edge, cancelling must always pass.
         self._bounded = operacao.classe == "passo"
 
@@ -93,7 +126,46 @@ class Endpoint:
         ctx.vigia = self._watch
         return ctx
 
-    def admit(self, mark: Callable[[str], str | None]) -> None:
+    def heed(
+        self,
+        ctx: Contexto,
+        mark: Callable[[str], str | None],
+        *,
+        arrived: float,
+        twice: Collection[str] = (),
+        left_until: float = inf,
+        names: Names = NAMES,
+    ) -> None:
+        """Take over what came beside a message: `marks` of the caller's, read by name with `mark`.
+
+        `arrived` is the monotonic instant at which the call came to this process, `twice` which
+        names came more than once, `left_until` the end that the transport itself knows.
+        Raises ErroServico (invalid).
+        """
+        ctx.chegada = arrived
+        since = self._standstill.since(arrived)
+        # Two traces are none; of two lists of vendors, which the standard admits, none is passed on.
+        rastro = None if TRACEPARENT in twice else mark(names.rastro)
+        if rastro is not None:
+            estado = None if TRACESTATE in twice else mark(names.rastro_estado)
+            ctx.rastro = received(rastro)
+            ctx.rastro_estado = state_of(estado) if ctx.rastro else ""
+        if ctx.vigia is not None:
+            ctx.vigia.began(ctx)
+        if twice:
+            _refuse(twice)
+        # The transport counted from when it read the call, which was after a standstill.
+        left_until -= arrived - since
+        at = mark(names.prazo) if self._inner else None
+        ctx.prazo = deadline.deadline(since, mark(names.limite), at, left_until)
+        ctx.primeira = mark(names.tentativa) == "1"
+        if mark(names.amostra) == COMPLETO:
+            ctx.completo, ctx.medidor = True, Meter(arrived)
+        if self._keyed:
+            ctx.chave = mark(names.chave)
+        self._admit(mark)
+
+    def _admit(self, mark: Callable[[str], str | None]) -> None:
         """Let a call in by what came beside its message, before anybody looks at that.
 
         Raises ErroServico (forbidden) for a call that only the hop before may make.
@@ -137,21 +209,25 @@ def endpoints(
     service: object,
     nome: str,
     in_flight: InFlight,
+    standstill: Standstill,
+    *,
     watch: Callable[[Operacao], Watch] | None = None,
     credencial: str | None = None,
 ) -> list[Endpoint]:
     """Every operation of a service, ready for a transport to bind.
 
-    `in_flight` is kept true by them: what the service is working on at this moment. `watch` gives
-    whoever is told of an operation's calls, `credencial` is what the hop before brings, if it must.
+    `in_flight` is kept true by them: what the service is working on at this moment. `standstill`
+    says since when a call may have waited to be read, `watch` who is told of an operation's calls,
+    and `credencial` what the hop before brings, if it must.
     """
     return [
         Endpoint(
             operacao,
             getattr(service, operacao.nome),
             in_flight,
-            None if watch is None else watch(operacao),
-            credencial,
+            standstill,
+            watch=None if watch is None else watch(operacao),
+            credencial=credencial,
         )
         for operacao in operacoes_de(nome)
     ]
@@ -176,107 +252,21 @@ def left(ctx: Contexto) -> None:
         ctx.vigia.left(ctx, time.monotonic() - ctx.chegada)
 
 
-def deadline(
-    absolute_ms: str | None,
-    timeout_ms: str | None,
-    remaining_s: float | None = None,
-    *,
-    since_s: float = 0.0,
-) -> float:
-    """The instant (monotonic) by which a hop must have answered, its own reserve kept back.
-
-    `absolute_ms` is the wall clock's instant that the hop above set, `timeout_ms` what a client
-    asked for, `remaining_s` what the transport itself knows. The earliest counts; with none of
-    them the default does. A call that waited `since_s` seconds in a server's own queue has had
-    them of its timeout. Raises ErroServico (invalid) for a value that is not a number.
-    """
-    remaining = DEADLINE_PADRAO_S - since_s if remaining_s is None else remaining_s
-    if absolute_ms is None and timeout_ms is None:
-        return time.monotonic() + remaining - RESERVA_SALTO_S
-    if timeout_ms is not None:
-        requested = _number(CABECALHO_LIMITE, timeout_ms)
-        if not 1 <= requested <= LIMITE_MAX_MS:
-            raise invalido(CABECALHO_LIMITE, f"deve estar entre 1 e {LIMITE_MAX_MS} milissegundos")
-        requested_s = requested / 1e3 - since_s
-        remaining = requested_s if remaining_s is None else min(remaining, requested_s)
-    if absolute_ms is not None:
-        until = _number(CABECALHO_PRAZO, absolute_ms) / 1e3 - time.time()
-        from_default = remaining_s is None and timeout_ms is None
-        remaining = until if from_default else min(remaining, until)
-    return time.monotonic() + min(remaining, LIMITE_MAX_MS / 1e3) - RESERVA_SALTO_S
-
-
-def _number(campo: str, texto: str) -> int:
-    if not (texto.isascii() and texto.isdecimal() and len(texto) <= len("1700000000000") + 3):
-        raise invalido(campo, "deve ser um número inteiro de milissegundos")
-    return int(texto)
-
-
-def outgoing(ctx: Contexto) -> tuple[float | None, str | None]:
-    """What a client sends with a call: seconds left, and the absolute deadline as text.
-
-    Raises ErroServico (deadline) when nothing is left: what cannot finish is not started.
-    """
-    if ctx.prazo == inf:
-        return None, None
-    remaining = ctx.prazo - time.monotonic()
-    if remaining <= 0:
-        raise prazo_esgotado("o prazo não deixa tempo para a próxima chamada")
-    return remaining, str(int((time.time() + remaining) * 1e3))
-
-
-class Names(NamedTuple):
-    """What travels beside a message, by name; a transport may have a type of its own for them."""
-
-    prazo: str = CABECALHO_PRAZO
-    limite: str = CABECALHO_LIMITE
-    tentativa: str = CABECALHO_TENTATIVA
-    chave: str = CABECALHO_CHAVE
-    amostra: str = CABECALHO_AMOSTRA
-    rastro: str = TRACEPARENT
-    rastro_estado: str = TRACESTATE
-
-
-NAMES: Final = Names()
-
-
-def heed(
-    ctx: Contexto,
-    mark: Callable[[str], str | None],
-    *,
-    keyed: bool,
-    arrived: float,
-    remaining_s: float | None = None,
-    names: Names = NAMES,
-) -> None:
-    """Take over what came beside a message: `marks` of the caller's, read by name with `mark`.
-
-    `arrived` is the monotonic instant at which the call came to this process, `remaining_s` what
-    the transport itself knows of its deadline. Raises ErroServico (invalid).
-    """
-    since_s = time.monotonic() - arrived
-    ctx.chegada = arrived
-    rastro = mark(names.rastro)
-    if rastro is not None:
-        ctx.rastro = received(rastro)
-        ctx.rastro_estado = state_of(mark(names.rastro_estado)) if ctx.rastro else ""
-    if ctx.vigia is not None:
-        ctx.vigia.began(ctx)
-    ctx.prazo = deadline(mark(names.prazo), mark(names.limite), remaining_s, since_s=since_s)
-    ctx.primeira = mark(names.tentativa) == "1"
-    if mark(names.amostra) == COMPLETO:
-        ctx.completo, ctx.medidor = True, Meter(arrived)
-    if keyed:
-        ctx.chave = mark(names.chave)
+def _refuse(twice: Collection[str]) -> None:
+    """Raises ErroServico (invalid) when one of the names means one thing."""
+    for name in _ONCE:
+        if name in twice:
+            raise invalido(name, "aparece mais de uma vez")
 
 
 def marks(
-    ctx: Contexto, until: str | None, operacao: Operacao, names: Names = NAMES
+    ctx: Contexto, remaining: float | None, operacao: Operacao, names: Names = NAMES
 ) -> list[tuple[str, str]]:
-    """What a client sends beside a message of an operation, by name; `until` as `outgoing` gave it."""
+    """What a client sends beside a message, by name; `remaining` as `deadline.outgoing` gave it."""
     beside: list[tuple[str, str]] = []
-    if until is not None:
-        beside.append((names.prazo, until))
+    if remaining is not None:
+        limite, prazo = deadline.sent(remaining, ctx.prazo)
+        beside += ((names.limite, limite), (names.prazo, prazo))
     if ctx.tentativa:
         beside.append((names.tentativa, str(ctx.tentativa)))
     if ctx.chave is not None:

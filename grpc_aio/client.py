@@ -12,8 +12,9 @@ import grpc.aio
 from common.alarms import Alarms
 from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
+from common.deadline import outgoing
 from common.erros import ErroServico, indisponivel, prazo_esgotado
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
+from common.pipeline import CABECALHO_TEMPOS, marks, waited_for
 from common.servicos.contexto import Contexto
 from grpc_aio.options import CANAL
 from grpc_aio.status import erro_de, record_of
@@ -49,10 +50,10 @@ class GrpcClient:
         por, vouching = waited_for(operacao), beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
-            remaining, until = outgoing(ctx)
+            remaining = outgoing(ctx)
             ctx.abaixo = ""
             start, antes = time.monotonic(), ctx.entrar("proximo")
-            rpc = send(serialize(req), metadata=marks(ctx, until, operacao) + vouching)
+            rpc = send(serialize(req), metadata=marks(ctx, remaining, operacao) + vouching)
             # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
             # the core of each side, which was seen to cost more.
             alarm = None if remaining is None else alarms.after(remaining, rpc.cancel)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import Any
 
 import grpc
@@ -17,14 +18,14 @@ from grpc_health.v1._async import HealthServicer
 from common.app import App
 from common.erros import ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, heed, left
+from common.pipeline import Endpoint, left
 from common.servicos.contexto import Contexto
 from common.settings import Settings
 from grpc_aio.client import dial
 from grpc_aio.options import SERVIDOR, free_or_taken
 from grpc_aio.registration import register
 from grpc_aio.status import codigo, trailing
-from grpc_aio.wire import CODECS, nome_do_servico
+from grpc_aio.wire import CODECS, nome_do_servico, read_marks
 
 Handler = Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]
 
@@ -34,16 +35,16 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
     operacao = endpoint.operacao
     parse, read = CODECS[operacao.requisicao].parse, CODECS[operacao.requisicao].read
     serialize = CODECS[operacao.resposta].serialize
-    keyed = operacao.classe == "pedido"
 
     async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         start = time.monotonic()
         ctx = endpoint.context()
         try:
-            metadata = dict(context.invocation_metadata() or ())
+            mark, twice = read_marks(context.invocation_metadata())
             remaining_s = context.time_remaining()
-            heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
-            endpoint.admit(metadata.get)
+            left_until = inf if remaining_s is None else start + remaining_s
+            endpoint.heed(ctx, mark, arrived=start, twice=twice, left_until=left_until)
+            ctx.ausente = context.cancelled
             answer = await ctx.medir(endpoint(ctx, read(parse(data))))
         except (ErroServico, DecodeError, asyncio.CancelledError) as error:
             await _abort(context, servico, ctx, start, _failure(context, ctx, error))

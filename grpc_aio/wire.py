@@ -8,13 +8,14 @@ checks every limit that the type states. Nothing is looked up by reflection duri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import inspect
 
 from common.contratos import OPERACOES, SERVICOS, Mensagem, Operacao
+from common.pipeline import repeated
 from common.validation import violation
 from proto import (
     catalogo_pb2,
@@ -114,6 +115,14 @@ def _codec(tipo: type[Mensagem], known: dict[str, Any]) -> Codec:
             raise violation(error) from None
 
     return Codec(tipo, serialize, classe.FromString, read)
+
+
+def read_marks(metadata: Any) -> tuple[Callable[[str], str | None], Collection[str]]:
+    """What came beside a message, read by name; and which names came more than once."""
+    sent = metadata or ()
+    marks: dict[str, str] = dict(sent)
+    twice = () if len(marks) == len(sent) else repeated(name for name, _ in sent)
+    return marks.get, twice
 
 
 def _codecs() -> dict[type[Mensagem], Codec]:

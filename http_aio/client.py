@@ -15,8 +15,9 @@ from yarl import URL
 from common.alarms import Alarms, Limit
 from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
+from common.deadline import outgoing
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
-from common.pipeline import marks, outgoing, waited_for
+from common.pipeline import marks, waited_for
 from common.servicos.contexto import Contexto
 from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS
 from http_aio.answers import JSON, erro_de
@@ -77,10 +78,10 @@ class HttpClient:
         por, vouching = waited_for(operacao), beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
-            remaining, until = outgoing(ctx)
+            remaining = outgoing(ctx)
             ctx.abaixo = ""
             body = codec.body(req)
-            headers = CIMultiDict(marks(ctx, until, operacao, LOWERED) + vouching)
+            headers = CIMultiDict(marks(ctx, remaining, operacao, LOWERED) + vouching)
             if body is not None:
                 headers[hdrs.CONTENT_TYPE] = JSON
             url = fixed or URL(base + codec.path(req), encoded=True)

@@ -10,14 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from common.contratos import CHAVE_IDEMPOTENCIA_MAX, Mensagem, Operacao, operacoes_de
+from common.deadline import INSTANTE, LIMITE_MAX_MS
 from common.erros import STATUS_HTTP, TITULO, Categoria
-from common.pipeline import LIMITE_MAX_MS
 from http_aio.answers import PROBLEMA, Problema
 from http_aio.wire import CODECS
 
 VERSAO: Final = "1.0.0"
-# Sixteen digits: three more than an instant of this century has.
-PRAZO_MAX_MS: Final = 10**16 - 1
 _REF: Final = "#/components/schemas/{name}"
 
 _CHAVE: Final = {
@@ -40,11 +38,14 @@ _LIMITE: Final = {
     "schema": {"type": "integer", "minimum": 1, "maximum": LIMITE_MAX_MS},
 }
 _PRAZO: Final = {
-    "name": "X-Deadline-Ms",
+    "name": "X-Deadline-At",
     "in": "header",
     "required": False,
-    "description": "Instante absoluto (milissegundos desde 1970) até o qual responder.",
-    "schema": {"type": "integer", "minimum": 0, "maximum": PRAZO_MAX_MS},
+    "description": (
+        "Instante até o qual responder: o id de um relógio monotônico e os seus nanossegundos. "
+        "Só vale para quem lê o mesmo relógio."
+    ),
+    "schema": {"type": "string", "pattern": f"^{INSTANTE}$"},
 }
 _TEMPOS: Final = {
     "Server-Timing": {
@@ -105,7 +106,8 @@ def _operacao(operacao: Operacao, esquemas: dict[str, Any]) -> dict[str, Any]:
         {"name": nome, "in": "query", "required": False, "schema": propriedades[nome]}
         for nome in codec.na_consulta
     ]
-    parametros += [_LIMITE, _PRAZO]
+    # Who calls Pedidos is a client, and shares no clock with it.
+    parametros += [_LIMITE] if operacao.servico == "pedidos" else [_LIMITE, _PRAZO]
     if operacao.classe == "pedido":
         parametros.append(_CHAVE)
     descrita: dict[str, Any] = {

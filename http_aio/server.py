@@ -10,12 +10,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NoReturn
 
 from aiohttp import HttpVersion11, hdrs, web
+from multidict import CIMultiDictProxy
 
 from common.app import App
 from common.callers import Hosts
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, heed, left
+from common.pipeline import Endpoint, left
 from common.servicos.contexto import Contexto
 from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
 from common.telemetry.metrics import CONTENT_TYPE
@@ -39,7 +40,6 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
     """One operation as a REST handler: a request in, JSON or problem+json out."""
     operacao = endpoint.operacao
     codec = CODECS[operacao.nome]
-    keyed = operacao.classe == "pedido"
     has_query = operacao.metodo_http == "GET"
 
     async def handle(request: web.Request) -> web.Response:
@@ -47,8 +47,8 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
         ctx = endpoint.context()
         headers = request.headers
         try:
-            heed(ctx, headers.get, keyed=keyed, arrived=start, names=LOWERED)
-            endpoint.admit(headers.get)
+            endpoint.heed(ctx, headers.get, arrived=start, twice=_twice(headers), names=LOWERED)
+            ctx.ausente = lambda: request.transport is None or request.transport.is_closing()
             body = await ctx.medir(_body(request, codec, ctx.prazo))
             query = _query(request) if has_query and request.query_string else {}
             answer = await ctx.medir(endpoint(ctx, codec.read(request.match_info, query, body)))
@@ -59,6 +59,11 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
         return send(answered(operacao, answer, content, marks_back(servico, ctx, start)))
 
     return handle
+
+
+def _twice(headers: CIMultiDictProxy[str]) -> list[str]:
+    """Which of the names that a call may send beside its message came more than once."""
+    return [name for name in LOWERED if name in headers and len(headers.getall(name)) > 1]
 
 
 def _failure(ctx: Contexto, error: BaseException) -> ErroServico:

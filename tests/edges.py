@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
 import grpc.aio
 import msgspec
 from google.rpc import error_details_pb2, status_pb2
+from multidict import CIMultiDict
 
 from common.contratos import OPERACOES
+from common.deadline import RELOGIO
 from common.erros import CODIGO_GRPC, STATUS_HTTP, Categoria
 from grpc_aio.options import CANAL
 from grpc_aio.wire import CODECS, caminho, protobuf_type
@@ -43,6 +45,9 @@ class Reply(NamedTuple):
         return self.headers["idempotency-key"]
 
 
+Headers = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
 class Edge(ABC):
     """Calls operations by name with plain data."""
 
@@ -54,10 +59,11 @@ class Edge(ABC):
         *,
         key: str | None = None,
         timeout_s: float | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers = (),
     ) -> Reply:
         """Call an operation; `timeout_s` is the client's own deadline as its protocol says it.
 
+        `headers` are what travels beside the message; as pairs, one may come twice.
         Cancelling this coroutine hangs up.
         """
 
@@ -88,7 +94,7 @@ class HttpEdge(Edge):
         *,
         key: str | None = None,
         timeout_s: float | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers = (),
     ) -> Reply:
         """See Edge."""
         row = OPERATIONS[operation]
@@ -97,7 +103,7 @@ class HttpEdge(Edge):
         for name in list(rest):
             if f"{{{name}}}" in path:
                 path = path.replace(f"{{{name}}}", str(rest.pop(name)))
-        sent = dict(headers or {})
+        sent = CIMultiDict(headers)
         if key is not None:
             sent["Idempotency-Key"] = key
         if timeout_s is not None:
@@ -155,12 +161,12 @@ class GrpcEdge(Edge):
         *,
         key: str | None = None,
         timeout_s: float | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers = (),
     ) -> Reply:
         """See Edge."""
         row = OPERATIONS[operation]
         request = protobuf_type(row.requisicao)(**fields)
-        metadata = [*(headers or {}).items()]
+        metadata = [*CIMultiDict(headers).items()]
         if key is not None:
             metadata.append(("idempotency-key", key))
         rpc = self.channel(row.servico).unary_unary(caminho(row))(
@@ -211,6 +217,7 @@ class GrpcEdge(Edge):
             await channel.close()
 
 
-def deadline_header(seconds: float) -> dict[str, str]:
-    """The absolute deadline that a hop above sends, `seconds` from now."""
-    return {"x-deadline-ms": str(int((time.time() + seconds) * 1e3))}
+def deadline_header(seconds: float, clock: str = RELOGIO) -> dict[str, str]:
+    """The instant that a hop above sends as its deadline, `seconds` from now, on its `clock`."""
+    instant = time.monotonic_ns() + int(seconds * 1e9)
+    return {"x-deadline-at": f"{clock}:{instant}"}

@@ -29,7 +29,7 @@ OPERACAO = {operacao.nome: operacao for operacao in OPERACOES}
 ESPERA_S = 20.0
 JSON = {"Content-Type": "application/json"}
 
-LIMITE, PRAZO, CHAVE = "x-timeout-ms", "x-deadline-ms", "idempotency-key"
+LIMITE, PRAZO, CHAVE = "x-timeout-ms", "x-deadline-at", "idempotency-key"
 
 QUANTIDADE, PRODUTO = "itens[0].quantidade", "itens[0].produto_id"
 

@@ -20,7 +20,7 @@ from common.contratos import (
     SERVICOS,
     UNIDADES_POR_ITEM_MAX,
 )
-from common.pipeline import LIMITE_MAX_MS
+from common.deadline import LIMITE_MAX_MS, RELOGIO
 from common.settings import CORPO_MAX
 from grpc_aio.wire import caminho, protobuf_type
 from http_aio.wire import CODECS
@@ -164,7 +164,6 @@ def test_mensagem_que_quebra_uma_regra_e_recusada(braco: Any, caso: Caso) -> Non
 METADADOS_RUINS = [
     *((LIMITE, valor) for valor in ("0", "-1", "abc", "1.5", "1e3", str(LIMITE_MAX_MS + 1),
                                     "9" * 40, "+5", "0x10")),
-    *((PRAZO, valor) for valor in ("-1", "abc", "1.5", "9" * 17, "amanha")),
     (CHAVE, ""),
     (CHAVE, "   "),
     (CHAVE, "k" * (CHAVE_IDEMPOTENCIA_MAX + 1)),
@@ -182,11 +181,20 @@ def test_cabecalho_que_quebra_uma_regra_e_recusado(braco: Any, nome: str, valor:
         assert (resposta.codigo, resposta.campo) == (braco.INVALIDO, nome)
 
 
-@pytest.mark.parametrize("metadados", [((PRAZO, "0"),), ((PRAZO, "1"),), ((LIMITE, "1"),)], ids=str)
-def test_prazo_ja_passado_e_tarde_e_nada_acontece(braco: Any, metadados: Any) -> None:
+@pytest.mark.parametrize(
+    ("operacao", "corpo", "metadado"),
+    [
+        ("criar_pedido", PEDIDO, (LIMITE, "1")),
+        ("processar_pagamento", COBRANCA, (LIMITE, "1")),
+        ("processar_pagamento", COBRANCA, (PRAZO, f"{RELOGIO}:1")),
+    ],
+)
+def test_prazo_ja_passado_e_tarde_e_nada_acontece(
+    braco: Any, operacao: str, corpo: dict[str, Any], metadado: tuple[str, str]
+) -> None:
     """An instant in the past, or less than a hop's reserve, is too late: 504, no effect."""
     with SemEfeito(braco):
-        assert braco.chamar("criar_pedido", PEDIDO, metadados).codigo == braco.TARDE
+        assert braco.chamar(operacao, corpo, [metadado]).codigo == braco.TARDE
 
 
 def test_chave_no_limite_serve_dos_dois_lados(braco: Any) -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.contratos import CHAVE_IDEMPOTENCIA_MAX, OPERACOES, SERVICOS, Operacao
+from common.deadline import RELOGIO
 from common.settings import CORPO_MAX
 from grpc_aio.wire import MODULOS, caminho, nome_do_servico
 
@@ -239,8 +240,12 @@ _NUMEROS = st.one_of(
     st.integers(-(2**70), 2**70).map(str),
     st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=30),
 )
+_INSTANTES = st.one_of(
+    _NUMEROS, st.builds("{}:{}".format, st.sampled_from([RELOGIO, "outro", ""]), _NUMEROS)
+)
 _METADADOS = st.fixed_dictionaries(
-    {}, optional={"idempotency-key": _CHAVES, "x-timeout-ms": _NUMEROS, "x-deadline-ms": _NUMEROS}
+    {},
+    optional={"idempotency-key": _CHAVES, "x-timeout-ms": _NUMEROS, "x-deadline-at": _INSTANTES},
 )
 
 
@@ -286,7 +291,7 @@ def test_metadados_quaisquer_sao_resposta_ou_erro_de_quem_chama(
     @FUZZ
     @given(_METADADOS, _mensagens_de(operacao))
     def propriedade(metadados: dict[str, str], mensagem: Message) -> None:
-        apressado = {"x-timeout-ms", "x-deadline-ms"} & set(metadados)
+        apressado = {"x-timeout-ms", "x-deadline-at"} & set(metadados)
         tambem = {grpc.StatusCode.DEADLINE_EXCEEDED} if apressado else set()
         resposta = chamar(
             operacao.servico,

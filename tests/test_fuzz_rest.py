@@ -37,10 +37,10 @@ EXEMPLOS = 30
 def apenas_o_prazo_e_do_servidor(ctx: Any, response: Any, case: Any) -> bool | None:
     """`not_a_server_error`, but for 504 when the caller itself left too little time.
 
-    X-Timeout-Ms down to 1 and any X-Deadline-Ms, the past included, are valid by the description;
+    X-Timeout-Ms down to 1 and any X-Deadline-At, the past included, are valid by the description;
     the contract's answer to "too late" is 504.
     """
-    prazos = {"x-timeout-ms", "x-deadline-ms"}
+    prazos = {"x-timeout-ms", "x-deadline-at"}
     if response.status_code == 504 and prazos & {nome.lower() for nome in case.headers or {}}:
         return None
     return not_a_server_error(ctx, response, case)
@@ -111,7 +111,7 @@ def _dar_sentido(case: schemathesis.Case) -> None:
     positivo = case.meta is not None and case.meta.generation.mode.is_positive
     if not positivo or len(str(case.headers)) % 2:
         return
-    for nome in ("X-Timeout-Ms", "X-Deadline-Ms"):
+    for nome in ("X-Timeout-Ms", "X-Deadline-At"):
         case.headers.pop(nome, None)
     if isinstance(corpo, dict):
         corpo = deepcopy(corpo)

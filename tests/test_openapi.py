@@ -13,10 +13,10 @@ from aiohttp import hdrs
 from fuzz_support import CHAVE_NF, CLIENTES, PRODUTO_AUSENTE, PRODUTOS, Servidores, servidores
 
 from common import contratos as c
+from common.deadline import INSTANTE, LIMITE_MAX_MS
 from common.erros import STATUS_HTTP
-from common.pipeline import LIMITE_MAX_MS, deadline
 from common.settings import CORPO_MAX
-from http_aio.openapi import PRAZO_MAX_MS, documento
+from http_aio.openapi import documento
 from http_aio.server import HttpTransport
 
 if TYPE_CHECKING:
@@ -168,10 +168,9 @@ def test_limites_dos_parametros_sao_os_do_contrato() -> None:
     assert (chave["minLength"], chave["maxLength"]) == (1, c.CHAVE_IDEMPOTENCIA_MAX)
     assert _parametro(criar, "X-Timeout-Ms")["minimum"] == 1
     assert _parametro(criar, "X-Timeout-Ms")["maximum"] == LIMITE_MAX_MS
-    assert _parametro(criar, "X-Deadline-Ms")["maximum"] == PRAZO_MAX_MS
-    deadline(str(PRAZO_MAX_MS), None)
-    with pytest.raises(Exception, match="x-deadline-ms"):
-        deadline(str(PRAZO_MAX_MS + 1), None)
+    assert "X-Deadline-At" not in {parametro["name"] for parametro in criar["parameters"]}
+    cobrar = _operacoes("pagamentos")["post", "/pagamentos"]
+    assert _parametro(cobrar, "X-Deadline-At")["pattern"] == f"^{INSTANTE}$"
     clientes = pedidos["get", "/clientes"]
     assert _parametro(clientes, "limite")["maximum"] == c.CLIENTES_POR_PAGINA_MAX
     for servico in c.SERVICOS:

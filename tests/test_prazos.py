@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from common.deadline import LIMITE_MAX_MS, RELOGIO
 from common.erros import Categoria
-from common.pipeline import LIMITE_MAX_MS
 from common.servicos import conducao
 from common.settings import RESERVA_SALTO_S
 from tests.chain import CANCEL, CHAIN, FORWARD, step
@@ -83,7 +83,7 @@ async def test_cada_salto_recebe_um_prazo_absoluto_com_reserva(cluster: Cluster)
     deadlines = [cluster.link(servico).calls[-1].deadline - start for servico in HOPS]
     assert 4.5 < deadlines[0] <= 5.5 - RESERVA_SALTO_S
     for above, below in itertools.pairwise(deadlines):
-        # Milliseconds travel, so an instant may move by a few of them.
+        # Milliseconds travel beside the instant, and are cut.
         assert above - below == pytest.approx(RESERVA_SALTO_S, abs=0.015)
 
 
@@ -97,12 +97,7 @@ async def test_sem_prazo_do_cliente_vale_o_padrao(open_fresh: OpenCluster) -> No
 
 @pytest.mark.parametrize("ahead_s", [-5.0, 0.0, RESERVA_SALTO_S / 2])
 async def test_prazo_vencido_nao_comeca_nada(cluster: Cluster, ahead_s: float) -> None:
-    """What cannot finish in time is not started: no order, no step, no fence."""
-    before = cluster.orders()
-    reply = await cluster.create(headers=deadline_header(ahead_s))
-    assert reply.category is Categoria.PRAZO
-    assert reply.code in {504, "DEADLINE_EXCEEDED"}
-    assert cluster.orders() == before
+    """A hop whose caller's instant has come, on the clock that both read, does no step, no fence."""
     for n, servico in enumerate(HOPS):
         for operation, body in (
             (FORWARD[servico], step(servico, 600_000 + n)),
@@ -110,13 +105,58 @@ async def test_prazo_vencido_nao_comeca_nada(cluster: Cluster, ahead_s: float) -
         ):
             late = await cluster.edge.call(operation, body, headers=deadline_header(ahead_s))
             assert late.category is Categoria.PRAZO
+            assert late.code in {504, "DEADLINE_EXCEEDED"}
         assert cluster.situation(600_000 + n).passos == {}
 
 
-async def test_o_relogio_de_parede_do_prazo_e_lido_uma_vez(cluster: Cluster) -> None:
-    """The earliest of the deadlines that a call carries counts."""
-    reply = await cluster.create(timeout_s=5.0, headers=deadline_header(-1.0))
+async def test_limite_menor_que_a_reserva_nao_comeca_pedido(cluster: Cluster) -> None:
+    """A client that leaves less than a hop keeps for its answer gets no order."""
+    before = cluster.orders()
+    reply = await cluster.create(headers={"x-timeout-ms": str(int(RESERVA_SALTO_S * 1e3))})
     assert reply.category is Categoria.PRAZO
+    assert cluster.orders() == before
+
+
+@pytest.mark.parametrize(
+    ("timeout_ms", "ahead_s"), [(5_000, -1.0), (1, 5.0)], ids=["the instant", "what is left"]
+)
+async def test_o_prazo_mais_cedo_vale(cluster: Cluster, timeout_ms: int, ahead_s: float) -> None:
+    """Of what is left and of the instant on the same clock the earlier counts."""
+    headers = deadline_header(ahead_s) | {"x-timeout-ms": str(timeout_ms)}
+    body = step("logistica", 610_000)
+    reply = await cluster.edge.call("agendar_envio", body, headers=headers)
+    assert reply.category is Categoria.PRAZO
+    assert cluster.situation(610_000).passos == {}
+
+
+async def test_o_instante_de_outro_relogio_nao_vale(cluster: Cluster) -> None:
+    """Of a clock that the hop does not read only what is left counts, from the arrival."""
+    elsewhere = deadline_header(-5.0, clock="outra-maquina")
+    for n, (timeout_ms, category) in enumerate(((5_000, None), (1, Categoria.PRAZO))):
+        headers = elsewhere | {"x-timeout-ms": str(timeout_ms)}
+        body = step("logistica", 620_000 + n)
+        reply = await cluster.edge.call("agendar_envio", body, headers=headers)
+        assert reply.category is category
+
+
+@pytest.mark.parametrize("instant", [f"{RELOGIO}:1", "outra-maquina:1", "amanha", ""])
+async def test_o_instante_de_um_cliente_nao_vale(cluster: Cluster, instant: str) -> None:
+    """At Pedidos only what a client says is left to it counts, whatever instant it sends."""
+    reply = await cluster.create(timeout_s=5.0, headers={"x-deadline-at": instant})
+    assert reply.body["status"] == "enviado"
+
+
+@pytest.mark.parametrize(
+    "instant",
+    ["", "1", ":1", "amanha", f"{RELOGIO}:", f"{RELOGIO}:-1", f"{RELOGIO}:1.5",
+     f"{RELOGIO}:{'9' * 20}", f"{RELOGIO}:1:1", f"{'x' * 65}:1", "a b:1"],
+)  # fmt: skip
+async def test_instante_invalido(cluster: Cluster, instant: str) -> None:
+    """An instant that is none is refused by a hop, by the header's name."""
+    body = step("logistica", 630_000)
+    reply = await cluster.edge.call("agendar_envio", body, headers={"x-deadline-at": instant})
+    assert (reply.category, reply.fields) == (Categoria.INVALIDO, ("x-deadline-at",))
+    assert cluster.situation(630_000).passos == {}
 
 
 @pytest.mark.parametrize("text", ["0", str(LIMITE_MAX_MS + 1), "abc", "-1", "1.5", "", "9" * 30])

@@ -14,8 +14,9 @@ import grpc._channel
 from blocking.execution import blocked, in_task, interruptible, stop_if_asked
 from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
+from common.deadline import outgoing
 from common.erros import indisponivel, sem_recursos
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
+from common.pipeline import CABECALHO_TEMPOS, marks, waited_for
 from common.servicos.contexto import Contexto
 from grpc_aio.options import CANAL
 from grpc_aio.status import erro_de, record_of
@@ -73,12 +74,12 @@ class GrpcClient:
         por, vouching = waited_for(operacao), beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
-            remaining, until = outgoing(ctx)
+            remaining = outgoing(ctx)
             ctx.abaixo = ""
             start, antes = time.monotonic(), ctx.entrar("proximo")
             try:
                 self._give_thread()
-                metadata = marks(ctx, until, operacao) + vouching
+                metadata = marks(ctx, remaining, operacao) + vouching
                 data, rpc = _made(send, serialize(req), timeout=remaining, metadata=metadata)
             except grpc.RpcError as error:
                 ctx.abaixo = record_of(error)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NoReturn
+from math import inf
+from typing import NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -19,13 +21,13 @@ from common.app import App
 from common.contratos import Operacao
 from common.erros import ErroServico, invalido
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, heed
+from common.pipeline import Endpoint
 from common.servicos.contexto import Contexto
 from common.settings import BACKLOG, DRENO_S, Settings
 from grpc_aio.options import SERVIDOR, free_or_taken
 from grpc_aio.registration import register
 from grpc_aio.status import codigo, trailing
-from grpc_aio.wire import CODECS, nome_do_servico
+from grpc_aio.wire import CODECS, nome_do_servico, read_marks
 
 Handler = Callable[[bytes, grpc.ServicerContext], bytes]
 
@@ -35,19 +37,18 @@ def _handler(servico: str, endpoint: Endpoint, workers: Workers) -> Handler:
     operacao = endpoint.operacao
     parse, read = CODECS[operacao.requisicao].parse, CODECS[operacao.requisicao].read
     serialize = CODECS[operacao.resposta].serialize
-    keyed = operacao.classe == "pedido"
 
     def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
         start = workers.arrived()
         ctx = endpoint.context()
         try:
-            metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-            remaining_s: float | None = context.time_remaining()
-            if remaining_s is not None and remaining_s > DEADLINE_MAX_S:
-                # How this API says that the caller set none.
-                remaining_s = None
-            heed(ctx, metadata.get, keyed=keyed, arrived=start, remaining_s=remaining_s)
-            endpoint.admit(metadata.get)
+            mark, twice = read_marks(context.invocation_metadata())
+            remaining_s: float = context.time_remaining()
+            # Further away than that is how this API says that the caller set none.
+            set_one = remaining_s <= DEADLINE_MAX_S
+            left_until = time.monotonic() + remaining_s if set_one else inf
+            endpoint.heed(ctx, mark, arrived=start, twice=twice, left_until=left_until)
+            ctx.ausente = lambda: not context.is_active()
             refusal = workers.refusal()
             if refusal is not None:
                 raise refusal

@@ -14,8 +14,8 @@ from typing import Any, Final
 from blocking.arrivals import Arrivals
 from blocking.entrance import RECUSAM, Entrance
 from blocking.execution import become_worker
+from common.deadline import CABECALHO_LIMITE, LIMITE_MAX_MS, deadline
 from common.erros import ErroServico
-from common.pipeline import CABECALHO_LIMITE, CABECALHO_PRAZO, LIMITE_MAX_MS, deadline
 
 _LOG = logging.getLogger(__name__)
 
@@ -122,9 +122,13 @@ def _until(handed: tuple[Any, ...]) -> float:
         return inf
     mark = dict(event.invocation_metadata).get
     left = event.call_details.deadline - time.time()
-    remaining_s = left if left <= DEADLINE_MAX_S else None
+    now = time.monotonic()
     try:
-        return deadline(mark(CABECALHO_PRAZO), mark(CABECALHO_LIMITE), remaining_s)
+        return deadline(
+            now,
+            mark(CABECALHO_LIMITE),
+            left_until=now + left if left <= DEADLINE_MAX_S else inf,
+        )
     except ErroServico:
         # A worker will say what is wrong with it.
         return inf

@@ -21,8 +21,9 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from blocking.execution import interruptible
 from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
+from common.deadline import outgoing
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
-from common.pipeline import CABECALHO_TEMPOS, marks, outgoing, waited_for
+from common.pipeline import CABECALHO_TEMPOS, marks, waited_for
 from common.servicos.contexto import Contexto
 from http_aio.answers import JSON, erro_de
 from http_aio.wire import CODECS
@@ -123,10 +124,10 @@ class HttpClient:
         por, vouching = waited_for(operacao), beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
-            remaining, until = outgoing(ctx)
+            remaining = outgoing(ctx)
             ctx.abaixo = ""
             body = codec.body(req)
-            headers = dict(marks(ctx, until, operacao) + vouching)
+            headers = dict(marks(ctx, remaining, operacao) + vouching)
             if body is not None:
                 headers |= _JSON
             url = self._base + codec.path(req)

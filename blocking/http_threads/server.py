@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import flask
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.parser import HTTPRequestParser, ParsingError, get_header_lines
 from waitress.server import create_server
 from waitress.wasyncore import dispatcher
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
@@ -28,7 +28,7 @@ from common.app import App
 from common.callers import Hosts
 from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, heed
+from common.pipeline import Endpoint, repeated
 from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
 from common.telemetry.metrics import CONTENT_TYPE
 from http_aio.answers import JSON, Answer, answer, marks_back, problem
@@ -70,6 +70,9 @@ _NO_SLASH: Final = re.compile(r"%2[fF]|(?<=^/)/")
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
     """Reads a request; refuses what waitress would guess at, or stumble over."""
 
+    # Names of headers that came more than once: waitress makes one text of what they said.
+    twice: Collection[str] = ()
+
     def parse_header(self, header_plus: bytes) -> None:
         """Read everything in front of the body. Raises ParsingError, which is answered 400."""
         try:
@@ -80,6 +83,10 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Version is not supported")
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise ParsingError("Length and chunks")
+        # The first line, and the empty one at the end, are no headers.
+        if header_plus.count(b"\r\n") - 2 > len(self.headers):
+            _first, *lines = get_header_lines(header_plus)
+            self.twice = repeated(line.partition(b":")[0].decode("latin-1") for line in lines)
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
@@ -118,7 +125,6 @@ def _view(servico: str, endpoint: Endpoint, workers: Workers) -> View:
     """One operation as a Flask view: a request in, JSON or problem+json out."""
     operacao = endpoint.operacao
     codec = CODECS[operacao.nome]
-    keyed = operacao.classe == "pedido"
     has_query = operacao.metodo_http == "GET"
 
     def view(**path: str) -> flask.Response:
@@ -126,8 +132,8 @@ def _view(servico: str, endpoint: Endpoint, workers: Workers) -> View:
         ctx = endpoint.context()
         request = flask.request
         try:
-            heed(ctx, request.headers.get, keyed=keyed, arrived=start)
-            endpoint.admit(request.headers.get)
+            endpoint.heed(ctx, request.headers.get, arrived=start, twice=workers.twice())
+            ctx.ausente = workers.absent()
             refusal = workers.refusal()
             if refusal is not None:
                 raise refusal

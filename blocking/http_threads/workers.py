@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from math import inf
 from typing import Any, Final, NamedTuple
@@ -16,8 +17,8 @@ from blocking.arrivals import Arrivals
 from blocking.entrance import RECUSAM, Entrance
 from blocking.execution import become_worker
 from common.contratos import OPERACOES
+from common.deadline import CABECALHO_LIMITE, deadline
 from common.erros import ErroServico
-from common.pipeline import CABECALHO_LIMITE, CABECALHO_PRAZO, deadline
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,6 +71,15 @@ class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
         """Why this thread's call is refused; None when it is to be served."""
         erro: ErroServico | None = self._mine.call.refusal
         return erro
+
+    def twice(self) -> Collection[str]:
+        """Which names of headers came more than once with this thread's call."""
+        names: Collection[str] = self._mine.call.task.requests[0].twice
+        return names
+
+    def absent(self) -> Callable[[], bool]:
+        """What says whether the caller of this thread's call has hung up."""
+        return partial(_hung_up, self._mine.call.task)
 
     def add_task(self, task: Any) -> None:
         """Hand over a call: a connection, with the request that it begins with."""
@@ -187,11 +197,24 @@ def wait_until(done: Callable[[], bool], until: float) -> None:
         time.sleep(OLHAR_S)
 
 
+def _hung_up(channel: Any) -> bool:
+    """Whether the other end of a connection is closed.
+
+    waitress looks at no connection whose request is being served. Having it look (its
+    `channel_request_lookahead`) costs a place in each of its polls for every such connection.
+    """
+    try:
+        return not channel.socket.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def _until(request: Any) -> float:
     """The instant (monotonic) by which a call that nobody serves yet must be answered."""
-    mark = request.headers.get
     try:
-        return deadline(mark(_as_read(CABECALHO_PRAZO)), mark(_as_read(CABECALHO_LIMITE)))
+        return deadline(time.monotonic(), request.headers.get(_as_read(CABECALHO_LIMITE)))
     except ErroServico:
         # A worker will say what is wrong with it.
         return inf

@@ -33,11 +33,11 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any, Final, Literal, Protocol, TypeVar
 
-from common.erros import ErroServico
+from common.erros import ErroServico, indisponivel
 
 R = TypeVar("R")
 
@@ -87,7 +87,7 @@ class Contexto:
     """One call's deadline (monotonic seconds), idempotency key and time spent, in seconds."""
 
     __slots__ = (
-        "abaixo", "banco", "calado", "chave", "chegada", "commit", "completo", "desfechos", "fila", "gateway",
+        "abaixo", "ausente", "banco", "calado", "chave", "chegada", "commit", "completo", "desfechos", "fila", "gateway",
         "instantes", "medidor", "pedido_id", "prazo", "primeira", "proximo", "rastro",
         "rastro_estado", "rastro_pai", "rastro_proprio", "resposta", "sondagem", "tentativa",
         "trechos", "vigia",
@@ -96,6 +96,8 @@ class Contexto:
     def __init__(self, prazo: float = inf, chave: str | None = None) -> None:
         self.prazo = prazo
         self.chave = chave
+        # Says whether the caller has gone, where the transport knows and does not cancel the call.
+        self.ausente: Callable[[], bool] | None = None
         # Which attempt at an order the next call is, when its caller counts them; 0 when not.
         self.tentativa = 0
         # True when the caller vouches that this service has never been asked about the order. A
@@ -132,6 +134,11 @@ class Contexto:
         # The order that it is about, where the message says so; 0 where it does not.
         self.pedido_id = 0
         self.resposta: Any = None
+
+    def conferir_presenca(self) -> None:
+        """Before an effect. Raises ErroServico (unavailable) when the caller has gone."""
+        if self.ausente is not None and self.ausente():
+            raise indisponivel("quem chamou já se foi")
 
     def derivar(self, prazo: float) -> Contexto:
         """The context of a task on this call's behalf; measured when this one is."""

@@ -116,6 +116,7 @@ class Passos(ABC, Generic[Req]):
         preparo = await self._preparar(ctx, req)
         if self.falhas is not None:
             await self.falhas.em("P0", req.pedido_id)
+        ctx.conferir_presenca()
         return await self._banco.unidade(ctx, self._registrar, req, preparo)
 
     def _registrar(self, con: sqlite3.Connection, req: Req, preparo: Any) -> Passo:

@@ -105,6 +105,7 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
             return None
         if self.falhas is not None:
             await self.falhas.em("gateway", req.pedido_id)
+        ctx.conferir_presenca()
         veredito = await self._gateway.cobrar(
             ctx, chave_gateway(req.pedido_id), req.valor_total_centavos
         )

@@ -78,6 +78,11 @@ class Pedidos:
             if conhecida is None:
                 raise
             return await self._responder_conhecida(ctx, conhecida, resumo)
+        try:
+            ctx.conferir_presenca()
+        except ErroServico:
+            vaga.liberar()
+            raise
         conducao = self._condutor.reivindicar(
             livro.NovoPedido(chave, resumo, req.cliente_id, req.metodo_pagamento, itens), vaga, ctx
         )

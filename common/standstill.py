@@ -1,0 +1,48 @@
+"""Noticing that this process stood still: a beat that comes late.
+
+Whoever is stopped, or whose loop is held up, reads what came meanwhile as if it came now. So an event
+loop, or a thread where there is none, notes the time at each beat, and a call that is read soon after
+a gap between two beats counts from the beginning of the gap. A loop that is busy but turns beats all
+the time and costs callers nothing.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+# Seconds between two beats.
+BATIDA_S: Final = 0.05
+# Seconds between two beats that are a standstill: a loop that merely has much to do turns sooner.
+PARADO_S: Final = 0.5
+# Seconds after a standstill in which what came meanwhile is read, also by a machine that is busy.
+LEITURA_S: Final = 1.0
+# Standstills that are remembered: a busy machine may stop again before all is read.
+LEMBRADAS: Final = 8
+
+
+class Standstill:
+    """The last times that this process stood still; instants are monotonic seconds.
+
+    One thread beats, any thread may ask.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._last = now
+        # When each began, and until when what came meanwhile is read; and the last of those.
+        self._gaps: tuple[tuple[float, float], ...] = ()
+        self._read = -inf
+
+    def beat(self, now: float) -> None:
+        """It is alive at this instant."""
+        if now - self._last > PARADO_S:
+            self._gaps = (*self._gaps[1 - LEMBRADAS :], (self._last, now + LEITURA_S))
+            self._read = now + LEITURA_S
+        self._last = now
+
+    def since(self, arrived: float) -> float:
+        """The instant since which a call that was read at `arrived` may have been waiting."""
+        since = self._last if arrived - self._last > PARADO_S else arrived
+        if arrived < self._read:
+            since = min([since, *(begun for begun, read in self._gaps if arrived < read)])
+        return since
