@@ -81,6 +81,14 @@ def _solicitado_por_ninguem(linhas: Linhas, _: int) -> int:
     return pedido_id
 
 
+def _solicitado_em_vao(linhas: Linhas, _: int) -> int:
+    pedido_id = _cancelado(linhas)
+    ok = next(x for x in linhas_de(linhas, pedido_id) if x["op"] == "cancelar_pedido")
+    falha = {k: ok[k] for k in ("op", "key", "process", "time_ns")}
+    linhas[linhas.index(ok)] = {**falha, "type": "fail", "error": {"kind": "sobrecarga"}}
+    return pedido_id
+
+
 def _desfecho_sem_chamada(linhas: Linhas, pedido_id: int) -> int:
     consulta = next(x for x in linhas_de(linhas, pedido_id) if x["op"] == "consultar_pedido")
     del linhas[linhas.index(consulta) - 1]
@@ -161,6 +169,7 @@ DAS_RESPOSTAS: Final = (
     Mentira("linha de outro pedido", _linha_de_outro_pedido, "history-questions"),
     Mentira("cancelamento que responde enviado", _cancelamento_enviado, "history-questions"),
     Mentira("solicitado por ninguem", _solicitado_por_ninguem, "history-unasked"),
+    Mentira("solicitado em vao", _solicitado_em_vao, "history-unasked"),
     Mentira("desfecho sem chamada", _desfecho_sem_chamada, "history-form"),
     Mentira("desfecho de outra chamada", _desfecho_de_outra_chamada, "history-form"),
     Mentira("tempo que volta", _tempo_que_volta, "history-form"),

@@ -102,19 +102,27 @@ WHERE CASE r.op
 
 RULES: Final = (FORM, QUESTIONS, OPEN, REFUSALS)
 
+# Calls to cancel less those that failed for certain without effect; that an order had been sent is
+# no such failure: it was given up first.
 UNASKED: Final = Rule(
     "history-unasked",
     "no order was cancelled by request that nobody asked to be cancelled",
-    (1, 2),
+    (1, 2, 12),
     "SELECT count(*) FROM later WHERE motivo = 'solicitado'",
     """
-SELECT DISTINCT t.pedido_id, 'was given up by request, and the history has none'
-FROM pedidos_depois.transicoes AS t JOIN later ON later.id = t.pedido_id
-WHERE t.motivo = 'solicitado'
-    AND t.pedido_id NOT IN (SELECT pedido_id FROM history
-        WHERE op = 'cancelar_pedido' AND type = 'invoke' AND pedido_id IS NOT NULL)
-    AND chave_idempotencia NOT IN (SELECT key FROM history
-        WHERE op = 'cancelar_pedido' AND type = 'invoke' AND pedido_id IS NULL
-            AND key IS NOT NULL)
+WITH asked AS MATERIALIZED (
+    SELECT COALESCE(h.pedido_id, later.id) AS pedido_id, 1 AS calls
+    FROM history AS h LEFT JOIN later ON later.chave_idempotencia = h.key
+    WHERE h.op = 'cancelar_pedido' AND h.type = 'invoke'
+    UNION ALL
+    SELECT COALESCE(r.target_id, later.id), -1
+    FROM refused AS r LEFT JOIN later ON later.chave_idempotencia = r.key
+    WHERE r.op = 'cancelar_pedido' AND r.kind <> 'precondicao'
+)
+SELECT DISTINCT t.pedido_id, 'was given up by request, and nobody who asked for that was heard'
+FROM pedidos_depois.transicoes AS t
+LEFT JOIN (SELECT pedido_id, sum(calls) AS calls FROM asked GROUP BY pedido_id) AS a
+    ON a.pedido_id = t.pedido_id
+WHERE t.motivo = 'solicitado' AND COALESCE(a.calls, 0) < 1
 """,
 )
