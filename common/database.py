@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,9 +21,12 @@ from common.lock import held
 from common.look import PATIENCE_S, is_empty, is_just_begun, looking
 from common.migration import migrate, statements
 from common.servicos import catalogo, estoque, fiscal, gateway, livro, logistica, pagamentos
+from common.servicos.sql import Importada
 from common.shop import ShopError, check_rows, check_shop, fingerprint
 
-_META = "CREATE TABLE meta (chave TEXT PRIMARY KEY, valor TEXT NOT NULL)"
+ESQUEMA_META: Final = "CREATE TABLE meta (chave TEXT PRIMARY KEY, valor TEXT NOT NULL)"
+# Where `meta` keeps the digest of what was imported.
+META_IMPORTADO: Final = "importado"
 _PATIENCE_MS: Final = int(PATIENCE_S * 1_000)
 
 
@@ -37,6 +41,7 @@ class DatabaseError(Exception):
 class Sala(NamedTuple):
     """A service's file: its name, its schema, and the SQL that imports its part of the shop.
 
+    `importado` says what its tables hold of the import, and of nothing that came after.
     `migracoes` are scripts of SQL: the first brings a file of version `primeira`, the oldest that
     can still be used, to the version after it, the last one to `versao`, which `esquema` is.
     """
@@ -44,6 +49,7 @@ class Sala(NamedTuple):
     nome: str
     esquema: str
     importacao: str = ""
+    importado: tuple[Importada, ...] = ()
     synchronous: Synchronous = "FULL"
     migracoes: tuple[str, ...] = ()
     primeira: int = 1
@@ -55,12 +61,14 @@ class Sala(NamedTuple):
 
 
 SALAS: Final[dict[str, Sala]] = {
-    "pedidos": Sala("pedidos", livro.ESQUEMA, livro.IMPORTACAO),
-    "pagamentos": Sala("pagamentos", pagamentos.ESQUEMA, pagamentos.IMPORTACAO),
-    "estoque": Sala("estoque", estoque.ESQUEMA, estoque.IMPORTACAO),
-    "fiscal": Sala("fiscal", fiscal.ESQUEMA, fiscal.IMPORTACAO),
-    "logistica": Sala("logistica", logistica.ESQUEMA, logistica.IMPORTACAO),
-    "catalogo": Sala("catalogo", catalogo.ESQUEMA, catalogo.IMPORTACAO),
+    "pedidos": Sala("pedidos", livro.ESQUEMA, livro.IMPORTACAO, livro.IMPORTADO),
+    "pagamentos": Sala(
+        "pagamentos", pagamentos.ESQUEMA, pagamentos.IMPORTACAO, pagamentos.IMPORTADO
+    ),
+    "estoque": Sala("estoque", estoque.ESQUEMA, estoque.IMPORTACAO, estoque.IMPORTADO),
+    "fiscal": Sala("fiscal", fiscal.ESQUEMA, fiscal.IMPORTACAO, fiscal.IMPORTADO),
+    "logistica": Sala("logistica", logistica.ESQUEMA, logistica.IMPORTACAO, logistica.IMPORTADO),
+    "catalogo": Sala("catalogo", catalogo.ESQUEMA, catalogo.IMPORTACAO, catalogo.IMPORTADO),
 }
 # The outside world's books, as durable as a real gateway's.
 GATEWAY: Final = Sala("gateway", gateway.ESQUEMA)
@@ -236,6 +244,19 @@ def _in_words(path: Path) -> Iterator[None]:
         raise DatabaseError(msg) from error
 
 
+def imported(con: sqlite3.Connection, sala: Sala) -> str:
+    """A digest (BLAKE2b, 16 bytes in hexadecimal) of what a service's file holds of the import.
+
+    Nothing that the service does later changes it. Raises sqlite3.Error.
+    """
+    digest = blake2b(digest_size=16)
+    for tabela in sala.importado:
+        digest.update(tabela.tabela.encode())
+        for (values,) in con.execute(tabela.consulta()):
+            digest.update(values)
+    return digest.hexdigest()
+
+
 def _open(path: Path, sala: Sala) -> sqlite3.Connection:
     return connect(path, synchronous=sala.synchronous, busy_timeout_ms=_PATIENCE_MS)
 
@@ -272,7 +293,7 @@ def _create(path: Path, sala: Sala, loja: Loja | None, stock: int | None) -> Non
             script += sala.importacao
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         con.execute("BEGIN IMMEDIATE")
-        con.execute(_META)
+        con.execute(ESQUEMA_META)
         con.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
         try:
             for statement in statements(script):
@@ -280,4 +301,6 @@ def _create(path: Path, sala: Sala, loja: Loja | None, stock: int | None) -> Non
         except sqlite3.IntegrityError as error:
             msg = f"the shop cannot be imported into {sala.nome}: {error}"
             raise ShopError(msg) from error
+        if loja is not None:
+            con.execute("INSERT INTO meta VALUES (?, ?)", (META_IMPORTADO, imported(con, sala)))
         con.execute("COMMIT")

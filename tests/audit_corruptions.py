@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from common.database import SALAS
+
+# An instant as the services write it.
+AGORA: Final = "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')"
+# Makes the files those of a shop that was imported before the digest of what was imported was kept.
+SEM_RESUMO: Final = "".join(
+    f"{nome}: DELETE FROM meta WHERE chave = 'importado';" for nome in SALAS
+)
+
 
 class Corrupcao(NamedTuple):
     """One kind of damage.
@@ -25,7 +34,8 @@ class Corrupcao(NamedTuple):
 
     def por_arquivo(self, pedido_id: int) -> list[tuple[str, str]]:
         """The statements, each with the file that it goes to."""
-        textos = [texto for texto in self.comandos.split(";") if texto.strip()]
+        comandos = self.comandos.replace("AGORA", AGORA).replace("SEM_RESUMO;", SEM_RESUMO)
+        textos = [texto for texto in comandos.split(";") if texto.strip()]
         partes = [texto.strip().partition(": ") for texto in textos]
         return [(arquivo, comando.format(id=pedido_id)) for arquivo, _, comando in partes]
 
@@ -36,7 +46,7 @@ DOS_PEDIDOS: Final = (
     Corrupcao(
         "pagamento esquecido",
         "enviado",
-        "shipped",
+        "row-numbers shipped",
         """
 pagamentos: DELETE FROM pagamentos WHERE pedido_id = {id};
 pagamentos: DELETE FROM passos WHERE pedido_id = {id};
@@ -46,7 +56,7 @@ pagamentos: DELETE FROM transicoes WHERE pedido_id = {id};
     Corrupcao(
         "envio esquecido",
         "enviado",
-        "shipped",
+        "row-numbers shipped tracking-codes",
         """
 logistica: DELETE FROM envios WHERE pedido_id = {id};
 logistica: DELETE FROM passos WHERE pedido_id = {id};
@@ -91,7 +101,7 @@ gateway: UPDATE cobrancas SET valor_centavos = 1, cobrado_centavos = 1 WHERE cha
     Corrupcao(
         "total mudado",
         "enviado",
-        "document-values gateway-net order-total",
+        "document-values gateway-net order-total request-hashes",
         """
 pedidos: UPDATE pedidos SET valor_total_centavos = valor_total_centavos + 1 WHERE id = {id};
 """,
@@ -132,7 +142,7 @@ logistica: UPDATE envios SET numero_nota = 'NF0' WHERE pedido_id = {id};
     Corrupcao(
         "quantidade do pedido mudada",
         "enviado",
-        "order-total stock-items",
+        "order-total request-hashes stock-items",
         """
 pedidos: UPDATE itens_pedido SET quantidade = 9 WHERE pedido_id = {id} AND linha = 1;
 """,
@@ -140,7 +150,7 @@ pedidos: UPDATE itens_pedido SET quantidade = 9 WHERE pedido_id = {id} AND linha
     Corrupcao(
         "cancelado e nunca devolvido",
         "anulado",
-        "cancelled",
+        "cancelled row-numbers",
         """
 estoque: UPDATE passos SET estado = 'separado', motivo = NULL WHERE pedido_id = {id};
 estoque: DELETE FROM transicoes WHERE pedido_id = {id} AND de <> 'ausente';
@@ -151,7 +161,7 @@ estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque - 1 WHERE i
     Corrupcao(
         "cancelado com nota valida",
         "anulado",
-        "cancelled",
+        "cancelled row-numbers",
         """
 fiscal: UPDATE passos SET estado = 'emitida', motivo = NULL WHERE pedido_id = {id};
 fiscal: DELETE FROM transicoes WHERE pedido_id = {id} AND de <> 'ausente';
@@ -161,7 +171,7 @@ fiscal: UPDATE notas_fiscais SET status = 'emitida' WHERE pedido_id = {id};
     Corrupcao(
         "cancelado e pago",
         "anulado",
-        "cancelled",
+        "cancelled row-numbers",
         """
 pagamentos: UPDATE passos SET estado = 'aprovado', motivo = NULL WHERE pedido_id = {id};
 pagamentos: DELETE FROM transicoes WHERE pedido_id = {id} AND de <> 'ausente';
@@ -174,18 +184,18 @@ pedidos: UPDATE pedidos SET pagamento_status = 'aprovado' WHERE id = {id};
     Corrupcao(
         "cancelado e enviado",
         "anulado",
-        "cancelled document-values reason",
+        "cancelled document-values fences reason request-hashes tracking-codes",
         """
 logistica: UPDATE passos SET estado = 'enviado', motivo = NULL WHERE pedido_id = {id};
 logistica: UPDATE transicoes SET para = 'enviado', motivo = NULL WHERE pedido_id = {id};
-logistica: INSERT INTO envios (pedido_id, codigo_rastreamento, status) VALUES ({id},
-    'BR999999999PY', 'enviado');
+logistica: INSERT INTO envios (pedido_id, codigo_rastreamento, status, data_despacho)
+    SELECT pedido_id, 'BR999999999PY', 'enviado', instante FROM transicoes WHERE pedido_id = {id};
 """,
     ),
     Corrupcao(
         "enviado com lapide",
         "enviado",
-        "shipped",
+        "fences reason request-hashes row-numbers shipped tracking-codes",
         """
 logistica: UPDATE passos SET estado = 'tombstone', motivo = 'solicitado' WHERE pedido_id =
     {id};
@@ -197,7 +207,7 @@ logistica: DELETE FROM envios WHERE pedido_id = {id};
     Corrupcao(
         "estado terminal trocado",
         "enviado",
-        "cancelled gateway-net log-pedidos reason summary",
+        "cancelled gateway-net log-pedidos log-way reason summary",
         """
 pedidos: UPDATE pedidos SET status = 'cancelado', motivo = 'solicitado' WHERE id = {id};
 """,
@@ -221,7 +231,7 @@ pedidos: UPDATE pedidos SET nota_numero = 'NF000000001' WHERE id = {id};
     Corrupcao(
         "motivo de outro",
         "estoque_insuficiente",
-        "reason",
+        "log-way reason",
         """
 pedidos: UPDATE pedidos SET motivo = 'pagamento_rejeitado' WHERE id = {id};
 pedidos: UPDATE transicoes SET motivo = 'pagamento_rejeitado' WHERE pedido_id = {id} AND para
@@ -239,7 +249,7 @@ pedidos: UPDATE pedidos SET chave_idempotencia = NULL WHERE id = {id};
     Corrupcao(
         "resumo da requisicao perdido",
         "enviado",
-        "keys",
+        "request-hashes",
         """
 pedidos: UPDATE pedidos SET resumo = NULL WHERE id = {id};
 """,
@@ -247,15 +257,24 @@ pedidos: UPDATE pedidos SET resumo = NULL WHERE id = {id};
     Corrupcao(
         "chave estrangeira quebrada",
         "enviado",
+        "foreign-keys request-hashes",
+        """
+pedidos: UPDATE pedidos SET cliente_id = 9999 WHERE id = {id};
+""",
+    ),
+    Corrupcao(
+        "importado de um cliente que nao ha",
+        "importado",
         "foreign-keys",
         """
+SEM_RESUMO;
 pedidos: UPDATE pedidos SET cliente_id = 9999 WHERE id = {id};
 """,
     ),
     Corrupcao(
         "produto que nao existe",
         "enviado",
-        "products stock-items",
+        "products request-hashes stock-items",
         """
 pedidos: UPDATE itens_pedido SET produto_id = 99 WHERE pedido_id = {id} AND linha = 1;
 """,
@@ -265,13 +284,14 @@ pedidos: UPDATE itens_pedido SET produto_id = 99 WHERE pedido_id = {id} AND linh
         "",
         "products",
         """
+SEM_RESUMO;
 catalogo: DELETE FROM produtos WHERE id = 5;
 """,
     ),
     Corrupcao(
         "pedido perdido",
         "enviado",
-        "orphans",
+        "orphans row-numbers",
         """
 pedidos: DELETE FROM itens_pedido WHERE pedido_id = {id};
 pedidos: DELETE FROM transicoes WHERE pedido_id = {id};
@@ -281,13 +301,13 @@ pedidos: DELETE FROM pedidos WHERE id = {id};
     Corrupcao(
         "envio orfao",
         "ninguem",
-        "orphans",
+        "orphans tracking-codes",
         """
 logistica: INSERT INTO passos VALUES ({id}, 'enviado', NULL, x'00');
 logistica: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'ausente',
-    'enviado', '2026-01-01');
-logistica: INSERT INTO envios (pedido_id, codigo_rastreamento, status) VALUES ({id},
-    'BR999999999PY', 'enviado');
+    'enviado', AGORA);
+logistica: INSERT INTO envios (pedido_id, codigo_rastreamento, status, data_despacho)
+    SELECT pedido_id, 'BR999999999PY', 'enviado', instante FROM transicoes WHERE pedido_id = {id};
 """,
     ),
     Corrupcao(
@@ -295,7 +315,7 @@ logistica: INSERT INTO envios (pedido_id, codigo_rastreamento, status) VALUES ({
         "ninguem",
         "orphans",
         """
-gateway: INSERT INTO cobrancas VALUES ('pedido-{id}', 5, 'capturada', 5, 0, '2026-01-01');
+gateway: INSERT INTO cobrancas VALUES ('pedido-{id}', 5, 'capturada', 5, 0, AGORA);
 """,
     ),
     Corrupcao(
@@ -303,14 +323,15 @@ gateway: INSERT INTO cobrancas VALUES ('pedido-{id}', 5, 'capturada', 5, 0, '202
         "",
         "orphans",
         """
-gateway: INSERT INTO cobrancas VALUES ('avulsa', 5, 'capturada', 5, 0, '2026-01-01');
+gateway: INSERT INTO cobrancas VALUES ('avulsa', 5, 'capturada', 5, 0, AGORA);
 """,
     ),
     Corrupcao(
         "importado sem nota",
         "importado",
-        "imported-history",
+        "imported-history row-numbers",
         """
+SEM_RESUMO;
 fiscal: DELETE FROM notas_fiscais WHERE pedido_id = {id};
 fiscal: DELETE FROM passos WHERE pedido_id = {id};
 """,
@@ -318,7 +339,7 @@ fiscal: DELETE FROM passos WHERE pedido_id = {id};
     Corrupcao(
         "produto do pedido trocado",
         "enviado",
-        "stock-items",
+        "order-total request-hashes stock-items",
         """
 pedidos: UPDATE itens_pedido SET produto_id = 3 WHERE pedido_id = {id} AND linha = 1;
 """,
@@ -334,9 +355,10 @@ logistica: UPDATE rastreamento SET id = 2;
     Corrupcao(
         "pedido que nunca termina",
         "enviado",
-        "open-orders",
+        "open-orders row-numbers",
         """
-pedidos: UPDATE pedidos SET status = 'pendente' WHERE id = {id};
+pedidos: UPDATE pedidos SET status = 'pendente', pagamento_status = NULL, nota_numero = NULL,
+    nota_chave = NULL, envio_codigo = NULL, envio_status = NULL WHERE id = {id};
 pedidos: DELETE FROM transicoes WHERE pedido_id = {id} AND de <> 'ausente';
 """,
         "assentada",
@@ -346,7 +368,7 @@ pedidos: DELETE FROM transicoes WHERE pedido_id = {id} AND de <> 'ausente';
         "ninguem",
         "money-sums orphans",
         """
-gateway: INSERT INTO cobrancas VALUES ('pedido-{id}', 5, 'capturada', 5, 0, '2026-01-01');
+gateway: INSERT INTO cobrancas VALUES ('pedido-{id}', 5, 'capturada', 5, 0, AGORA);
 """,
         "assentada",
     ),

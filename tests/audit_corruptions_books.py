@@ -10,7 +10,7 @@ DOS_LIVROS: Final = (
     Corrupcao(
         "pagamento apagado",
         "enviado",
-        "documents-pagamentos",
+        "documents-pagamentos row-numbers",
         """
 pagamentos: DELETE FROM pagamentos WHERE pedido_id = {id};
 """,
@@ -19,7 +19,7 @@ pagamentos: DELETE FROM pagamentos WHERE pedido_id = {id};
     Corrupcao(
         "nota esquecida",
         "enviado",
-        "invoice-numbers shipped",
+        "invoice-numbers row-numbers shipped",
         """
 fiscal: DELETE FROM notas_fiscais WHERE pedido_id = {id};
 fiscal: DELETE FROM passos WHERE pedido_id = {id};
@@ -29,7 +29,7 @@ fiscal: DELETE FROM transicoes WHERE pedido_id = {id};
     Corrupcao(
         "buraco nos numeros",
         "",
-        "invoice-numbers",
+        "invoice-numbers reason row-numbers",
         """
 fiscal: DELETE FROM notas_fiscais WHERE pedido_id = {id};
 fiscal: DELETE FROM passos WHERE pedido_id = {id};
@@ -65,7 +65,7 @@ fiscal: UPDATE notas_fiscais SET chave_acesso = (SELECT max(chave_acesso) FROM n
     Corrupcao(
         "movimento apagado",
         "enviado",
-        "stock-balance stock-items",
+        "row-numbers stock-balance stock-items",
         """
 estoque: DELETE FROM movimentos WHERE pedido_id = {id} AND produto_id = 2;
 """,
@@ -81,7 +81,7 @@ estoque: UPDATE produtos SET quantidade_estoque = 7 WHERE id = 4;
     Corrupcao(
         "baixado antes da abertura",
         "enviado",
-        "stock-ledger",
+        "row-numbers stock-ledger",
         """
 estoque: UPDATE movimentos SET id = -1 WHERE pedido_id = {id} AND produto_id = 2;
 """,
@@ -113,7 +113,7 @@ estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque - 1 WHERE i
         "log-pagamentos",
         """
 pagamentos: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'aprovado',
-    'rejeitado', '2026-01-01');
+    'rejeitado', AGORA);
 """,
     ),
     Corrupcao(
@@ -122,7 +122,7 @@ pagamentos: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id},
         "log-logistica",
         """
 logistica: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'tombstone',
-    'enviado', '2026-01-01');
+    'enviado', AGORA);
 """,
     ),
     Corrupcao(
@@ -130,14 +130,14 @@ logistica: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 
         "enviado",
         "log-fiscal",
         """
-fiscal: INSERT INTO transicoes (pedido_id, de, para, instante) VALUES ({id}, 'ausente',
-    'emitida', '2026-01-01');
+fiscal: INSERT INTO transicoes (pedido_id, de, para, instante)
+    SELECT pedido_id, de, para, instante FROM transicoes WHERE pedido_id = {id};
 """,
     ),
     Corrupcao(
         "registro apagado",
         "enviado",
-        "log-estoque",
+        "log-estoque row-numbers",
         """
 estoque: DELETE FROM transicoes WHERE pedido_id = {id};
 """,
@@ -145,7 +145,7 @@ estoque: DELETE FROM transicoes WHERE pedido_id = {id};
     Corrupcao(
         "registro de pedidos com lacuna",
         "enviado",
-        "log-pedidos",
+        "log-pedidos log-way row-numbers",
         """
 pedidos: DELETE FROM transicoes WHERE pedido_id = {id} AND para = 'em_separacao';
 """,
@@ -161,7 +161,7 @@ logistica: UPDATE envios SET status = 'entregue' WHERE pedido_id = {id};
     Corrupcao(
         "motivo desconhecido",
         "anulado",
-        "status-words",
+        "log-way reason status-words",
         """
 pedidos: UPDATE pedidos SET motivo = 'capricho' WHERE id = {id};
 pedidos: UPDATE transicoes SET motivo = 'capricho' WHERE pedido_id = {id} AND para =
@@ -171,16 +171,16 @@ pedidos: UPDATE transicoes SET motivo = 'capricho' WHERE pedido_id = {id} AND pa
     Corrupcao(
         "status desconhecido",
         "aberto",
-        "log-pedidos status-words",
+        "log-pedidos log-way status-words",
         """
 pedidos: UPDATE pedidos SET status = 'perdido', motivo = NULL WHERE id = {id};
-pedidos: UPDATE transicoes SET para = 'perdido' WHERE pedido_id = {id};
+pedidos: UPDATE transicoes SET para = 'perdido' WHERE pedido_id = {id} AND de <> 'ausente';
 """,
     ),
     Corrupcao(
         "importado conduzido",
         "importado",
-        "documents-pagamentos log-pagamentos orphans",
+        "documents-pagamentos gateway-net imported-rows log-pagamentos orphans",
         """
 pagamentos: UPDATE passos SET estado = 'aprovado' WHERE pedido_id = {id};
 """,
@@ -196,7 +196,7 @@ fiscal: UPDATE notas_fiscais SET status = 'cancelada' WHERE pedido_id = {id};
     Corrupcao(
         "envio apagado",
         "enviado",
-        "documents-logistica",
+        "documents-logistica row-numbers tracking-codes",
         """
 logistica: DELETE FROM envios WHERE pedido_id = {id};
 """,
@@ -207,7 +207,7 @@ logistica: DELETE FROM envios WHERE pedido_id = {id};
         "documents-estoque",
         """
 estoque: INSERT INTO movimentos (produto_id, pedido_id, tipo, quantidade, instante) VALUES (2,
-    {id}, 'devolucao', 1, '2026-01-01');
+    {id}, 'devolucao', 1, AGORA);
 estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque + 1 WHERE id = 2;
 """,
     ),
@@ -217,14 +217,14 @@ estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque + 1 WHERE i
         "stock-ledger",
         """
 estoque: INSERT INTO movimentos (produto_id, pedido_id, tipo, quantidade, instante) VALUES (2,
-    {id}, 'separacao', -1, '2026-01-01');
+    {id}, 'separacao', -1, (SELECT instante FROM transicoes WHERE pedido_id = {id}));
 estoque: UPDATE produtos SET quantidade_estoque = quantidade_estoque - 1 WHERE id = 2;
 """,
     ),
     Corrupcao(
         "situacao da cobranca trocada",
         "enviado",
-        "gateway-ledger",
+        "gateway-ledger gateway-net",
         """
 gateway: UPDATE cobrancas SET situacao = 'negada' WHERE chave = 'pedido-{id}';
 """,
@@ -233,7 +233,7 @@ gateway: UPDATE cobrancas SET situacao = 'negada' WHERE chave = 'pedido-{id}';
     Corrupcao(
         "pago duas vezes",
         "enviado",
-        "documents-pagamentos",
+        "documents-pagamentos row-numbers schema",
         """
 pagamentos: CREATE TABLE copia AS SELECT * FROM pagamentos;
 pagamentos: INSERT INTO copia SELECT * FROM pagamentos WHERE pedido_id = {id};
@@ -244,7 +244,7 @@ pagamentos: ALTER TABLE copia RENAME TO pagamentos;
     Corrupcao(
         "faturado duas vezes",
         "enviado",
-        "documents-fiscal invoice-keys invoice-numbers",
+        "documents-fiscal invoice-keys invoice-numbers row-numbers schema",
         """
 fiscal: CREATE TABLE copia AS SELECT * FROM notas_fiscais;
 fiscal: INSERT INTO copia SELECT * FROM notas_fiscais WHERE pedido_id = {id};
@@ -255,7 +255,7 @@ fiscal: ALTER TABLE copia RENAME TO notas_fiscais;
     Corrupcao(
         "enviado duas vezes",
         "enviado",
-        "documents-logistica",
+        "documents-logistica row-numbers schema tracking-codes",
         """
 logistica: CREATE TABLE copia AS SELECT * FROM envios;
 logistica: INSERT INTO copia SELECT * FROM envios WHERE pedido_id = {id};

@@ -13,42 +13,50 @@ def linhas_de(linhas: Linhas, pedido_id: int, tipo: str = "ok") -> Linhas:
     return [x for x in linhas if x.get("pedido_id") == pedido_id and x["type"] == tipo]
 
 
-def _trocar(linhas: Linhas, velha: dict[str, Any], **novo: Any) -> None:
+def trocar(linhas: Linhas, velha: dict[str, Any], **novo: Any) -> None:
+    """Have a line say something else."""
     linhas[linhas.index(velha)] = {**velha, **novo}
 
 
-def _acrescentar(linhas: Linhas, **final: Any) -> None:
-    """A call at the end of the history, and what came of it."""
+def acrescentar(linhas: Linhas, *, asked: int | None = None, **final: Any) -> None:
+    """A call at the end of the history, of the order `asked`, and what came of it."""
     instante = linhas[-1]["time_ns"]
     comum = {k: final[k] for k in ("op", "key") if k in final} | {"process": 9}
     pedido = {"request": final.pop("request")} if "request" in final else {}
+    pedido |= {} if asked is None else {"pedido_id": asked}
     linhas.append({"type": "invoke", **comum, **pedido, "time_ns": instante + 1})
     linhas.append({**comum, **final, "time_ns": instante + 2})
+
+
+def aberta(ok: dict[str, Any], **novo: Any) -> dict[str, Any]:
+    """An answer as it was while its order was under way."""
+    nada = dict.fromkeys(("motivo", "pagamento", "nota_fiscal", "envio"))
+    return {**ok["answer"], "status": "pendente", **nada, **novo}
 
 
 def _pedido_sumido(linhas: Linhas, pedido_id: int) -> int:
     ok = linhas_de(linhas, pedido_id)[0]
     resposta = {**ok["answer"], "pedido_id": 777_777}
-    _acrescentar(linhas, type="ok", op="consultar_pedido", key="fantasma", answer=resposta)
+    acrescentar(linhas, type="ok", op="consultar_pedido", key="fantasma", answer=resposta)
     return 777_777
 
 
 def _resposta_diferente(linhas: Linhas, pedido_id: int) -> int:
     for ok in linhas_de(linhas, pedido_id):
-        _trocar(linhas, ok, answer={**ok["answer"], "valor_total_centavos": 1})
+        trocar(linhas, ok, answer={**ok["answer"], "valor_total_centavos": 1})
     return pedido_id
 
 
 def _duas_respostas(linhas: Linhas, pedido_id: int) -> int:
     ok = linhas_de(linhas, pedido_id)[0]
-    _trocar(linhas, ok, answer={**ok["answer"], "envio": None})
+    trocar(linhas, ok, answer={**ok["answer"], "envio": None})
     return pedido_id
 
 
 def _dois_pedidos(linhas: Linhas, pedido_id: int) -> int:
     ok = linhas_de(linhas, pedido_id)[0]
     outra = next(x for x in linhas if x["type"] == "ok" and x["key"] != ok["key"])
-    _acrescentar(linhas, type="ok", op="consultar_pedido", key=outra["key"], answer=ok["answer"])
+    acrescentar(linhas, type="ok", op="consultar_pedido", key=outra["key"], answer=ok["answer"])
     return pedido_id
 
 
@@ -62,7 +70,7 @@ def _falha_com_pedido(linhas: Linhas, pedido_id: int) -> int:
 def _outro_corpo(linhas: Linhas, pedido_id: int) -> int:
     ok = linhas_de(linhas, pedido_id)[0]
     invoke = next(x for x in linhas if x["key"] == ok["key"] and "request" in x)
-    _trocar(linhas, invoke, request={**invoke["request"], "cliente_id": 2})
+    trocar(linhas, invoke, request={**invoke["request"], "cliente_id": 2})
     return pedido_id
 
 
@@ -70,7 +78,7 @@ def _chave_reusada(linhas: Linhas, pedido_id: int) -> int:
     ok = linhas_de(linhas, pedido_id)[0]
     invoke = next(x for x in linhas if x["key"] == ok["key"] and "request" in x)
     corpo = {**invoke["request"], "metodo_pagamento": "boleto"}
-    _acrescentar(
+    acrescentar(
         linhas, type="ok", op="criar_pedido", key=ok["key"], request=corpo, answer=ok["answer"]
     )
     return pedido_id
@@ -78,14 +86,13 @@ def _chave_reusada(linhas: Linhas, pedido_id: int) -> int:
 
 def _volta_atras(linhas: Linhas, pedido_id: int) -> int:
     ok = linhas_de(linhas, pedido_id)[0]
-    antes = {**ok["answer"], "status": "pendente", "envio": None}
-    _acrescentar(linhas, type="ok", op="consultar_pedido", key=ok["key"], answer=antes)
+    acrescentar(linhas, type="ok", op="consultar_pedido", key=ok["key"], answer=aberta(ok))
     return pedido_id
 
 
 def _nao_encontrado(linhas: Linhas, pedido_id: int) -> int:
     erro = {"kind": "nao_encontrado", "detail": "não existe"}
-    _acrescentar(
+    acrescentar(
         linhas, type="fail", op="consultar_pedido", key="k", pedido_id=pedido_id, error=erro
     )
     return pedido_id
@@ -109,7 +116,7 @@ class Mentira(NamedTuple):
     vermelhas: str
 
 
-MENTIRAS: Final = (
+DAS_PROMESSAS: Final = (
     Mentira("pedido sumido", _pedido_sumido, "history-lost"),
     Mentira("resposta diferente", _resposta_diferente, "history-answers"),
     Mentira("duas respostas", _duas_respostas, "history-answers history-keys"),

@@ -8,11 +8,16 @@ from typing import Final
 from common.audit import audit
 from tests.audit_corruptions import DOS_PEDIDOS
 from tests.audit_corruptions_books import DOS_LIVROS
-from tests.audit_lies import MENTIRAS
+from tests.audit_corruptions_facts import DOS_FATOS
+from tests.audit_lies import DAS_PROMESSAS
+from tests.audit_lies_answers import DAS_RESPOSTAS
 from tests.audit_support import escrever_historia
 
-CORRUPCOES: Final = (*DOS_PEDIDOS, *DOS_LIVROS)
+CORRUPCOES: Final = (*DOS_PEDIDOS, *DOS_LIVROS, *DOS_FATOS)
+MENTIRAS: Final = (*DAS_PROMESSAS, *DAS_RESPOSTAS)
 
+# Tells of every row that is gone, so it turns red beside the rule that misses what the row said.
+COM_OUTRAS: Final = "row-numbers"
 # Rules that look across what others have looked at one by one, so that nothing turns them red
 # alone: sums over all orders whose parts are each compared, and two answers of which one cannot be
 # what is stored.
@@ -36,5 +41,11 @@ def provas() -> dict[str, list[str]]:
 
 
 def provadas_sozinhas() -> set[str]:
-    """The rules that something turns red, and no other with them."""
-    return {cada.vermelhas for cada in (*CORRUPCOES, *MENTIRAS)} & provas().keys()
+    """The rules that something turns red, and no other with them but the one of missing rows."""
+    sozinhas = set()
+    for cada in (*CORRUPCOES, *MENTIRAS):
+        regras_suas = cada.vermelhas.split()
+        outras = [regra for regra in regras_suas if regra != COM_OUTRAS]
+        if len(outras or regras_suas) == 1:
+            sozinhas |= set(outras or regras_suas)
+    return sozinhas

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -59,6 +60,21 @@ class Cabo:
         return chamar
 
 
+class RelogioAjustado(AsyncClock):
+    """The machine's clocks, of which the wall clock is `adiante` seconds ahead."""
+
+    adiante = 0.0
+
+    def data_hora(self) -> str:
+        """The wall clock as it was set."""
+        agora = datetime.now(UTC) + timedelta(seconds=self.adiante)
+        return agora.isoformat(timespec="milliseconds")
+
+    def epoca(self) -> float:
+        """The same, seconds since 1970."""
+        return super().epoca() + self.adiante
+
+
 class Loja:
     """The six services in one process, and the client that keeps a history of what it was told."""
 
@@ -66,6 +82,7 @@ class Loja:
         self.data_dir = data_dir
         self.historia: list[dict[str, Any]] = []
         self.cabos: dict[str, Cabo] = {}
+        self.relogios = {nome: RelogioAjustado() for nome in (*SALAS, GATEWAY.nome)}
         self.pedidos: Any = None
         self.condutor: Any = None
         self._pilha = pilha
@@ -73,7 +90,7 @@ class Loja:
 
     async def abrir(self) -> Self:
         """Open the services from the last to the first."""
-        relogio, execucao = AsyncClock(), AsyncExecution()
+        relogios, execucao = self.relogios, AsyncExecution()
         bancos = {}
         for nome in (*SALAS, "gateway"):
             banco = await Storage.open(database_path(self.data_dir, nome), synchronous="OFF")
@@ -81,21 +98,21 @@ class Loja:
             bancos[nome] = banco
         gateway = GatewaySimulado(
             bancos["gateway"],
-            relogio,
+            relogios["gateway"],
             semente=7,
             latencia_min_s=0,
             latencia_max_s=0,
             aprovacao=0.7,
         )
-        logistica = self._cabo("logistica", Logistica(bancos["logistica"], relogio))
-        fiscal = self._cabo("fiscal", Fiscal(bancos["fiscal"], relogio, logistica))
-        estoque = self._cabo("estoque", Estoque(bancos["estoque"], relogio, fiscal))
+        logistica = self._cabo("logistica", Logistica(bancos["logistica"], relogios["logistica"]))
+        fiscal = self._cabo("fiscal", Fiscal(bancos["fiscal"], relogios["fiscal"], logistica))
+        estoque = self._cabo("estoque", Estoque(bancos["estoque"], relogios["estoque"], fiscal))
         pagamentos = self._cabo(
-            "pagamentos", Pagamentos(bancos["pagamentos"], relogio, gateway, estoque)
+            "pagamentos", Pagamentos(bancos["pagamentos"], relogios["pagamentos"], gateway, estoque)
         )
         self.condutor = Condutor(
             banco=bancos["pedidos"],
-            relogio=relogio,
+            relogio=relogios["pedidos"],
             execucao=execucao,
             pagamentos=pagamentos,
             # No pauses: what is cut stays cut until the test mends it.
@@ -105,10 +122,10 @@ class Loja:
         )
         self.pedidos = Pedidos(
             banco=bancos["pedidos"],
-            relogio=relogio,
+            relogio=relogios["pedidos"],
             execucao=execucao,
             vagas=Slots(1_000, 1_000, execucao),
-            catalogo=Catalogo(bancos["catalogo"], relogio, execucao, estoque),
+            catalogo=Catalogo(bancos["catalogo"], relogios["catalogo"], execucao, estoque),
             condutor=self.condutor,
             nova_chave=lambda: "nunca usada",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -12,9 +12,16 @@ import pytest
 from common.audit import AuditReport, audit, exit_code
 from common.audit.report import VIOLATIONS_LISTED_MAX
 from common.audit.snapshot import freeze
-from common.database import database_path
-from tests.audit_lies import MENTIRAS, Mentira, linhas_de
-from tests.audit_proof import CORRUPCOES, NUNCA_SOZINHAS, provadas_sozinhas, provas, regras
+from common.database import SALAS, database_path
+from tests.audit_lies import Mentira, aberta, acrescentar, linhas_de
+from tests.audit_proof import (
+    CORRUPCOES,
+    MENTIRAS,
+    NUNCA_SOZINHAS,
+    provadas_sozinhas,
+    provas,
+    regras,
+)
 from tests.audit_support import (
     PASSADO,
     corromper,
@@ -158,7 +165,7 @@ def test_cada_corrupcao_acende_a_sua_regra(
         assert pedido_id in acusados(relatorio)
         assert f"order {pedido_id}: " in texto
         contada = next(d for d in relatorio.dossiers if d.pedido_id == pedido_id)
-        assert contada.facts
+        assert contada.facts or corrupcao.nome == "pedido recusado apagado em toda parte"
         assert all(fato in texto for fato in contada.facts)
         assert all(f"{e.servico}: {e.text}" in texto for e in contada.events)
 
@@ -204,8 +211,8 @@ def test_duas_ordens_com_a_mesma_chave_sao_acusadas(vivida: Vivida) -> None:
                 (SELECT chave_idempotencia FROM pedidos WHERE id = {um}) WHERE id = {outro};
         """)
     relatorio = audit(vivida.data_dir)
-    assert vermelhas(relatorio) == {"keys"}
-    assert acusados(relatorio) == {outro}
+    assert vermelhas(relatorio) == {"keys", "schema"}
+    assert acusados(relatorio) == {outro, None}
 
 
 def test_uma_pagina_estragada_e_uma_violacao_e_nao_um_tropeco(vivida: Vivida) -> None:
@@ -220,7 +227,7 @@ def test_uma_pagina_estragada_e_uma_violacao_e_nao_um_tropeco(vivida: Vivida) ->
         arquivo.seek((raiz - 1) * tamanho)
         arquivo.write(b"\xff" * tamanho)
     relatorio = audit(vivida.data_dir)
-    assert vermelhas(relatorio) == {"integrity", "products"}
+    assert vermelhas(relatorio) == {"integrity", "products", "order-total", "imported-rows"}
     assert "catalogo.db" in impresso(relatorio)
 
 
@@ -268,15 +275,15 @@ def test_um_pedido_confirmado_que_sumiu_de_pedidos_e_acusado(
     )
     historia = escrever_historia(tmp_path / "h.jsonl", vivida.historia)
     relatorio = audit(vivida.data_dir, history=historia)
-    assert vermelhas(relatorio) == {"orphans", "history-lost"}
-    assert acusados(relatorio) == {enviado}
+    assert vermelhas(relatorio) == {"orphans", "history-lost", "row-numbers"}
+    assert acusados(relatorio) == {enviado, None}
 
 
 def test_leitura_concorrente_com_a_resposta_nao_e_acusada(molde: Vivida, tmp_path: Path) -> None:
     """A read that was asked before the answer came may show the earlier state."""
     linhas = list(molde.historia)
     ok = linhas_de(linhas, molde.destinos["enviado"][3])[0]
-    antes = {**ok["answer"], "status": "pendente", "envio": None}
+    antes = aberta(ok)
     comum = {"op": "consultar_pedido", "key": ok["key"], "process": 9}
     linhas.append({"type": "invoke", **comum, "time_ns": ok["time_ns"] - 1})
     linhas.append({"type": "ok", **comum, "time_ns": ok["time_ns"] + 10**12, "answer": antes})
@@ -286,11 +293,71 @@ def test_leitura_concorrente_com_a_resposta_nao_e_acusada(molde: Vivida, tmp_pat
 
 def test_uma_historia_parcial_nao_acusa_os_outros(molde: Vivida, tmp_path: Path) -> None:
     """Orders that the history does not know are someone else's, unless it is said to be whole."""
-    linhas = molde.historia[: len(molde.historia) // 2]
+    linhas = [x for x in molde.historia if x["op"] != "cancelar_pedido"]
+    linhas = linhas[: len(linhas) // 2]
     historia = escrever_historia(tmp_path / "h.jsonl", linhas)
     relatorio = audit(molde.data_dir, history=historia)
     assert vermelhas(relatorio) == set()
     assert pulada(relatorio, "history-unexpected")
+    assert pulada(relatorio, "history-unasked")
     assert vermelhas(audit(molde.data_dir, history=historia, complete=True)) == {
-        "history-unexpected"
+        "history-unexpected",
+        "history-unasked",
     }
+
+
+def test_recusas_verdadeiras_nao_sao_acusadas(molde: Vivida, tmp_path: Path) -> None:
+    """Each refusal that is so stays clean, also under a key that succeeds before or after it."""
+    linhas, enviado = list(molde.historia), molde.destinos["enviado"][3]
+    ok = next(x for x in linhas_de(linhas, enviado) if x["op"] == "criar_pedido")
+    chave = ok["key"]
+    corpo = next(x["request"] for x in linhas if x["key"] == chave and "request" in x)
+    outro = {**corpo, "cliente_id": 2}
+
+    def recusar(kind: str, op: str = "criar_pedido", **mais: Any) -> None:
+        acrescentar(linhas, type="fail", op=op, key=chave, error={"kind": kind}, **mais)
+
+    recusar("conflito", request=outro)
+    recusar("invalido", request=outro)
+    recusar("sobrecarga", request=corpo)
+    recusar("corpo_grande_demais", request=corpo)
+    recusar("precondicao", op="cancelar_pedido", asked=enviado)
+    recusar("precondicao", op="cancelar_pedido", asked=1)
+    recusar("sobrecarga", op="cancelar_pedido", asked=enviado)
+    # Before anybody was told of the order, by callers of their own.
+    antes = ok["time_ns"] - 2
+    for process, op in enumerate(("cancelar_pedido", "consultar_pedido"), 20):
+        comum = {"op": op, "key": "palpite", "process": process, "pedido_id": enviado}
+        linhas.append({"type": "invoke", **comum, "time_ns": antes})
+        falha = {"type": "fail", **comum, "time_ns": antes + 1}
+        linhas.append({**falha, "error": {"kind": "nao_encontrado"}})
+    relatorio = audit(molde.data_dir, history=escrever_historia(tmp_path / "h.jsonl", linhas))
+    assert vermelhas(relatorio) == set(), impresso(relatorio)
+
+
+def test_chaves_trocadas_entre_dois_pedidos_so_uma_historia_ve(
+    vivida: Vivida, tmp_path: Path
+) -> None:
+    """Two orders of one body whose keys are swapped: no file tells, each of their clients does."""
+    um, outro = vivida.destinos["enviado"][3:5]
+    corromper(
+        vivida.data_dir,
+        "pedidos",
+        f"UPDATE pedidos SET chave_idempotencia = 'provisoria' WHERE id = {um}",
+        f"UPDATE pedidos SET chave_idempotencia = 'chave-{um - PASSADO}' WHERE id = {outro}",
+        f"UPDATE pedidos SET chave_idempotencia = 'chave-{outro - PASSADO}' WHERE id = {um}",
+    )
+    assert vermelhas(audit(vivida.data_dir)) == set()
+    historia = escrever_historia(tmp_path / "h.jsonl", vivida.historia)
+    relatorio = audit(vivida.data_dir, history=historia)
+    assert vermelhas(relatorio) == {"history-lost"}
+    assert acusados(relatorio) == {um, outro}
+
+
+def test_dados_de_antes_do_resumo_sao_julgados_sem_ele(vivida: Vivida) -> None:
+    """Files that were imported before a digest was kept are clean, and the report says what is open."""
+    for nome in SALAS:
+        corromper(vivida.data_dir, nome, "DELETE FROM meta WHERE chave = 'importado'")
+    relatorio = audit(vivida.data_dir)
+    assert vermelhas(relatorio) == set(), impresso(relatorio)
+    assert "before a digest" in str(pulada(relatorio, "imported-rows"))

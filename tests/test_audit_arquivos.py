@@ -197,7 +197,7 @@ def test_cada_arquivo_e_visto_desde_a_sua_leitura(vivida: Vivida) -> None:
             nome: con.execute(contar.format(nome)).fetchone()[0]
             for nome in ("pedidos", "logistica", "pedidos_depois")
         }
-    assert vistas == {"pedidos": 3, "logistica": 4, "pedidos_depois": 4}
+    assert vistas == {"pedidos": 4, "logistica": 5, "pedidos_depois": 5}
 
 
 async def test_auditar_sob_carga_nunca_acusa_o_que_esta_a_caminho(tmp_path: Path) -> None:

@@ -103,13 +103,14 @@ BUILDS: Final = (
             *(f"documents-{service}" for service in ("pagamentos", "fiscal", "logistica")),
             *(f"log-{service}" for service in CHAIN[1:]),
             *("stock-ledger", "money-sums", "orphans", "summary", "document-values"),
+            *("schema", "request-hashes", "instants"),
         },
     ),
     Build(
         TOMBSTONE_OFF,
         _cancelled_meanwhile,
         _shipped_though_cancelled,
-        {"cancelled", "reason", "money-sums"},
+        {"cancelled", "fences", "money-sums", "reason"},
     ),
 )
 

@@ -59,7 +59,7 @@ class Wall:
 
 def _audited(cluster: Cluster) -> list[str]:
     report = audit(cluster.data_dir, settled=True)
-    return [check.name for check in report.checks if check.total]
+    return [check.id for check in report.checks if check.total]
 
 
 async def test_o_relogio_pula_onde_quer_que_seja_lido(
@@ -87,11 +87,11 @@ async def test_o_relogio_pula_onde_quer_que_seja_lido(
         assert _audited(cluster) == []
 
 
-@pytest.mark.parametrize(("ahead_s", "motivo"), [(0.0, None), (2 * DAY_S, "expirado")])
+@pytest.mark.parametrize("ahead_s", [0.0, 2 * DAY_S])
 async def test_o_relogio_pula_com_um_pedido_aberto(
-    open_fresh: OpenCluster, monkeypatch: pytest.MonkeyPatch, ahead_s: float, motivo: str | None
+    open_fresh: OpenCluster, monkeypatch: pytest.MonkeyPatch, ahead_s: float
 ) -> None:
-    """Only an order's age is read from it: past the give-up age an abandoned order is given up."""
+    """No age is read from it: an order that was left open is not given up because it jumped."""
     wall = Wall(monkeypatch)
     wall.offset_s = DAY_S
     async with open_fresh() as cluster:
@@ -100,10 +100,6 @@ async def test_o_relogio_pula_com_um_pedido_aberto(
         await cluster.idle()
         cluster.link("estoque").heal()
         wall.offset_s = ahead_s
-        order = await cluster.end_of(pedido_id)
-        assert order["motivo"] == motivo
-        if motivo is None:
-            cluster.check_shipped(pedido_id)
-        else:
-            cluster.check_cancelled(pedido_id, motivo)
+        assert (await cluster.end_of(pedido_id))["status"] == "enviado"
+        cluster.check_shipped(pedido_id)
         assert _audited(cluster) == []

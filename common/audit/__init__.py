@@ -8,9 +8,22 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from common.audit import books, orders, promises, whole
+from common.audit import (
+    books,
+    endings,
+    imported,
+    instants,
+    money,
+    numbers,
+    orders,
+    promises,
+    requests,
+    schema,
+    told,
+    whole,
+)
 from common.audit.dossier import dossiers
 from common.audit.history import ClientHistory
 from common.audit.printing import print_report
@@ -42,6 +55,19 @@ __all__ = [
     "print_report",
     "story",
 ]
+
+# Judged at any time.
+_ANY_TIME: Final = (
+    orders.RULES,
+    endings.RULES,
+    requests.RULES,
+    money.RULES,
+    books.RULES,
+    numbers.RULES,
+    instants.RULES,
+    whole.RULES,
+    imported.RULES,
+)
 
 
 def audit(
@@ -91,8 +117,9 @@ def _report(
     con: sqlite3.Connection, data_dir: Path, *, settled: bool, history: bool, complete: bool
 ) -> AuditReport:
     open_orders, quiescent = _still_open(con)
-    checks = [whole.integrity(data_dir), whole.foreign_keys(data_dir)]
+    checks = [whole.integrity(data_dir), whole.foreign_keys(data_dir), schema.schema(con)]
     checks += _services(con, quiescent=quiescent, settled=settled)
+    checks.append(imported.rows(con, data_dir))
     if history:
         checks += _client(con, complete=complete)
     concerned = dict.fromkeys(
@@ -117,18 +144,17 @@ def _services(con: sqlite3.Connection, *, quiescent: bool, settled: bool) -> lis
     unasked = None if settled else "orders may still be under way"
     return [
         judge(con, whole.OPEN_ORDERS, unasked),
-        *(judge(con, rule) for rule in orders.RULES),
-        judge(con, whole.MONEY_SUMS, moving),
-        *(judge(con, rule) for rule in books.RULES),
-        *(judge(con, rule) for rule in whole.RULES),
+        judge(con, money.MONEY_SUMS, moving),
+        *(judge(con, rule) for rules in _ANY_TIME for rule in rules),
     ]
 
 
 def _client(con: sqlite3.Connection, *, complete: bool) -> list[Check]:
     partial = None if complete else "the history may be one of several"
     return [
-        *(judge(con, rule) for rule in promises.RULES),
+        *(judge(con, rule) for rule in (*promises.RULES, *told.RULES)),
         judge(con, promises.UNEXPECTED, partial),
+        judge(con, told.UNASKED, partial),
     ]
 
 

@@ -45,6 +45,8 @@ WITH step AS (
         WHEN NOT EXISTS (SELECT 1 FROM legal
             WHERE servico = 'SALA' AND legal.de = step.de AND legal.para = step.para)
             THEN 'the step ' || step.de || ' -> ' || step.para || ' is illegal'
+        WHEN NOT ultimo AND 'SALA' <> 'pedidos' AND step.motivo IS NOT NULL
+            THEN 'the log gives ' || step.motivo || ' for ' || step.para || ', which stood'
         WHEN NOT ultimo THEN NULL
         WHEN agora.estado IS NOT step.para OR agora.motivo IS NOT step.motivo
             THEN 'the log ends in ' || step.para || ' for ' || COALESCE(step.motivo, 'no reason')
@@ -173,65 +175,6 @@ FROM estoque.movimentos AS d WHERE tipo = 'devolucao' AND NOT EXISTS (
 """,
 )
 
-_NOTAS: Final = "SELECT count(*) FROM fiscal.notas_fiscais WHERE origem = 'loja'"
-
-INVOICE_NUMBERS: Final = Rule(
-    "invoice-numbers",
-    "invoice numbers run from 1 to the counter without a hole",
-    (9,),
-    _NOTAS,
-    """
-SELECT pedido_id, 'number ' || COALESCE(sequencia, 'null') || ' (' || numero || ') follows '
-    || anterior
-FROM (
-    SELECT pedido_id, sequencia, numero, LAG(sequencia, 1, 0) OVER (ORDER BY sequencia) AS anterior
-    FROM fiscal.notas_fiscais WHERE origem = 'loja')
-WHERE sequencia IS NOT anterior + 1 OR numero <> printf('NF%09d', sequencia)
-UNION ALL
-SELECT NULL, 'the last number is ' || ultima || ', the counter says ' || COALESCE(ultimo, 'null')
-FROM (SELECT COALESCE(max(sequencia), 0) AS ultima FROM fiscal.notas_fiscais)
-LEFT JOIN fiscal.numeracao WHERE ultimo IS NOT ultima
-""",
-)
-
-# Digits 26 to 34 of a key are the invoice's number.
-INVOICE_KEYS: Final = Rule(
-    "invoice-keys",
-    "every access key is valid, unique, and carries its invoice's number",
-    (9,),
-    _NOTAS,
-    """
-SELECT pedido_id, 'the access key ' || COALESCE(chave_acesso, 'null') || ' is not valid for '
-    || numero
-FROM fiscal.notas_fiscais WHERE origem = 'loja'
-    AND (NOT chave_valida(chave_acesso) OR substr(chave_acesso, 26, 9) <> substr(numero, 3))
-UNION ALL
-SELECT max(pedido_id), 'the access key ' || chave_acesso || ' is also that of order '
-    || min(pedido_id)
-FROM fiscal.notas_fiscais WHERE chave_acesso IS NOT NULL AND origem = 'loja'
-GROUP BY chave_acesso HAVING count(*) > 1
-""",
-)
-
-GATEWAY_LEDGER: Final = Rule(
-    "gateway-ledger",
-    "the gateway charged a key at most once and gave back at most that",
-    (6,),
-    "SELECT count(*) FROM gateway.cobrancas",
-    """
-SELECT CAST(substr(chave, 8) AS INTEGER), chave || ' is ' || situacao || ': asked '
-    || COALESCE(valor_centavos, 'nothing') || ', charged ' || cobrado_centavos || ', gave back '
-    || estornado_centavos
-FROM gateway.cobrancas
-WHERE NOT CASE situacao
-    WHEN 'capturada' THEN cobrado_centavos IS valor_centavos AND estornado_centavos = 0
-    WHEN 'negada' THEN cobrado_centavos = 0 AND estornado_centavos = 0
-    WHEN 'anulada' THEN cobrado_centavos IN (0, valor_centavos)
-        AND estornado_centavos = cobrado_centavos
-    ELSE 0 END
-""",
-)
-
 RULES: Final = (
     STATUS_WORDS,
     *(_log(sala) for sala in TABELAS),
@@ -241,7 +184,4 @@ RULES: Final = (
     _documents("logistica", "envios"),
     STOCK_BALANCE,
     STOCK_LEDGER,
-    INVOICE_NUMBERS,
-    INVOICE_KEYS,
-    GATEWAY_LEDGER,
 )

@@ -34,31 +34,42 @@ if TYPE_CHECKING:
 _BATCH: Final = 5_000
 
 # `late` lines were written after the services' files were frozen: of those, only that something
-# was asked may be used. `body` is a request and `answer` a terminal answer, both in a canonical
-# text that Pedidos' rows can be turned into as well.
+# was asked may be used. `body` is a request and `answer` an answer, both in a canonical text that
+# Pedidos' rows can be turned into as well; `ended` says that the answer is terminal. `pedido_id` is
+# the order that an answer is about, `named_id` the one that the line itself names.
 _TABLE: Final = """
 CREATE TEMP TABLE history (
     line INTEGER PRIMARY KEY, late INTEGER, type TEXT, op TEXT, key TEXT, process INTEGER,
-    time_ns INTEGER, pedido_id INTEGER, status TEXT, answer TEXT, body TEXT, kind TEXT
+    time_ns INTEGER, pedido_id INTEGER, named_id INTEGER, status TEXT, ended INTEGER, answer TEXT,
+    body TEXT, kind TEXT
 )
 """
-_INSERT: Final = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT: Final = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
-# `answered` are the answers, each with what was asked and when. An order that a lookup does not
-# find is an answer too: that there is none.
+# `outcome` are the outcomes, each with what was asked and when. `answered` are the answers, and the
+# refusals that tell of an order: one that is not found is
+# said not to exist, one that can no longer be cancelled to be sent. `refused` are the refusals.
 _INDEXES: Final = """
 CREATE INDEX temp.history_key ON history (key);
 CREATE INDEX temp.history_pedido ON history (pedido_id);
-CREATE TEMP TABLE answered AS
-SELECT line, op, key, pedido_id, COALESCE(status, 'ausente') AS status, answer, time_ns,
-    invoked_ns, invoked_body
-FROM (
-    SELECT *, LAG(time_ns) OVER caller AS invoked_ns, LAG(body) OVER caller AS invoked_body
+CREATE TEMP TABLE outcome AS
+SELECT * FROM (
+    SELECT *, LAG(time_ns) OVER caller AS invoked_ns, LAG(body) OVER caller AS invoked_body,
+        LAG(pedido_id) OVER caller AS asked_id
     FROM history WHERE NOT late WINDOW caller AS (PARTITION BY process, op, key ORDER BY line))
-WHERE type = 'ok' OR (type = 'fail' AND op = 'consultar_pedido' AND kind = 'nao_encontrado');
-CREATE INDEX temp.answered_pedido ON answered (pedido_id)
+WHERE type IN ('ok', 'fail');
+CREATE TEMP TABLE answered AS
+SELECT line, type, op, key, COALESCE(pedido_id, asked_id) AS pedido_id, named_id, asked_id,
+    COALESCE(status, CASE kind WHEN 'precondicao' THEN 'enviado' ELSE 'ausente' END) AS status,
+    ended, answer, time_ns, invoked_ns, invoked_body
+FROM outcome
+WHERE type = 'ok' OR (op <> 'criar_pedido' AND kind = 'nao_encontrado')
+    OR (op = 'cancelar_pedido' AND kind = 'precondicao');
+CREATE INDEX temp.answered_pedido ON answered (pedido_id);
+CREATE TEMP TABLE refused AS
+SELECT line, op, key, kind, invoked_body, COALESCE(pedido_id, asked_id) AS target_id
+FROM outcome WHERE type = 'fail'
 """
-
 
 # What fits a column.
 _Int: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -133,12 +144,11 @@ class ClientHistory:
 
     def _row(self, text: bytes, *, late: bool) -> tuple[Any, ...]:
         line = self._line.decode(text)
-        pedido_id, status, answer, body = line.pedido_id, None, None, None
+        pedido_id, status, ended, answer, body = line.pedido_id, None, False, None, None
         if line.type == "ok":
             told = self._answer.decode(line.answer)
             pedido_id, status = told.pedido_id, told.status
-            if status in TERMINAIS:
-                answer = self._encode(told).decode()
+            ended, answer = status in TERMINAIS, self._encode(told).decode()
         elif line.type == "invoke" and line.op == "criar_pedido":
             asked = self._request.decode(line.request)
             itens = ",".join(f"{item.produto_id}:{item.quantidade}" for item in asked.itens)
@@ -146,5 +156,5 @@ class ClientHistory:
         kind = line.error.kind if line.error else None
         return (
             self._lines, late, line.type, line.op, line.key, line.process,
-            line.time_ns, pedido_id, status, answer, body, kind,
+            line.time_ns, pedido_id, line.pedido_id, status, ended, answer, body, kind,
         )  # fmt: skip

@@ -21,7 +21,7 @@ SELECT a.pedido_id, CASE WHEN p.id IS NULL
     ELSE 'the client was told of it under the key ' || a.key || ', it is stored under '
         || COALESCE(p.chave_idempotencia, 'none') END
 FROM answered AS a LEFT JOIN pedidos_depois.pedidos AS p ON p.id = a.pedido_id
-WHERE a.status <> 'ausente'
+WHERE a.type = 'ok'
     AND (p.id IS NULL OR (a.key IS NOT NULL AND p.chave_idempotencia IS NOT a.key))
 GROUP BY a.pedido_id, a.key
 """,
@@ -29,14 +29,15 @@ GROUP BY a.pedido_id, a.key
 
 ANSWERS: Final = Rule(
     "history-answers",
-    "a terminal answer equals the final row, field by field",
+    "a terminal answer equals the final row, field by field, and so does any of the imported past",
     (2,),
-    "SELECT count(*) FROM answered WHERE answer IS NOT NULL",
+    "SELECT count(*) FROM answered WHERE ended",
     """
 SELECT a.pedido_id, 'line ' || min(a.line) || ' answered ' || a.answer || ', stored is '
     || stored.answer
 FROM answered AS a JOIN answer AS stored ON stored.pedido_id = a.pedido_id
-WHERE a.answer IS NOT NULL AND a.answer <> stored.answer
+JOIN pedidos_depois.pedidos AS p ON p.id = a.pedido_id
+WHERE (a.ended OR p.origem <> 'loja') AND a.answer <> stored.answer
 GROUP BY a.pedido_id, a.answer
 """,
 )
@@ -49,27 +50,43 @@ ONE_ANSWER: Final = Rule(
     """
 SELECT max(pedido_id), 'the key ' || key || ' was answered with the orders '
     || group_concat(DISTINCT pedido_id)
-FROM answered WHERE key IS NOT NULL AND status <> 'ausente'
+FROM answered WHERE key IS NOT NULL AND type = 'ok'
 GROUP BY key HAVING count(DISTINCT pedido_id) > 1
 UNION ALL
 SELECT pedido_id, count(DISTINCT answer) || ' different terminal answers: ' || min(answer)
     || ' and ' || max(answer)
-FROM answered GROUP BY pedido_id HAVING count(DISTINCT answer) > 1
+FROM answered WHERE ended GROUP BY pedido_id HAVING count(DISTINCT answer) > 1
 """,
 )
 
+# An order was made by an attempt that asked for what it holds, did not fail for certain, and was
+# made before anybody was told of the order.
 REFUSED: Final = Rule(
     "history-refused",
     "a request that failed for certain left no order",
     (12,),
     _KEYS,
     """
-SELECT p.id, 'every attempt under the key ' || h.key || ' failed for certain, yet it exists'
-FROM (
-    SELECT key FROM history WHERE op = 'criar_pedido' AND key IS NOT NULL GROUP BY key
-    HAVING sum(type = 'fail') > 0 AND sum(type = 'fail') >= sum(type = 'invoke')
-        AND sum(type IN ('ok', 'info')) = 0) AS h
-JOIN pedidos_depois.pedidos AS p ON p.chave_idempotencia = h.key
+WITH attempt AS MATERIALIZED (
+    SELECT key, body, time_ns, outcome FROM (
+        SELECT key, body, time_ns, type, LEAD(type) OVER caller AS outcome FROM history
+        WHERE op = 'criar_pedido' AND key IS NOT NULL
+        WINDOW caller AS (PARTITION BY process, key ORDER BY line))
+    WHERE type = 'invoke'
+), failed AS (
+    SELECT DISTINCT key, body FROM attempt WHERE outcome = 'fail'
+), possible AS MATERIALIZED (
+    SELECT key, body, min(time_ns) AS first_ns FROM attempt WHERE outcome IS NOT 'fail'
+        AND key IN (SELECT key FROM failed)
+    GROUP BY key, body
+)
+SELECT body.pedido_id, 'every attempt under the key ' || failed.key || COALESCE(
+    ' up to ' || seen.at_ns || ' ns, when it was told of,', '') || ' failed for certain, yet it exists'
+FROM failed JOIN body ON body.chave_idempotencia = failed.key AND body.body = failed.body
+LEFT JOIN possible ON possible.key = failed.key AND possible.body = failed.body
+LEFT JOIN (SELECT pedido_id, min(time_ns) AS at_ns FROM answered WHERE status <> 'ausente'
+    GROUP BY pedido_id) AS seen ON seen.pedido_id = body.pedido_id
+WHERE possible.key IS NULL OR seen.at_ns < possible.first_ns
 """,
 )
 
@@ -79,7 +96,7 @@ REQUESTS: Final = Rule(
     (1, 3),
     _KEYS,
     """
-SELECT pedido_id, 'holds ' || body || ', which was never asked under the key '
+SELECT pedido_id, 'holds ' || COALESCE(body, 'nothing') || ', which was never asked under the key '
     || chave_idempotencia
 FROM (SELECT DISTINCT key FROM history WHERE type = 'invoke' AND op = 'criar_pedido') AS asked
 JOIN body ON body.chave_idempotencia = asked.key
@@ -87,9 +104,9 @@ WHERE NOT EXISTS (SELECT 1 FROM history AS h
     WHERE h.key = asked.key AND h.type = 'invoke' AND h.op = 'criar_pedido' AND h.body = body.body)
 UNION ALL
 SELECT a.pedido_id, 'line ' || min(a.line) || ' answered the request ' || a.invoked_body
-    || ' with an order of ' || body.body
+    || ' with an order of ' || COALESCE(body.body, 'nothing')
 FROM answered AS a JOIN body ON body.pedido_id = a.pedido_id
-WHERE a.op = 'criar_pedido' AND a.invoked_body <> body.body
+WHERE a.op = 'criar_pedido' AND a.invoked_body IS NOT NULL AND a.invoked_body IS NOT body.body
 GROUP BY a.pedido_id, a.invoked_body
 """,
 )
@@ -105,7 +122,8 @@ WITH told AS (
     SELECT line, pedido_id, status, time_ns, invoked_ns, CASE status
         WHEN 'ausente' THEN -1 WHEN 'cancelando' THEN 1
         WHEN 'enviado' THEN 2 WHEN 'cancelado' THEN 2 ELSE 0 END AS rank
-    FROM answered WHERE pedido_id IS NOT NULL
+    FROM answered WHERE pedido_id IS NOT NULL AND pedido_id NOT IN (
+        SELECT id FROM pedidos_depois.pedidos WHERE origem <> 'loja')
 ), event AS (
     SELECT pedido_id, time_ns AS at, 0 AS asked, rank, NULL AS shown, line, status FROM told
     UNION ALL

@@ -43,7 +43,7 @@ def judge(con: sqlite3.Connection, rule: Rule, skipped: str | None = None) -> Ch
 def collect(
     rule: Rule,
     examined: int,
-    rows: Iterable[tuple[int | None, str]],
+    rows: Iterable[tuple[int | None, str | None]],
     skipped: str | None = None,
 ) -> Check:
     """Count all violations and keep the first ones."""
@@ -51,5 +51,5 @@ def collect(
     for pedido_id, detail in rows:
         total += 1
         if total <= VIOLATIONS_LISTED_MAX:
-            kept.append(Violation(pedido_id, detail))
+            kept.append(Violation(pedido_id, detail or "a value that is told of is null"))
     return Check(rule.id, rule.title, rule.invariants, examined, total, tuple(kept), skipped)

@@ -14,11 +14,12 @@ import sqlite3
 from typing import TYPE_CHECKING, Final, get_args
 
 from common import contratos
+from common.audit.endings import WAYS
+from common.audit.functions import define
 from common.audit.report import AuditError
 from common.connection import BUSY_TIMEOUT_MS
-from common.database import GATEWAY, SALAS, DatabaseError, database_path, recognise
+from common.database import GATEWAY, SALAS, DatabaseError, Sala, database_path, recognise
 from common.servicos import estoque, fiscal, livro, logistica, pagamentos
-from common.servicos.chave_acesso import chave_valida
 from common.servicos.elo import IMPORTADO
 
 if TYPE_CHECKING:
@@ -70,8 +71,14 @@ SELECT id AS pedido_id, chave_idempotencia, cliente_id || '|' || metodo || '|' |
 FROM later;
 CREATE TEMP TABLE legal (servico TEXT, de TEXT, para TEXT, PRIMARY KEY (servico, de, para))
 WITHOUT ROWID;
+CREATE TEMP TABLE way (status TEXT, motivo TEXT, caminho TEXT);
 CREATE TEMP TABLE word (kind TEXT, word TEXT, PRIMARY KEY (kind, word)) WITHOUT ROWID
 """
+
+
+def sala_of(nome: str) -> Sala:
+    """What a file must be, by its name."""
+    return GATEWAY if nome == GATEWAY.nome else SALAS[nome]
 
 
 def attach(data_dir: Path) -> sqlite3.Connection:
@@ -86,7 +93,7 @@ def attach(data_dir: Path) -> sqlite3.Connection:
     try:
         con.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         con.execute(f"PRAGMA temp.cache_size = -{_CACHE_KIB}")
-        con.create_function("chave_valida", 1, _chave_valida, deterministic=True)
+        define(con)
         shops = {nome: _attach_file(con, data_dir, nome) for nome in FILES}
         con.execute(f"ATTACH ? AS {LATER}", (_uri(data_dir, "pedidos"),))
         _same_shop(data_dir, shops)
@@ -113,6 +120,7 @@ def freeze(con: sqlite3.Connection) -> None:
             for (de, _), para in tabela.items()
         ],
     )
+    con.executemany("INSERT INTO way VALUES (?, ?, ?)", WAYS)
     words = [("motivo", motivo) for motivo in get_args(contratos.Motivo)]
     # The steps between are told in the log alone; a row never holds them.
     words += [("pedidos", status) for status in ("pendente", "cancelando", *livro.TERMINAIS)]
@@ -127,7 +135,7 @@ def _attach_file(con: sqlite3.Connection, data_dir: Path, nome: str) -> str | No
     if not path.is_file():
         msg = f"{path} does not exist; nothing has run with this data directory yet"
         raise AuditError(msg)
-    sala = GATEWAY if nome == GATEWAY.nome else SALAS[nome]
+    sala = sala_of(nome)
     try:
         con.execute(f"ATTACH ? AS {nome}", (_uri(data_dir, nome),))
         registro = recognise(con, path, sala, schema=nome)
@@ -155,7 +163,3 @@ def _same_shop(data_dir: Path, shops: dict[str, str | None]) -> None:
 
 def _uri(data_dir: Path, nome: str) -> str:
     return f"{database_path(data_dir, nome).absolute().as_uri()}?mode=ro"
-
-
-def _chave_valida(chave: object) -> bool:
-    return isinstance(chave, str) and chave_valida(chave)

@@ -1,4 +1,4 @@
-"""Rules about the shop as a whole: orphans, sums, what is still open, and the imported past."""
+"""Rules about the shop as a whole: orphans, what is still open, and each file's own soundness."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from common.connection import BUSY_TIMEOUT_MS, connect
 from common.database import database_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from common.audit.report import Check
 
 # An order, or none, and what is wrong.
-_Finding: TypeAlias = tuple[int | None, str]
+Finding: TypeAlias = tuple[int | None, str]
 
 # Lines of SQLite's own findings on one file: the first tell the story.
 _FINDINGS_MAX: Final = 20
@@ -97,61 +97,7 @@ SELECT id, 'is still ' || status FROM later WHERE status NOT IN ('enviado', 'can
 """,
 )
 
-MONEY_SUMS: Final = Rule(
-    "money-sums",
-    "what the gateway kept, the shipped orders, approved payments and valid invoices sum alike",
-    (6,),
-    "SELECT count(*) FROM gateway.cobrancas",
-    """
-SELECT NULL, 'gateway ' || cobrado || ', shipped ' || enviado || ', paid ' || pago
-    || ', invoiced ' || faturado
-FROM (SELECT
-    (SELECT COALESCE(sum(cobrado_centavos - estornado_centavos), 0) FROM gateway.cobrancas)
-        AS cobrado,
-    (SELECT COALESCE(sum(valor_total_centavos), 0) FROM ended WHERE status = 'enviado') AS enviado,
-    (SELECT COALESCE(sum(valor_centavos), 0) FROM pagamentos.pagamentos
-        WHERE status = 'aprovado' AND origem = 'loja') AS pago,
-    (SELECT COALESCE(sum(valor_centavos), 0) FROM fiscal.notas_fiscais
-        WHERE status = 'emitida' AND origem = 'loja') AS faturado)
-WHERE cobrado <> enviado OR pago <> enviado OR faturado <> enviado
-""",
-)
-
-# The past comes from the shop's file, which another script may have written: only what no shop
-# could have lived through is wrong, and what was lost or touched after the import.
-IMPORTED: Final = Rule(
-    "imported-history",
-    "the imported past is possible, whole in every service, and was never driven again",
-    (5, 8),
-    "SELECT count(*) FROM pedidos.pedidos WHERE origem <> 'loja'",
-    """
-WITH past AS (
-    SELECT p.id, p.status, p.pagamento_status, p.nota_numero, p.envio_codigo, p.envio_status,
-        g.status AS g_status, n.numero AS n_numero, e.codigo_rastreamento AS e_codigo,
-        e.id AS e_id, e.status AS e_status, e.numero_nota AS e_nota
-    FROM pedidos.pedidos AS p
-    LEFT JOIN pagamentos.pagamentos AS g ON g.pedido_id = p.id
-    LEFT JOIN fiscal.notas_fiscais AS n ON n.pedido_id = p.id
-    LEFT JOIN logistica.envios AS e ON e.pedido_id = p.id
-    WHERE p.origem <> 'loja'
-)
-SELECT id, 'imported: shipped without an invoice' FROM past
-WHERE e_id IS NOT NULL AND (n_numero IS NULL OR e_nota IS NOT n_numero)
-UNION ALL
-SELECT id, 'imported: cancelado, yet invoiced or shipped' FROM past
-WHERE status = 'cancelado' AND (n_numero IS NOT NULL OR e_id IS NOT NULL)
-UNION ALL
-SELECT id, 'imported: Pedidos and the documents of the services differ' FROM past
-WHERE pagamento_status IS NOT g_status OR nota_numero IS NOT n_numero
-    OR envio_codigo IS NOT e_codigo OR envio_status IS NOT e_status
-UNION ALL
-SELECT id, 'imported, yet it has an idempotency key or stock was moved for it'
-FROM pedidos.pedidos WHERE origem <> 'loja' AND (chave_idempotencia IS NOT NULL
-    OR id IN (SELECT pedido_id FROM estoque.movimentos WHERE pedido_id IS NOT NULL))
-""",
-)
-
-RULES: Final = (ORPHANS, PRODUCTS, IMPORTED)
+RULES: Final = (ORPHANS, PRODUCTS)
 
 _INTEGRITY: Final = Rule("integrity", "every file passes SQLite's integrity check", (13,), "", "")
 _FOREIGN_KEYS: Final = Rule("foreign-keys", "every foreign key finds its row", (13,), "", "")
@@ -159,29 +105,31 @@ _FOREIGN_KEYS: Final = Rule("foreign-keys", "every foreign key finds its row", (
 
 def integrity(data_dir: Path) -> Check:
     """SQLite's own check of every file: its pages, its indexes and the rules of its columns."""
-    return collect(_INTEGRITY, len(FILES), _every_file(data_dir, _damage))
+    return collect(_INTEGRITY, len(FILES), every_file(data_dir, FILES, _damage))
 
 
 def foreign_keys(data_dir: Path) -> Check:
     """Every foreign key of every file; only the services' own connections enforce them."""
-    return collect(_FOREIGN_KEYS, len(FILES), _every_file(data_dir, _dangling))
+    return collect(_FOREIGN_KEYS, len(FILES), every_file(data_dir, FILES, _dangling))
 
 
-def _every_file(
-    data_dir: Path, findings: Callable[[sqlite3.Connection], Iterator[_Finding]]
-) -> Iterator[_Finding]:
-    """The findings on each file, on a connection of its own.
+def every_file(
+    data_dir: Path,
+    nomes: Iterable[str],
+    findings: Callable[[sqlite3.Connection, str], Iterator[Finding]],
+) -> Iterator[Finding]:
+    """The findings on each of some files, on a connection of its own.
 
     Damage found inside the audit's transaction would keep it from ever writing again, even into
     its own temporary tables.
     """
-    for nome in FILES:
+    for nome in nomes:
         path = database_path(data_dir, nome)
         with closing(connect(path, read_only=True)) as keeper, closing(_strict(path)) as con:
             try:
                 # Who leaves a file last copies the log into it, unless it may only read.
                 keeper.execute("PRAGMA schema_version").fetchone()
-                for pedido_id, detail in findings(con):
+                for pedido_id, detail in findings(con, nome):
                     yield pedido_id, f"{nome}.db: {detail}"
             except sqlite3.OperationalError:
                 raise
@@ -200,13 +148,13 @@ def _strict(path: Path) -> sqlite3.Connection:
     return con
 
 
-def _damage(con: sqlite3.Connection) -> Iterator[_Finding]:
+def _damage(con: sqlite3.Connection, _: str) -> Iterator[Finding]:
     for (lines,) in con.execute(f"PRAGMA integrity_check({_FINDINGS_MAX})"):
         # One finding may be several lines.
         yield from ((None, line) for line in lines.splitlines() if line != "ok")
 
 
-def _dangling(con: sqlite3.Connection) -> Iterator[_Finding]:
+def _dangling(con: sqlite3.Connection, _: str) -> Iterator[Finding]:
     for table, rowid, parent, _ in con.execute("PRAGMA foreign_key_check").fetchall():
         # A table without row ids tells no row.
         row = "a row" if rowid is None else f"row {rowid}"

@@ -9,6 +9,7 @@ from common import contratos as c
 from common.servicos.contexto import Contexto
 from common.servicos.memoria import Memoria
 from common.servicos.portas import Banco, Execucao, Relogio, Saldos
+from common.servicos.sql import Importada
 
 # Seconds. The contract's bound on how old a listed quantity may be.
 IDADE_SALDOS_MAX_S: Final = 1.0
@@ -25,6 +26,7 @@ IMPORTACAO = """
 INSERT INTO produtos (id, nome, preco_centavos)
 SELECT id, nome, CAST(ROUND(preco * 100) AS INTEGER) FROM loja.produtos ORDER BY id;
 """
+IMPORTADO = (Importada("produtos", ("id", "nome", "preco_centavos")),)
 
 
 class Catalogo:

@@ -25,6 +25,7 @@ from common import contratos as c
 from common.erros import conflito, nao_encontrado, precondicao
 from common.servicos.contexto import Contexto
 from common.servicos.portas import Banco, Falhas, Relogio
+from common.servicos.sql import Importada
 from common.servicos.transicoes import AUSENTE, Transicoes, transicionar
 
 TOMBSTONE = "tombstone"
@@ -48,6 +49,8 @@ CREATE TABLE transicoes (
     instante TEXT NOT NULL
 );
 """
+# What a room that has steps imported, beside its documents.
+PASSOS_IMPORTADOS = Importada("passos", ("pedido_id", "motivo", "resumo"), "estado = 'importado'")
 
 _LER = "SELECT estado, motivo, resumo FROM passos WHERE pedido_id = ?"
 _INSERIR = "INSERT INTO passos (pedido_id, estado, motivo, resumo) VALUES (?, ?, ?, ?)"

@@ -10,7 +10,7 @@ from common.erros import nao_encontrado
 from common.servicos.contexto import Contexto
 from common.servicos.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
 from common.servicos.portas import Banco, ProximoFiscal, Relogio
-from common.servicos.sql import inserir
+from common.servicos.sql import Importada, inserir
 from common.servicos.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
@@ -48,6 +48,13 @@ SELECT id, COALESCE(:estoque, quantidade_estoque) FROM loja.produtos ORDER BY id
 INSERT INTO movimentos (produto_id, tipo, quantidade, instante)
 SELECT id, 'abertura', quantidade_estoque, :instante FROM produtos ORDER BY id;
 """
+IMPORTADO = (
+    Importada("produtos", ("id",)),
+    Importada(
+        "movimentos", ("id", "produto_id", "pedido_id", "quantidade", "instante"),
+        "tipo = 'abertura'",
+    ),
+)  # fmt: skip
 
 _BAIXAR = """
 UPDATE produtos SET quantidade_estoque = quantidade_estoque - ?

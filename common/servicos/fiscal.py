@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from common import contratos as c
 from common.servicos.chave_acesso import montar_chave
 from common.servicos.contexto import Contexto
-from common.servicos.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
+from common.servicos.elo import ESQUEMA_PASSOS, PASSOS_IMPORTADOS, TOMBSTONE, Elo, Passo
 from common.servicos.portas import Banco, ProximoLogistica, Relogio
+from common.servicos.sql import Importada
 from common.servicos.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
@@ -49,6 +50,17 @@ SELECT n.pedido_id, n.numero, n.data_emissao, n.chave_acesso,
 FROM loja.notas_fiscais n JOIN loja.pedidos p ON p.id = n.pedido_id ORDER BY n.id;
 INSERT INTO passos (pedido_id, estado) SELECT pedido_id, 'importado' FROM notas_fiscais;
 """
+IMPORTADO = (
+    Importada(
+        "notas_fiscais",
+        (
+            "id", "pedido_id", "numero", "sequencia", "data_emissao", "chave_acesso",
+            "valor_centavos", "status", "origem",
+        ),
+        "origem <> 'loja'",
+    ),
+    PASSOS_IMPORTADOS,
+)  # fmt: skip
 
 _NUMERAR = "UPDATE numeracao SET ultimo = ultimo + 1 RETURNING ultimo"
 _INSERIR = """
@@ -63,9 +75,16 @@ FROM notas_fiscais WHERE pedido_id = ?
 """
 
 
-def _codigo_numerico(pedido_id: int) -> int:
-    """The key's eight free digits: spread by a prime, so that they do not just repeat the number."""
-    return (pedido_id * 48_271 + 11) % 100_000_000
+def chave_da_nota(pedido_id: int, sequencia: int, instante: str) -> str:
+    """The access key of an order's invoice, the `sequencia`-th, issued at `instante` (ISO 8601).
+
+    Raises ValueError when a value does not fit the key's digits.
+    """
+    # The eight free digits: spread by a prime, so that they do not just repeat the number.
+    codigo = (pedido_id * 48_271 + 11) % 100_000_000
+    return montar_chave(
+        emitida_em=date.fromisoformat(instante[:10]), numero=sequencia, codigo=codigo
+    )
 
 
 class Fiscal(Elo[c.EmitirNotaFiscalRequest]):
@@ -101,11 +120,7 @@ class Fiscal(Elo[c.EmitirNotaFiscalRequest]):
     ) -> tuple[str, None, dict[str, Any]]:
         (sequencia,) = con.execute(_NUMERAR).fetchone()
         numero = f"NF{sequencia:09d}"
-        chave = montar_chave(
-            emitida_em=date.fromisoformat(instante[:10]),
-            numero=sequencia,
-            codigo=_codigo_numerico(req.pedido_id),
-        )
+        chave = chave_da_nota(req.pedido_id, sequencia, instante)
         con.execute(
             _INSERIR,
             (req.pedido_id, numero, sequencia, instante, chave, req.valor_total_centavos),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from common import contratos as c
 from common.erros import ErroServico, conflito, invalido, nao_encontrado, precondicao
-from common.servicos.sql import inserir
+from common.servicos.sql import Importada, inserir
 from common.servicos.transicoes import AUSENTE, Transicoes, terminais, transicionar
 
 # Stored are pendente, cancelando and the terminal ones; the steps between are known from the
@@ -91,6 +91,23 @@ INSERT INTO itens_pedido (pedido_id, linha, produto_id, quantidade, preco_unitar
 SELECT pedido_id, id, produto_id, quantidade, CAST(ROUND(preco_unitario * 100) AS INTEGER)
 FROM loja.itens_pedido ORDER BY pedido_id, id;
 """
+IMPORTADO = (
+    Importada("clientes", ("id", "nome", "email")),
+    Importada(
+        "pedidos",
+        (
+            "id", "cliente_id", "data_criacao", "status", "motivo", "valor_total_centavos", "metodo",
+            "chave_idempotencia", "resumo", "pagamento_status", "nota_numero", "nota_chave",
+            "envio_codigo", "envio_status", "origem",
+        ),
+        "origem <> 'loja'",
+    ),
+    Importada(
+        "itens_pedido",
+        ("pedido_id", "linha", "produto_id", "quantidade", "preco_unitario_centavos"),
+        "pedido_id IN (SELECT id FROM pedidos WHERE origem <> 'loja')",
+    ),
+)  # fmt: skip
 
 _COLUNAS = """
 id, cliente_id, status, motivo, valor_total_centavos, metodo, resumo,

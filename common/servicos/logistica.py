@@ -9,7 +9,8 @@ from common import contratos as c
 from common.erros import invalido
 from common.servicos.chave_acesso import chave_valida
 from common.servicos.contexto import Contexto
-from common.servicos.elo import ESQUEMA_PASSOS, TOMBSTONE, Passo, Passos
+from common.servicos.elo import ESQUEMA_PASSOS, PASSOS_IMPORTADOS, TOMBSTONE, Passo, Passos
+from common.servicos.sql import Importada
 from common.servicos.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
@@ -41,6 +42,17 @@ FROM loja.envios e JOIN loja.pedidos p ON p.id = e.pedido_id
 LEFT JOIN loja.notas_fiscais n ON n.id = e.nota_fiscal_id ORDER BY e.id;
 INSERT INTO passos (pedido_id, estado) SELECT pedido_id, 'importado' FROM envios;
 """
+IMPORTADO = (
+    Importada(
+        "envios",
+        (
+            "id", "pedido_id", "numero_nota", "data_despacho", "codigo_rastreamento", "status",
+            "origem",
+        ),
+        "origem <> 'loja'",
+    ),
+    PASSOS_IMPORTADOS,
+)  # fmt: skip
 
 _PROXIMO_CODIGO = "UPDATE rastreamento SET ultimo = ultimo + 1 RETURNING ultimo"
 _INSERIR = """

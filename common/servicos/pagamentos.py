@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from common import contratos as c
 from common.erros import precondicao
 from common.servicos.contexto import Contexto
-from common.servicos.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
+from common.servicos.elo import ESQUEMA_PASSOS, PASSOS_IMPORTADOS, TOMBSTONE, Elo, Passo
 from common.servicos.portas import Banco, GatewayPagamento, ProximoEstoque, Relogio
+from common.servicos.sql import Importada
 from common.servicos.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
@@ -41,6 +42,16 @@ SELECT g.pedido_id, g.data_processamento, g.status, g.metodo,
 FROM loja.pagamentos g JOIN loja.pedidos p ON p.id = g.pedido_id ORDER BY g.id;
 INSERT INTO passos (pedido_id, estado) SELECT pedido_id, 'importado' FROM pagamentos;
 """
+IMPORTADO = (
+    Importada(
+        "pagamentos",
+        (
+            "id", "pedido_id", "data_processamento", "status", "metodo", "valor_centavos", "origem",
+        ),
+        "origem <> 'loja'",
+    ),
+    PASSOS_IMPORTADOS,
+)  # fmt: skip
 
 _INSERIR = """
 INSERT INTO pagamentos (pedido_id, data_processamento, status, metodo, valor_centavos)

@@ -1,4 +1,4 @@
-"""Many rows in one statement: fewer trips into SQLite, and out of and back into the interpreter."""
+"""SQL that rooms share: many rows in one statement, and what a table holds of the import."""
 
 from __future__ import annotations
 
@@ -6,7 +6,24 @@ import sqlite3
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Importada(NamedTuple):
+    """What of a table came from the shop: the columns, and which rows, in the order of the first two."""
+
+    tabela: str
+    colunas: tuple[str, ...]
+    onde: str = "1"
+
+    def consulta(self) -> str:
+        """A query of one value a row, as bytes: a shop's texts need not be UTF-8."""
+        valores = " || ',' || ".join(f"quote({coluna})" for coluna in self.colunas)
+        ordem = ", ".join(self.colunas[:2])
+        return (
+            f"SELECT CAST({valores} AS BLOB) FROM {self.tabela} "  # noqa: S608 - constants of ours
+            f"WHERE {self.onde} ORDER BY {ordem}"
+        )
 
 
 def inserir(con: sqlite3.Connection, tabela: str, linhas: Sequence[tuple[Any, ...]]) -> None:
