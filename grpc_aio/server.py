@@ -44,7 +44,7 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
             remaining_s = context.time_remaining()
             left_until = inf if remaining_s is None else start + remaining_s
             endpoint.heed(ctx, mark, arrived=start, twice=twice, left_until=left_until)
-            ctx.ausente = context.cancelled
+            # The core cancels the call of a caller who has gone: nobody need look for that.
             answer = await ctx.medir(endpoint(ctx, read(parse(data))))
         except (ErroServico, DecodeError, asyncio.CancelledError) as error:
             await _abort(context, servico, ctx, start, _failure(context, ctx, error))

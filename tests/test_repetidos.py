@@ -60,8 +60,8 @@ async def test_um_nome_escrito_de_duas_formas_e_um_so(cluster: Cluster) -> None:
     # No client library would send it.
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
-        b"POST /pedidos HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        b"Idempotency-Key: escrita\r\nidempotency-key: escrita\r\n"
+        f"POST /pedidos HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n".encode()
+        + b"Idempotency-Key: escrita\r\nidempotency-key: escrita\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     )
     answer = await reader.read()

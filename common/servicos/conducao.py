@@ -198,8 +198,6 @@ class Condutor:
         """
         promessa: Promessa[Desistencia] = self._execucao.promessa()
         seu = ctx.derivar(ctx.prazo)
-        # Up to the flip it is the request's: nothing is begun for a caller who has gone.
-        seu.ausente = ctx.ausente
         trabalho = self._desistir(pedido_id, seu, promessa)
         try:
             self._execucao.iniciar(seu.medir(trabalho))
@@ -333,9 +331,6 @@ class Condutor:
         self, pedido_id: int, ctx: Contexto, promessa: Promessa[Desistencia]
     ) -> None:
         try:
-            if self.falhas is not None:
-                await self.falhas.em("P0", pedido_id)
-            ctx.conferir_presenca()
             linha = await self._banco.unidade(
                 ctx, livro.desistir, pedido_id, "solicitado", self._relogio.data_hora()
             )

@@ -53,7 +53,7 @@ class Memoria(Generic[T]):
         Raises ErroServico: unavailable when the fetch fails, whatever of, and deadline when that of
         `ctx` comes first.
         """
-        if self.idade() > idade_max_s / 2:
+        if idade_max_s / 2 < self.idade() <= idade_max_s:
             # One that cannot be started harms nobody yet: who needs it tries again below.
             with suppress(ErroServico):
                 self._renovar()

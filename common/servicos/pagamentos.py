@@ -105,11 +105,7 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
         return await self._banco.leitura(ctx, self._consultar, req.pedido_id)
 
     async def _preparar(self, ctx: Contexto, req: c.ProcessarPagamentoRequest) -> Any:
-        """The gateway's verdict, or None for an order that has one already.
-
-        Raises ErroServico (precondition) for a voided key: that is unknown to Pedidos, and the
-        cancelling that voided it will say what became of the order.
-        """
+        """What the gateway says, or None for an order that is recorded here already."""
         # An order found here keeps its verdict: the gateway is not asked again, nor waited for. On
         # a first attempt there is nothing to find, and if there were the gateway knows its key.
         if not ctx.primeira and await self._banco.leitura(ctx, _conhecido, req.pedido_id):
@@ -117,13 +113,9 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
         if self.falhas is not None:
             await self.falhas.em("gateway", req.pedido_id)
         ctx.conferir_presenca()
-        veredito = await self._gateway.cobrar(
+        return await self._gateway.cobrar(
             ctx, chave_gateway(req.pedido_id), req.valor_total_centavos
         )
-        if veredito == "anulada":
-            # Nobody denied this payment: there is nothing to record.
-            raise precondicao(f"o pagamento do pedido {req.pedido_id} está sendo cancelado")
-        return veredito
 
     def _fazer(
         self,
@@ -132,6 +124,10 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
         preparo: Any,
         instante: str,
     ) -> tuple[str, str | None, dict[str, Any]]:
+        if preparo == "anulada":
+            # Nobody denied this payment: there is nothing to record. To Pedidos that is unknown, and
+            # the cancelling that voided the key will say what became of the order.
+            raise precondicao(f"o pagamento do pedido {req.pedido_id} está sendo cancelado")
         aprovado = preparo == "capturada"
         evento, status = ("aprovar", "aprovado") if aprovado else ("rejeitar", "rejeitado")
         con.execute(

@@ -111,6 +111,10 @@ class Pedidos:
         Raises ErroServico (precondition) for an order that was sent, also when it was sent while
         the cancelling call was on its way.
         """
+        falhas = self._condutor.falhas
+        if falhas is not None:
+            await falhas.em("P0", req.pedido_id)
+        ctx.conferir_presenca()
         desistencia = await self._condutor.desistir(req.pedido_id, ctx).esperar(ctx.prazo)
         if desistencia is None:
             raise prazo_esgotado("o cancelamento não foi registrado dentro do prazo")
@@ -119,8 +123,8 @@ class Pedidos:
         if conducao is not None:
             linha = await conducao.fim.esperar(ctx.prazo) or linha
             ctx.absorver(conducao.ctx)
-            if self._condutor.falhas is not None and linha.terminal:
-                await self._condutor.falhas.em("P5", linha.pedido_id)
+            if falhas is not None and linha.terminal:
+                await falhas.em("P5", linha.pedido_id)
         if linha.origem != "loja" or linha.status == "enviado":
             raise livro.ja_enviado(linha)
         return linha.resposta()
