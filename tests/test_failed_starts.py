@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pytest
 from blocking.execution import ThreadExecution, run_to_end
 from common.audit import audit
 from common.erros import Categoria, ErroServico, sem_recursos
+from common.servicos.catalogo import IDADE_SALDOS_MAX_S
 from common.servicos.conducao import Direcao
 from loadgen.arms import THREAD_ARMS
 from tests.arms import ARMS
@@ -147,26 +149,18 @@ async def test_a_cancel_whose_drive_cannot_be_started_is_pursued_by_the_sweep(
 async def test_a_listing_survives_a_fetch_that_could_not_be_started(
     open_fresh: OpenCluster,
 ) -> None:
-    """The first caller is told that the service is unavailable, the next one gets the list."""
+    """Nobody joins a fetch that does not exist: the next caller begins one."""
     async with open_fresh() as cluster:
         starts = Starts(cluster, "catalogo")
-        # Once ahead of time, and once because there is nothing at hand.
         starts.failing = 1
+        assert (await cluster.edge.call("listar_produtos", {})).category is Categoria.INDISPONIVEL
         assert (await cluster.edge.call("listar_produtos", {})).category is None
-        app = cluster.apps["catalogo"]
-        app.service._saldos._instante = -inf
-        app.service._saldos._valor = None
-        inner = app.execution.iniciar
-
-        def refuse(coroutine: Coroutine[Any, Any, None]) -> Any:
-            coroutine.close()
-            raise sem_recursos()
-
-        app.execution.iniciar = refuse
-        reply = await cluster.edge.call("listar_produtos", {})
-        assert reply.category is Categoria.INDISPONIVEL
-        app.execution.iniciar = inner
-        assert len((await cluster.edge.call("listar_produtos", {})).body) > 0
+        # Ahead of time, with quantities at hand that are young enough, it is missed by nobody.
+        quantities = cluster.apps["catalogo"].service._saldos
+        quantities._instante = time.monotonic() - 0.75 * IDADE_SALDOS_MAX_S
+        starts.made, starts.failing = 0, 1
+        assert (await cluster.edge.call("listar_produtos", {})).category is None
+        assert starts.made == 1
 
 
 # --- threads that the system does not give -------------------------------------------------------
