@@ -72,9 +72,11 @@ class Slots:
 
     def livre(self) -> bool:
         """True when the next order would start at once."""
-        return (
-            self._ativas < self._ativas_max and not self._fila and self._em_voo() < self._em_voo_max
-        )
+        return self._vazia() and self._em_voo() < self._em_voo_max
+
+    def _vazia(self) -> bool:
+        """True while there are free places, and therefore no line."""
+        return self._ativas < self._ativas_max and not self._fila
 
     def _em_voo(self) -> int:
         return self._abertas() + self._por_abrir + len(self._fila)
@@ -107,11 +109,14 @@ class Slots:
         with self._tranca:
             if self._fechada:
                 raise encerrando()
-            if self.livre():
+            # Read once: orders in the book end meanwhile. Whoever stands in line is served by a place
+            # that comes free, so nobody may stand there while there are free ones.
+            em_voo = self._em_voo()
+            if self._vazia() and em_voo < self._em_voo_max:
                 self._ativas += 1
                 self._por_abrir += 1
             else:
-                turn = self._queue(ctx, inicio)
+                turn = self._queue(ctx, em_voo, inicio)
         if turn is None:
             # On threads it may have waited for a worker.
             waited = ctx.chegada > 0 and inicio - ctx.chegada > ESPERA_NOTAVEL_S
@@ -127,9 +132,9 @@ class Slots:
             raise self._tarde(0.0)
         return slot
 
-    def _queue(self, ctx: Contexto, agora: float) -> _Turn:
+    def _queue(self, ctx: Contexto, em_voo: int, agora: float) -> _Turn:
         """Stand in line. Raises ErroServico when there is no room, or would be no time."""
-        recusa = self._excesso(self._em_voo(), self._espera_estimada(), agora, ctx.prazo)
+        recusa = self._excesso(em_voo, self._espera_estimada(), agora, ctx.prazo)
         if recusa is not None:
             raise recusa
         turn = _Turn(self._execucao.promessa())

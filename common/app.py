@@ -234,7 +234,7 @@ class App:
 
     def _client(self, servico: str) -> Any:
         # One in flight a connection on REST: those that are driven, and beside them those that are
-        # recovered or cancelled.
+        # recovered. Cancelling has connections of its own.
         connections = self.settings.active_max + CONEXOES_A_MAIS
         client = self._dial(
             servico,

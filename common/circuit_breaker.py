@@ -137,7 +137,7 @@ class CircuitBreaker:
         elif now < self._trial_at:
             erro = indisponivel(f"{self._servico} não responde; o disjuntor está aberto")
             erro.repetir_apos_s = self._trial_at - now
-            raise erro
+            raise erro.nunca_enviada()
         # It is, or from now on, open: this call tries it, and the next one not before a pause.
         self._put_off(now)
         return True

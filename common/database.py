@@ -186,6 +186,26 @@ def examine(data_dir: Path, sala: Sala, loja: Loja | None) -> int | None:
     return registro.versao
 
 
+def examine_gateway(data_dir: Path) -> None:
+    """Raises DatabaseError when the gateway's books cannot be used, or are gone.
+
+    Made anew they would forget what Pagamentos has had charged. Nothing is touched.
+    """
+    if examine(data_dir, GATEWAY, None) is not None:
+        return
+    path = database_path(data_dir, "pagamentos")
+    if examine(data_dir, SALAS["pagamentos"], None) is None:
+        return
+    with _in_words(path), looking(path) as con:
+        (paid,) = con.execute("SELECT count(*) FROM pagamentos WHERE origem = 'loja'").fetchone()
+    if paid:
+        msg = (
+            f"{database_path(data_dir, GATEWAY.nome)} is missing or empty, and {path} tells of {paid}"
+            " payments: bring back a copy of the whole data directory, or begin anew with --fresh"
+        )
+        raise DatabaseError(msg)
+
+
 def recognise(con: sqlite3.Connection, path: Path, sala: Sala, schema: str = "main") -> Registro:
     """What the file at `path`, attached as `schema`, says of itself.
 

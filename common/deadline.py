@@ -1,10 +1,10 @@
 """Deadlines on their way: what is left, and the instant on a clock that not everyone shares.
 
 A call carries both. `x-timeout-ms` is what is left of it as it is sent, counted by its receiver from
-the arrival. `x-deadline-at` is the same end as an instant of the monotonic clock, with the id of that
-clock in front: whoever reads the same clock uses the earlier of the two, and anyone else the first.
-So no two wall clocks need to agree, and between processes of one machine a call that lay in a socket
-has aged there.
+the arrival. `x-deadline-at` is the same end as an instant of the monotonic clock, with the id of that clock in
+front. A receiver that reads the same clock uses the earlier of the two. Any other uses the first. So
+no two wall clocks need to agree. Between processes of one machine a call ages while it lies in a
+socket.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ RELOGIO: Final = clock_id()
 _OURS: Final = f"{RELOGIO}:"
 
 
+def ours(at: str | None) -> bool:
+    """True for an instant of this process's own clock."""
+    return at is not None and at.startswith(_OURS)
+
+
 def deadline(
     since: float,
     timeout_ms: str | None = None,
@@ -86,7 +91,7 @@ def _instant(text: str) -> float:
     """The instant (monotonic) that a text names; of a clock that is not ours, none."""
     if _INSTANTE.fullmatch(text) is None:
         raise invalido(CABECALHO_PRAZO, "deve ser o id de um relógio, dois-pontos e nanossegundos")
-    return int(text[len(_OURS) :]) / 1e9 if text.startswith(_OURS) else inf
+    return int(text[len(_OURS) :]) / 1e9 if ours(text) else inf
 
 
 def outgoing(ctx: Contexto) -> float | None:
@@ -99,7 +104,7 @@ def outgoing(ctx: Contexto) -> float | None:
         return None
     remaining = ctx.prazo - time.monotonic()
     if remaining < 1e-3:
-        raise prazo_esgotado("o prazo não deixa tempo para a próxima chamada")
+        raise prazo_esgotado("o prazo não deixa tempo para a próxima chamada").nunca_enviada()
     return min(remaining, LIMITE_MAX_MS / 1e3)
 
 

@@ -115,18 +115,27 @@ class ErroServico(Exception):  # noqa: N818 - the domain speaks Portuguese
         self.detalhe = detalhe
         self.violacoes = violacoes
         self.repetir_apos_s = repetir_apos_s
+        # False where it is certain that the call never left this process.
+        self.enviada = True
+
+    def nunca_enviada(self) -> ErroServico:
+        """The same failure, of a call that never left this process."""
+        self.enviada = False
+        return self
 
     def __copy__(self) -> ErroServico:
         """The same failure for one more caller, with a traceback of its own.
 
         An exception that many raise grows a frame with each of them.
         """
-        return ErroServico(
+        outra = ErroServico(
             self.categoria,
             self.detalhe,
             violacoes=self.violacoes,
             repetir_apos_s=self.repetir_apos_s,
         )
+        outra.enviada = self.enviada
+        return outra
 
 
 def invalido(campo: str, detalhe: str) -> ErroServico:
@@ -158,7 +167,7 @@ def indisponivel(detalhe: str) -> ErroServico:
 
 def sem_recursos() -> ErroServico:
     """The system has no thread left for a piece of work, of which nothing was begun: 503."""
-    return indisponivel("o sistema não tem recursos para começar este trabalho")
+    return indisponivel("o sistema não tem recursos para começar este trabalho").nunca_enviada()
 
 
 def encerrando() -> ErroServico:
@@ -168,7 +177,7 @@ def encerrando() -> ErroServico:
 
 def conexao_recusada() -> ErroServico:
     """Nobody listens where the service should be, so nothing was sent: 503 or UNAVAILABLE."""
-    return indisponivel(RECUSADA)
+    return indisponivel(RECUSADA).nunca_enviada()
 
 
 def sobrecarga(detalhe: str, repetir_apos_s: float) -> ErroServico:

@@ -20,7 +20,14 @@ from typing import Final, NoReturn, Protocol
 import msgspec
 
 from common.app import App, Dial, Ports, open_app
-from common.database import GATEWAY, SALAS, DatabaseError, examine, exclusive, prepare
+from common.database import (
+    GATEWAY,
+    SALAS,
+    DatabaseError,
+    examine_gateway,
+    exclusive,
+    prepare,
+)
 from common.erros import ErroServico
 from common.event_loop import EventLoopPorts
 from common.failpoints import FailpointsError
@@ -96,7 +103,7 @@ def prepare_databases(settings: Settings) -> None:
     with_gateway = settings.servico == "pagamentos"
     if with_gateway:
         # Refused, if it must be, before the service's own is made or changed.
-        examine(settings.data_dir, GATEWAY, None)
+        examine_gateway(settings.data_dir)
     shop = settings.shop if settings.shop is not None and settings.shop.exists() else None
     prepare(settings.data_dir, SALAS[settings.servico], shop, settings.stock)
     if with_gateway:

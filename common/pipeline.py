@@ -63,6 +63,7 @@ class Names(NamedTuple):
     amostra: str = CABECALHO_AMOSTRA
     rastro: str = TRACEPARENT
     rastro_estado: str = TRACESTATE
+    cadeia: str = CABECALHO_CADEIA
 
 
 NAMES: Final = Names()
@@ -73,6 +74,7 @@ _ONCE: Final = (
     deadline.CABECALHO_PRAZO,
     CABECALHO_TENTATIVA,
     CABECALHO_AMOSTRA,
+    CABECALHO_CADEIA,
 )
 
 
@@ -143,7 +145,9 @@ class Endpoint:
         Raises ErroServico (invalid).
         """
         ctx.chegada = arrived
-        since = self._standstill.since(arrived)
+        at = mark(names.prazo) if self._inner else None
+        # An instant of this very clock says how old the call is: nothing needs to be guessed.
+        since = arrived if deadline.ours(at) else self._standstill.since(arrived)
         # Two traces are none; of two lists of vendors, which the standard admits, none is passed on.
         rastro = None if TRACEPARENT in twice else mark(names.rastro)
         if rastro is not None:
@@ -156,22 +160,21 @@ class Endpoint:
             _refuse(twice)
         # The transport counted from when it read the call, which was after a standstill.
         left_until -= arrived - since
-        at = mark(names.prazo) if self._inner else None
         ctx.prazo = deadline.deadline(since, mark(names.limite), at, left_until)
         ctx.primeira = mark(names.tentativa) == "1"
         if mark(names.amostra) == COMPLETO:
             ctx.completo, ctx.medidor = True, Meter(arrived)
         if self._keyed:
             ctx.chave = mark(names.chave)
-        self._admit(mark)
+        self._admit(mark(names.cadeia))
 
-    def _admit(self, mark: Callable[[str], str | None]) -> None:
-        """Let a call in by what came beside its message, before anybody looks at that.
+    def _admit(self, given: str | None) -> None:
+        """Let a call in by the credential that came beside its message.
 
         Raises ErroServico (forbidden) for a call that only the hop before may make.
         """
         wanted = self._credencial
-        if wanted is None or same(mark(CABECALHO_CADEIA) or "", wanted):
+        if wanted is None or same(given or "", wanted):
             return
         erro = proibido("só o serviço anterior da cadeia chama esta operação")
         if not self._refused:

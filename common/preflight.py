@@ -49,7 +49,15 @@ def check_databases(data_dir: Path, shop: Path) -> None:
     if not any((data_dir / f"{nome}.db").exists() for nome in DATABASES):
         return
     # Late: a first start has nothing to check, and the schemas take long to load.
-    from common.database import GATEWAY, SALAS, DatabaseError, examine, shop_at_hand, try_writing
+    from common.database import (
+        GATEWAY,
+        SALAS,
+        DatabaseError,
+        examine,
+        examine_gateway,
+        shop_at_hand,
+        try_writing,
+    )
     from common.shop import ShopError
 
     salas = (*SALAS.values(), GATEWAY)
@@ -58,6 +66,7 @@ def check_databases(data_dir: Path, shop: Path) -> None:
             loja = shop_at_hand(shop)
             for sala in salas:
                 examine(data_dir, sala, loja)
+            examine_gateway(data_dir)
             for sala in salas:
                 try_writing(data_dir, sala)
         except (DatabaseError, ShopError) as error:

@@ -24,7 +24,7 @@ ATIVAS_MAX: Final = 1_024
 PASSOS_EM_VOO_MAX: Final = 4_096
 # Bytes. Fifty items take under 3 kB; anything near this is not an order.
 CORPO_MAX: Final = 64 * 1024
-# Connections a hop beside those of the orders driven: for recovering, cancelling and looking up.
+# Connections a hop beside those of the orders driven: for recovering and looking up.
 CONEXOES_A_MAIS: Final = 256
 # Connections that wait for accept(): ten thousand callers may arrive in the same instant.
 BACKLOG: Final = 16_384

@@ -192,14 +192,15 @@ def check_rows(path: Path) -> None:
 def _erros(con: sqlite3.Connection) -> Iterator[str]:
     for tabela, coluna, alvo in REFERENCIAS:
         sql = (
-            f"SELECT rowid, {coluna} FROM {tabela} "  # noqa: S608 - names of ours
+            f"SELECT id, {coluna} FROM {tabela} "  # noqa: S608 - names of ours
             f"WHERE {coluna} IS NULL OR {coluna} NOT IN (SELECT id FROM {alvo}) LIMIT 1"
         )
         for linha, valor in con.execute(sql):
-            yield f"row {linha} of {tabela} has {coluna} {valor}, which is not in {alvo}"
+            named = "no " + coluna if valor is None else f"{coluna} {valor}, which is not in {alvo}"
+            yield f"row {linha} of {tabela} has {named}"
     for tabela, coluna, menor, maior in FAIXAS:
         sql = (
-            f"SELECT rowid, {coluna} FROM {tabela} "  # noqa: S608 - names of ours
+            f"SELECT id, {coluna} FROM {tabela} "  # noqa: S608 - names of ours
             f"WHERE typeof({coluna}) NOT IN ('integer', 'real') "
             f"OR {coluna} NOT BETWEEN ? AND ? LIMIT 1"
         )

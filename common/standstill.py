@@ -1,9 +1,10 @@
 """Noticing that this process stood still: a beat that comes late.
 
-Whoever is stopped, or whose loop is held up, reads what came meanwhile as if it came now. So an event
-loop, or a thread where there is none, notes the time at each beat, and a call that is read soon after
-a gap between two beats counts from the beginning of the gap. A loop that is busy but turns beats all
-the time and costs callers nothing.
+A process that was stopped, or whose loop was held up, reads what came meanwhile as if it came now. So
+an event loop notes the time at each beat; where there is none a thread does. A call that is read soon
+after a gap between two beats counts from the beginning of the gap. A loop that is busy but turns in
+time costs callers nothing. One that does not turn for half a second is taken for one that stood still:
+for a second after it a fresh call with less time than the gap is refused too, without effect.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import http_aio.client
 import http_aio.server
-from common import connection, lifecycle
+from common import connection, lifecycle, standstill
 from common import contratos as c
 from common.database import database_path
 from common.erros import ErroServico
@@ -63,6 +63,8 @@ PORT_ATTEMPTS: Final = 20
 PORT_PAUSE_S: Final = 0.1
 # Seconds. A drain in a test has nothing to wait for but what the test itself holds.
 DRAIN_S: Final = 0.3
+# Six services share the test's own loop, which a busy machine holds up: that they stand still is shown
+# by processes of their own (tests/test_parado.py).
 # Pages of a log. Seven of them are reserved on the disk for each cluster: at their full length that
 # costs more than all that most tests do.
 LOG_PAGES: Final = 64
@@ -381,10 +383,12 @@ def small_and_quick() -> Iterator[None]:
         module.DRENO_S = DRAIN_S
     if pages == FULL_LOG_PAGES:
         connection.PAGINAS_POR_CHECKPOINT = LOG_PAGES
+    parado, standstill.PARADO_S = standstill.PARADO_S, NEVER_S
     try:
         yield
     finally:
         lifecycle.AVISO_S = notice
         connection.PAGINAS_POR_CHECKPOINT = pages
+        standstill.PARADO_S = parado
         for module, value in zip(modules, before, strict=True):
             module.DRENO_S = value

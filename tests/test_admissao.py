@@ -139,6 +139,18 @@ async def test_the_bound_counts_what_is_open_in_the_book(open_fresh: OpenCluster
         assert (await cluster.create(key="one more")).body["status"] == "enviado"
 
 
+async def test_nobody_stands_in_line_while_there_are_places() -> None:
+    """Orders in the book may end between two looks at them: a place is taken or refused at once."""
+    book = iter([5, 4, 0, 0, 0, 0, 0, 0])
+    slots = Slots(5, 5, AsyncExecution(), abertas=lambda: next(book))
+    with pytest.raises(ErroServico):
+        await slots.ocupar(Contexto(inf))
+    assert slots.esperando == 0
+    place = await asyncio.wait_for(slots.ocupar(Contexto(inf)), 1.0)
+    assert (slots.ativas, slots.esperando) == (1, 0)
+    place.liberar()
+
+
 async def test_who_waited_too_long_to_finish_is_refused_before_the_claim() -> None:
     """An order whose turn comes with less time left than orders take leaves no trace."""
     slots = Slots(10, 1, AsyncExecution())

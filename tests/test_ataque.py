@@ -301,9 +301,7 @@ async def test_a_cancel_that_is_not_pursued_is_found(
     monkeypatch.setattr(pursuit, "PURSUED_S", 0.1)
     if not pursued:
         # What a build does that leaves the drive of a cancelled order as it is.
-        monkeypatch.setattr(
-            Condutor, "cancelar", lambda self, linha, _: self._viva(linha.pedido_id)
-        )
+        monkeypatch.setattr(Condutor, "cancelar", lambda self, linha, _: self._viva(linha))
     async with open_fresh() as cluster:
         gate = cluster.gateway.hold("before", "cobrar", times=1)
         buying = asyncio.create_task(cluster.create())
@@ -317,7 +315,8 @@ async def test_a_cancel_that_is_not_pursued_is_found(
         # The time itself is what is judged.
         await asyncio.sleep(0.2)
         gate.open()
-        await asyncio.gather(buying, cancelling)
+        _, cancelled = await asyncio.gather(buying, cancelling)
+        assert cancelled.category is (None if pursued else Categoria.PRECONDICAO)
         await cluster.quiet()
         data_dir, status = cluster.data_dir, cluster.situation(number).status
     assert status == ("cancelado" if pursued else "enviado")

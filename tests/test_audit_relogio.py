@@ -57,6 +57,24 @@ async def test_um_servico_com_outra_hora_nao_e_acusado(
     assert vermelhas(relatorio) == set(), impresso(relatorio)
 
 
+@pytest.mark.parametrize("adiante_s", [-HOUR_S, HOUR_S])
+async def test_a_service_that_has_seen_cancels_only_is_not_accused(
+    tmp_path: Path, adiante_s: float
+) -> None:
+    """No step forward shows how its clock goes, so nothing is said of the age of its tombstones."""
+    preparar(tmp_path / "dados")
+    async with aberta(tmp_path / "dados") as loja:
+        loja.relogios["logistica"].adiante = adiante_s
+        loja.cabos["logistica"].corte = "ida"
+        presos = [await loja.criar() for _ in range(ORDERS)]
+        loja.cabos["logistica"].corte = None
+        for preso in presos:
+            if preso.status == "pendente":
+                await loja.cancelar(f"chave-{preso.pedido_id - PASSADO}", preso.pedido_id)
+    relatorio = audit(tmp_path / "dados", settled=True)
+    assert vermelhas(relatorio) == set(), impresso(relatorio)
+
+
 @pytest.mark.parametrize("passo_s", [-DAY_S, DAY_S, -1.0])
 async def test_o_relogio_da_maquina_ajustado_nao_e_acusado(tmp_path: Path, passo_s: float) -> None:
     """The machine's clock is set between the claim of orders and their end, again and again."""
@@ -84,6 +102,9 @@ async def test_uma_lapide_plantada_antes_do_pedido_e_acusada(tmp_path: Path) -> 
                     '%Y-%m-%dT%H:%M:%f+00:00', 'now', '-5 seconds'))""",
             )
         respostas = [await loja.criar() for _ in vitimas]
+        # The clock itself is right, as who comes later shows.
+        for _ in range(ORDERS):
+            await loja.criar()
     plantadas = {r.pedido_id for r in respostas if r.motivo == "solicitado"}
     assert plantadas
     relatorio = audit(tmp_path / "dados", settled=True)

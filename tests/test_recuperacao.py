@@ -184,6 +184,37 @@ async def test_what_was_never_sent_is_no_attempt(open_fresh: OpenCluster) -> Non
         assert (await cluster.end_of(pedido_id))["status"] == "enviado"
 
 
+async def test_an_outage_longer_than_the_age_gives_no_order_up(open_fresh: OpenCluster) -> None:
+    """A connection that is refused is no attempt, however often it is tried meanwhile."""
+    async with open_fresh(give_up_age_s=0.0) as cluster:
+        await cluster.stop("pagamentos")
+        pedido_id = (await cluster.create()).body["pedido_id"]
+        condutor = cluster.apps["pedidos"]._condutor
+        refused = 0
+        while refused < 2 * Politica().tentativas_desistencia:
+            refused += await cluster.sweep()
+            await cluster.idle()
+            await asyncio.sleep(0.01)
+        assert (await cluster.look(pedido_id))["status"] == "pendente"
+        assert condutor._recuperacao._tentadas == {}
+        await cluster.start("pagamentos")
+        assert (await cluster.end_of(pedido_id))["status"] == "enviado"
+
+
+async def test_the_sweep_finds_what_is_counted_and_has_ended(cluster: Cluster) -> None:
+    """An order that ended while nobody could look takes no room from those that come."""
+    ended = (await cluster.create()).body["pedido_id"]
+    condutor = cluster.apps["pedidos"]._condutor
+    condutor._abertas.add(ended)
+    gate = cluster.gateway.hold("before", "cobrar", times=1)
+    creating = asyncio.create_task(cluster.create())
+    await gate.reached()
+    await cluster.sweep()
+    assert condutor._abertas == {cluster.last()}
+    gate.open()
+    await creating
+
+
 async def test_pedido_velho_que_ja_foi_enviado_termina_enviado(open_fresh: OpenCluster) -> None:
     """Giving up asks Logistica like any cancelling: what was shipped ends enviado."""
     async with open_fresh() as cluster:

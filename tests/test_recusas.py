@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import pytest
 from common.audit import AuditError, audit
 from common.database import GATEWAY, SALAS, DatabaseError, database_path, prepare
 from common.lifecycle import prepare_databases
+from common.preflight import RefusedError, check_databases
 from common.ready import EXIT_UNUSABLE
 from common.settings import Settings
 from common.shop_generator import Opcoes, gerar
@@ -154,6 +156,35 @@ def test_gateway_que_nao_serve_deixa_pagamentos_como_estava(
     with pytest.raises(DatabaseError, match=r"gateway\.db belongs to fiscal"):
         prepare_databases(Settings(servico="pagamentos", data_dir=tmp_path, shop=shop))
     assert retrato(tmp_path) == antes
+
+
+@pytest.mark.parametrize("lost", ["removed", "emptied"])
+@pytest.mark.parametrize("paid", [True, False])
+def test_a_gateway_whose_books_are_gone_is_not_made_anew(
+    molde: Path, tmp_path: Path, shop: Path, lost: str, *, paid: bool
+) -> None:
+    """Anew it would forget what Pagamentos had charged; where nothing was charged there is no harm."""
+    pasta = Path(shutil.copytree(molde, tmp_path / "dados"))
+    gateway = database_path(pasta, "gateway")
+    if paid:
+        with closing(sqlite3.connect(database_path(pasta, "pagamentos"))) as con, con:
+            con.execute(
+                """INSERT INTO pagamentos (pedido_id, data_processamento, status, valor_centavos)
+                VALUES (900, '2026-01-01T00:00:00.000+00:00', 'aprovado', 1)"""
+            )
+    if lost == "removed":
+        gateway.unlink()
+    else:
+        gateway.write_bytes(b"")
+    settings = Settings(servico="pagamentos", data_dir=pasta, shop=shop)
+    if paid:
+        with pytest.raises(DatabaseError, match=r"gateway\.db is missing or empty.*1 payments"):
+            prepare_databases(settings)
+        with pytest.raises(RefusedError, match=r"gateway\.db is missing or empty"):
+            check_databases(pasta, shop)
+    else:
+        prepare_databases(settings)
+        assert gateway.stat().st_size > 0
 
 
 # Another process: what this one reads of a file would release the locks that it has on it.

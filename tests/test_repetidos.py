@@ -26,6 +26,7 @@ ONCE = {
     "x-deadline-at": (NOW, NOW + "0"),
     "x-attempt-count": ("1", "2"),
     "x-timing": ("full", "none"),
+    "x-chain-token": ("uma", "outra"),
 }
 
 

@@ -117,6 +117,8 @@ WITH given_up AS MATERIALIZED (
     WHERE de = 'ausente'
 ), began AS (
     FIRST
+), last AS MATERIALIZED (
+    SELECT sala, max(id) AS id FROM began WHERE para <> 'tombstone' GROUP BY sala
 ), late AS (
     SELECT claim.s - began.s AS by_s FROM began JOIN claim ON claim.pedido_id = began.pedido_id
     WHERE began.para <> 'tombstone'
@@ -124,14 +126,15 @@ WITH given_up AS MATERIALIZED (
     SELECT by_s FROM (LOGGED) WHERE para <> 'tombstone'
 )
 UNFENCED
-SELECT began.pedido_id, sala || ': the tombstone is ' || printf('%.1f', claim.s - began.s)
+SELECT began.pedido_id, began.sala || ': the tombstone is ' || printf('%.1f', claim.s - began.s)
     || ' s older than its order'
 FROM began JOIN claim ON claim.pedido_id = began.pedido_id
+JOIN last ON last.sala = began.sala AND last.id > began.id
 WHERE began.para = 'tombstone' AND claim.s - began.s > 1.0
     AND claim.s - began.s > 1.0 + (SELECT COALESCE(max(by_s), 0.0) FROM late)
 """
 _FIRST: Final = """
-    SELECT pedido_id, 'SALA' AS sala, para, julianday(instante) * 86400.0 AS s FROM SALA.transicoes
+    SELECT id, pedido_id, 'SALA' AS sala, para, julianday(instante) * 86400.0 AS s FROM SALA.transicoes
     WHERE de = 'ausente'
 """
 _LOGGED: Final = """

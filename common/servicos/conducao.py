@@ -66,7 +66,7 @@ class Conducao:
         # Set to the terminal row, or to None when the drive gave up for now.
         self.fim: Promessa[LinhaPedido | None] = execucao.promessa()
         self.minha = False
-        # True once the chain was asked: what was never asked is no attempt.
+        # True once the chain was asked in vain: a call that was never sent is no attempt.
         self.tentada = False
         self.pedido_id = 0
         self.vaga: Vaga | None = None
@@ -123,7 +123,8 @@ class Condutor:
         # begun waits for the lock before it looks.
         self._tranca = execucao.tranca()
         self._vivas: dict[int, Conducao] = {}
-        # Orders in the book that have not ended, driven or not.
+        # Orders in the book that have not ended, driven or not. One that ended while its drive could
+        # not look is taken out by the sweep.
         self._abertas: set[int] = set()
         # Drives whose claim is on its way: the storage's thread sets their pedido_id, and nothing
         # else of ours, so the registers change on the service's side alone.
@@ -134,6 +135,7 @@ class Condutor:
             orcamento=orcamento,
             politica=politica,
             conduzida=self._conduzida,
+            abertas=self._abertas,
             passagem=passagem,
             retomar=self.retomar,
         )
@@ -393,10 +395,10 @@ class Condutor:
             if tentativa == 1:
                 with self._tranca:
                     self._orcamento.primeira()
-            conducao.tentada = True
             try:
                 andamento = await self._tentar(conducao, linha, itens)
             except ErroServico as erro:
+                conducao.tentada = conducao.tentada or erro.enviada
                 # Unknown, whatever its category: nothing is compensated on this ground.
                 _LOG.info("pedido %d: desfecho desconhecido: %s", linha.pedido_id, erro)
             else:

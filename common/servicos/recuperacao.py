@@ -59,8 +59,10 @@ class Tentativas(NamedTuple):
 class Recuperacao:
     """Decides which open orders are driven again, and when.
 
-    `conduzida` says whether an order has the drive that it needs; `passagem` whether a call down the
-    chain would be made now; `retomar` starts a drive, or returns None when there is no place for it.
+    `conduzida` says whether an order has the drive that it needs. `abertas` are the orders that Pedidos
+    counts as open; a sweep takes out those that the book does not hold open. `passagem` says whether a
+    call down the chain would be made now. `retomar` starts a drive, or returns None when there is no
+    place for it.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Recuperacao:
         orcamento: Orcamento,
         politica: Politica,
         conduzida: Callable[[LinhaPedido], bool],
+        abertas: set[int],
         passagem: Passagem,
         retomar: Callable[[LinhaPedido], object | None],
     ) -> None:
@@ -79,6 +82,7 @@ class Recuperacao:
         self._orcamento = orcamento
         self._politica = politica
         self._conduzida = conduzida
+        self._abertas = abertas
         self._passagem = passagem
         self._retomar = retomar
         # Only of orders that are open. Ages are counted from an attempt of this process, by the
@@ -136,13 +140,17 @@ class Recuperacao:
         Goes once round the book from where the sweep before it stopped, as far as there is room.
         """
         iniciadas, inicio, self._falta = 0, self._lugar, False
+        contadas, vistas = set(self._abertas), set[int]()
         for apos_id, ate_id in ((inicio, inf), (0, inicio)):
             ultimo = apos_id
-            while pagina := await self._banco.leitura(None, livro.abertos, ultimo, PAGINA):
+            while ultimo <= ate_id and (
+                pagina := await self._banco.leitura(None, livro.abertos, ultimo, PAGINA)
+            ):
                 for linha in pagina:
                     ultimo = linha.pedido_id
                     if ultimo > ate_id:
-                        return iniciadas
+                        break
+                    vistas.add(ultimo)
                     if not self._passagem.livre():
                         return iniciadas
                     if not self.cabe():
@@ -153,6 +161,8 @@ class Recuperacao:
                     if iniciadas and not self._passagem.firme():
                         # One drive makes the next trial; more would only wait behind it.
                         return iniciadas
+        # Whoever was counted before the round began and was not met on it has ended.
+        self._abertas.difference_update(contadas - vistas)
         return iniciadas
 
     async def _recuperar(self, linha: LinhaPedido) -> bool:
