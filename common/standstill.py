@@ -13,7 +13,7 @@ from math import inf
 from typing import Final
 
 # Seconds between two beats.
-BATIDA_S: Final = 0.05
+BATIDA_S: Final = 0.2
 # Seconds between two beats that are a standstill: a loop that merely has much to do turns sooner.
 PARADO_S: Final = 0.5
 # Seconds after a standstill in which what came meanwhile is read, also by a machine that is busy.
