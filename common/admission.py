@@ -1,9 +1,9 @@
 """Admission at the edge: how many orders may be in flight, how many are driven, who waits.
 
-Two bounds. `em_voo_max` is how many orders may be open at all: those that wait here, those that are
-being claimed, and all in the book that have not ended, driven or waiting for the sweep. Beyond it the
-next one is refused at once, before any effect. `ativas_max` is how many are driven at the same time:
-the rest wait in order of arrival, so that the event loops behind never juggle more than they can.
+Two bounds. `em_voo_max` is how many orders may be open at all. Open are those that wait here, those
+that are being claimed, and all in the book that have not ended. Beyond it the next one is refused at
+once, before any effect. `ativas_max` is how many are driven at the same time. The rest wait in order of
+arrival, so that the event loops behind never juggle more than they can.
 
 What the queue cannot finish within its deadline is refused early: the wait is estimated from the
 time that orders have lately held their place (an exponentially weighted mean) and from how many

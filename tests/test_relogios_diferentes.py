@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from common.audit import audit
 from tests.processes import Process
 
 if TYPE_CHECKING:
@@ -56,3 +57,6 @@ async def test_um_servico_com_outra_hora(arm: str, open_fresh: OpenCluster) -> N
             noted = cluster.value(servico, "SELECT max(instante) FROM transicoes")
             off = datetime.fromisoformat(noted) - datetime.now(UTC)
             assert off.total_seconds() == pytest.approx(seconds, abs=10)
+        await cluster.quiet()
+        report = audit(cluster.data_dir, settled=True)
+        assert [check.id for check in report.checks if check.total] == []

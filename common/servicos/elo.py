@@ -4,8 +4,8 @@ Forward: commit the own effect, then call the next hop. Done: add the own data t
 Refused: undo the own effect durably, then say refused. Anything else is unknown and compensates
 nothing, so it simply propagates as an error.
 
-Cancelling: write nothing on the way down, and do not go down at all for an imported order. At the pivot (Logistica) the tombstone or the shipment
-decides. On the way back from a tombstone each link, in one unit, undoes its row or, having none,
+Cancelling: write nothing on the way down, and do not go down at all for an imported order. At the
+pivot (Logistica) the tombstone or the shipment decides. On the way back from a tombstone each link, in one unit, undoes its row or, having none,
 writes its own tombstone, which a late forward step will meet.
 
 Why that is safe: an undone row or a tombstone arises only behind Logistica's tombstone or behind a

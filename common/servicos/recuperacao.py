@@ -30,11 +30,12 @@ PAGINA: Final = 1_000
 class Politica(NamedTuple):
     """How Pedidos recovers, by configuration.
 
-    Seconds between sweeps; seconds that a recovering or cancelling call may take; an order is given
-    up after so many attempts over so many seconds, never untried; how many are recovered at once, by the
-    sweep and for retries together; seconds that a drive waits for the way down the chain to be free
-    before it leaves its order to the sweep: longer than the restart of a service, short enough for
-    a client to be told.
+    `intervalo_varredura_s` lies between two sweeps. `prazo_conducao_s` is what a recovering or
+    cancelling call may take. An order is given up after `tentativas_desistencia` attempts over
+    `idade_desistencia_s`, never untried. `recuperacoes_max` are recovered at once, by the sweep and for
+    retries together. A drive waits `espera_passagem_s` for the way down the chain to be free, then
+    leaves its order to the sweep: longer than a service takes to restart, short enough for a client to
+    be told.
     """
 
     intervalo_varredura_s: float = 1.0
