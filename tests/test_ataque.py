@@ -331,10 +331,10 @@ async def test_a_cancel_that_is_not_pursued_is_found(
 
 
 @pytest.mark.timeout(90)
-# One of each protocol and of each way of waiting; the command attacks any arm, and for longer.
+# On threads here, where a stopped service that is told to end was once lost; a soak on a loop is in
+# test_caos.py. The command attacks any arm, and for longer.
 @pytest.mark.parametrize(
-    ("mode", "seed", "struck"),
-    [("http", 92, {"stop-term": {"3": 1}}), ("grpc-threads", 92, {"stop-term": {"3": 1}})],
+    ("mode", "seed", "struck"), [("http-threads", 92, {"stop-term": {"3": 1}})]
 )
 def test_a_short_attack_ends_clean(
     mode: str, seed: int, struck: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
