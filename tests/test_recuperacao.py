@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from blocking.execution import TaskStoppedError
-from common.database import database_path
 from common.erros import Categoria, indisponivel
 from common.servicos import livro, recuperacao
-from common.servicos.recuperacao import Politica, Tentativas
+from common.servicos.recuperacao import Tentativas
 from common.servicos.retentativa import TENTATIVAS_MAX, Orcamento
 from loadgen.arms import LOOP_ARMS
 from tests.chain import CANCEL, CHAIN, FORWARD
 from tests.links import Gate
 from tests.processes import Process
+from tests.recovery_support import left_open, policy, stuck
 
 if TYPE_CHECKING:
     from tests.cluster import Cluster
@@ -30,43 +28,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 HOPS = CHAIN[1:]
 
 
-def _policy(cluster: Cluster, **changes) -> None:
-    """Change how Pedidos recovers."""
-    condutor = cluster.apps["pedidos"]._condutor
-    for owner in (condutor, condutor._recuperacao):
-        owner._politica = owner._politica._replace(**changes)
-
-
-class _Closed:
-    """A way down the chain by which no call would be made."""
-
-    def livre(self) -> bool:
-        return False
-
-    async def esperar(self, ate: float) -> bool:
-        return False
-
-
-async def _left_open(cluster: Cluster, number: int) -> list[int]:
-    """Orders that nobody drives, each under its place as a key."""
-    link = cluster.link("pagamentos")
-    link.cut()
-    replies = [await cluster.create(key=str(n)) for n in range(number)]
-    assert {reply.body["status"] for reply in replies} == {"pendente"}
-    await cluster.idle()
-    link.heal()
-    link.calls.clear()
-    return [reply.body["pedido_id"] for reply in replies]
-
-
-async def _stuck(cluster: Cluster, servico: str, point: str) -> tuple[int, asyncio.Task]:
-    """An order whose drive stands at a gate; its client still waits."""
-    gate = cluster.link(servico).hold(point, FORWARD[servico])
-    creating = asyncio.create_task(cluster.create(key="a"))
-    await gate.reached()
-    return cluster.last(), creating
-
-
 @pytest.mark.parametrize("point", ["before", "after"])
 @pytest.mark.parametrize("servico", HOPS)
 async def test_reinicio_leva_ao_fim_o_que_estava_aberto(
@@ -74,7 +35,7 @@ async def test_reinicio_leva_ao_fim_o_que_estava_aberto(
 ) -> None:
     """Pedidos, stopped with an order at any hop and started again, drives it to its end, once."""
     async with open_fresh() as cluster:
-        pedido_id, creating = await _stuck(cluster, servico, point)
+        pedido_id, creating = await stuck(cluster, servico, point)
         await cluster.crash("pedidos")
         await asyncio.gather(creating, return_exceptions=True)
         cluster.links[CHAIN[CHAIN.index(servico) - 1], servico].heal()
@@ -89,7 +50,7 @@ async def test_reinicio_leva_ao_fim_o_que_estava_aberto(
 async def test_a_varredura_do_inicio_nao_espera_por_ninguem(open_fresh: OpenCluster) -> None:
     """An open order is driven at the start, though nobody asks for it."""
     async with open_fresh() as cluster:
-        pedido_id, creating = await _stuck(cluster, "estoque", "before")
+        pedido_id, creating = await stuck(cluster, "estoque", "before")
         await cluster.crash("pedidos")
         await asyncio.gather(creating, return_exceptions=True)
         cluster.link("estoque").heal()
@@ -115,82 +76,6 @@ async def test_a_varredura_se_repete(open_fresh: OpenCluster) -> None:
         cluster.check_shipped(open_order.body["pedido_id"])
 
 
-async def test_pedido_velho_e_cancelado_como_expirado(open_fresh: OpenCluster) -> None:
-    """Tried often enough for long enough, an open order is cancelled, with the reason expirado."""
-    async with open_fresh(give_up_age_s=0.0, circuit_breaker=False) as cluster:
-        cluster.link("logistica").cut(FORWARD["logistica"])
-        pedido_id = (await cluster.create()).body["pedido_id"]
-        order = await cluster.terminal(pedido_id)
-        cluster.link("logistica").heal()
-        await cluster.quiet()
-        assert (order["status"], order["motivo"]) == ("cancelado", "expirado")
-        cluster.check_cancelled(pedido_id, "expirado")
-
-
-async def test_an_order_is_not_given_up_before_its_age_however_often_it_was_tried(
-    open_fresh: OpenCluster,
-) -> None:
-    """Short of the give-up age an open order goes forward."""
-    async with open_fresh(give_up_age_s=60.0, circuit_breaker=False) as cluster:
-        attempts = 2 * Politica().tentativas_desistencia
-        cluster.link("pagamentos").cut(times=attempts * TENTATIVAS_MAX)
-        pedido_id = (await cluster.create()).body["pedido_id"]
-        assert (await cluster.end_of(pedido_id))["status"] == "enviado"
-        assert cluster.link("pagamentos").count("cancelar_pagamento") == 0
-
-
-@pytest.mark.parametrize("tried", [False, True])
-async def test_an_order_that_was_hardly_tried_is_not_given_up_whatever_its_age(
-    open_fresh: OpenCluster, *, tried: bool
-) -> None:
-    """An outage is no reason to cancel: what lay in the book meanwhile is tried, and shipped."""
-    async with open_fresh(give_up_age_s=0.0, circuit_breaker=False) as cluster:
-        attempts = Politica().tentativas_desistencia - 1 if tried else 1
-        cluster.link("pagamentos").cut(times=attempts * TENTATIVAS_MAX)
-        ids = [(await cluster.create()).body["pedido_id"]]
-        for _ in range(attempts - 1):
-            assert await cluster.sweep() == 1
-            await cluster.idle()
-        if not tried:
-            # A new process knows of no attempt, and the row says that it is very old.
-            await cluster.stop("pedidos")
-            with closing(sqlite3.connect(database_path(cluster.data_dir, "pedidos"))) as con, con:
-                con.execute("UPDATE pedidos SET criado_epoca = 0 WHERE id = ?", ids)
-            await cluster.start("pedidos")
-        assert (await cluster.end_of(ids[0]))["status"] == "enviado"
-        cluster.check_shipped(ids[0])
-
-
-async def test_what_was_never_sent_is_no_attempt(open_fresh: OpenCluster) -> None:
-    """While the way down is closed, drives that come to nothing give no order up."""
-    async with open_fresh(give_up_age_s=0.0, circuit_breaker=False) as cluster:
-        (pedido_id,) = await _left_open(cluster, 1)
-        condutor = cluster.apps["pedidos"]._condutor
-        closed, condutor._passagem = condutor._passagem, _Closed()
-        for _ in range(2 * Politica().tentativas_desistencia):
-            assert await cluster.sweep() == 1
-            await cluster.idle()
-        condutor._passagem = closed
-        assert (await cluster.end_of(pedido_id))["status"] == "enviado"
-
-
-async def test_an_outage_longer_than_the_age_gives_no_order_up(open_fresh: OpenCluster) -> None:
-    """A connection that is refused is no attempt, however often it is tried meanwhile."""
-    async with open_fresh(give_up_age_s=0.0) as cluster:
-        await cluster.stop("pagamentos")
-        pedido_id = (await cluster.create()).body["pedido_id"]
-        condutor = cluster.apps["pedidos"]._condutor
-        refused = 0
-        while refused < 2 * Politica().tentativas_desistencia:
-            refused += await cluster.sweep()
-            await cluster.idle()
-            await asyncio.sleep(0.01)
-        assert (await cluster.look(pedido_id))["status"] == "pendente"
-        assert condutor._recuperacao._tentadas == {}
-        await cluster.start("pagamentos")
-        assert (await cluster.end_of(pedido_id))["status"] == "enviado"
-
-
 async def test_the_sweep_finds_what_is_counted_and_has_ended(cluster: Cluster) -> None:
     """An order that ended while nobody could look takes no room from those that come."""
     ended = (await cluster.create()).body["pedido_id"]
@@ -203,22 +88,6 @@ async def test_the_sweep_finds_what_is_counted_and_has_ended(cluster: Cluster) -
     assert condutor._abertas == {cluster.last()}
     gate.open()
     await creating
-
-
-async def test_pedido_velho_que_ja_foi_enviado_termina_enviado(open_fresh: OpenCluster) -> None:
-    """Giving up asks Logistica like any cancelling: what was shipped ends enviado."""
-    async with open_fresh() as cluster:
-        pedido_id, creating = await _stuck(cluster, "logistica", "after")
-        await cluster.crash("pedidos")
-        await asyncio.gather(creating, return_exceptions=True)
-        cluster.link("logistica").heal()
-        # As the sweep leaves it that has tried in vain; at its start it would drive it at once.
-        with closing(sqlite3.connect(database_path(cluster.data_dir, "pedidos"))) as con, con:
-            row = livro.desistir(con, pedido_id, "expirado", "2026-01-01T00:00:00.000+00:00")
-        assert row.status == "cancelando"
-        await cluster.start("pedidos")
-        assert (await cluster.end_of(pedido_id))["status"] == "enviado"
-        cluster.check_shipped(pedido_id)
 
 
 async def test_nunca_duas_conducoes_de_um_pedido(cluster: Cluster) -> None:
@@ -374,8 +243,8 @@ async def test_a_varredura_da_a_vez_a_todos(
     """Orders that cannot end for now do not keep those behind them from their turn."""
     monkeypatch.setattr(recuperacao, "PAGINA", 2)
     async with open_fresh(circuit_breaker=False) as cluster:
-        ids = await _left_open(cluster, 5)
-        _policy(cluster, recuperacoes_max=2)
+        ids = await left_open(cluster, 5)
+        policy(cluster, recuperacoes_max=2)
         recovery = cluster.apps["pedidos"]._condutor._recuperacao
         recovery._orcamento = Orcamento(lambda: 0.0)
         link = cluster.link("pagamentos")
@@ -394,7 +263,7 @@ async def test_a_varredura_da_a_vez_a_todos(
 async def test_as_pausas_da_varredura_sao_sorteadas(open_fresh: OpenCluster) -> None:
     """The sweep waits a drawn part of a growing pause before it tries an order again."""
     async with open_fresh(circuit_breaker=False) as cluster:
-        (pedido_id,) = await _left_open(cluster, 1)
+        (pedido_id,) = await left_open(cluster, 1)
         cluster.link("pagamentos").cut()
         recovery = cluster.apps["pedidos"]._condutor._recuperacao
         recovery._orcamento = Orcamento(lambda: 0.0)
@@ -411,8 +280,8 @@ async def test_as_pausas_da_varredura_sao_sorteadas(open_fresh: OpenCluster) -> 
 async def test_repeticao_alem_do_limite_responde_o_status_atual(open_fresh: OpenCluster) -> None:
     """Past the bound a retry is told where its order stands, and the sweep ends that order."""
     async with open_fresh(circuit_breaker=False) as cluster:
-        first, second = await _left_open(cluster, 2)
-        _policy(cluster, recuperacoes_max=1)
+        first, second = await left_open(cluster, 2)
+        policy(cluster, recuperacoes_max=1)
         gate = cluster.link("pagamentos").hold("before")
         driven = asyncio.create_task(cluster.create(key="0"))
         await gate.reached()
@@ -431,8 +300,8 @@ async def test_repeticao_alem_do_limite_responde_o_status_atual(open_fresh: Open
 async def test_repeticao_alem_do_limite_se_junta_ao_que_anda(open_fresh: OpenCluster) -> None:
     """The bound is on drives, not on those who wait: a retry of a driven order still joins it."""
     async with open_fresh(circuit_breaker=False) as cluster:
-        (pedido_id,) = await _left_open(cluster, 1)
-        _policy(cluster, recuperacoes_max=1)
+        (pedido_id,) = await left_open(cluster, 1)
+        policy(cluster, recuperacoes_max=1)
         gate = cluster.link("pagamentos").hold("before")
         waiting = [asyncio.create_task(cluster.create(key="0")) for _ in range(3)]
         await gate.reached()
@@ -456,14 +325,14 @@ async def test_pagamento_mais_lento_que_o_prazo_da_conducao_termina(
 async def test_o_que_terminou_antes_da_varredura_e_esquecido(open_fresh: OpenCluster) -> None:
     """An order that ended between the page and its turn leaves nothing behind in the sweep."""
     async with open_fresh() as cluster:
-        (pedido_id,) = await _left_open(cluster, 1)
+        (pedido_id,) = await left_open(cluster, 1)
         condutor = cluster.apps["pedidos"]._condutor
         recovery = condutor._recuperacao
         (stale,) = await condutor._banco.leitura(None, livro.abertos, 0, 10)
         recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
         assert (await cluster.cancel(pedido_id)).body["status"] == "cancelado"
         recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
-        _policy(cluster, idade_desistencia_s=-1.0)
+        policy(cluster, idade_desistencia_s=-1.0)
         assert not await recovery._recuperar(stale)
         assert recovery._tentadas == {}
 

@@ -25,10 +25,11 @@ NO_ORDER: Final = 1_000_000_000
 # Orders that an attacker left to the services and asks for again at the end.
 ASKED_AGAIN: Final = 3
 
-# What came of an order that no caller was told the end of, of a call whose caller left, and of one
-# that was not made since nobody had been told the order's number.
+# No caller was told the order's end.
 LEFT: Final = "left to the services"
+# The caller left.
 HUNG_UP: Final = "hung up"
+# Nobody had been told the order's number, so that there was nothing to ask about.
 NOT_MADE: Final = "not made"
 
 # Told of each order whose end was answered: when it was begun and when it ended, monotonic seconds.
