@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from common.shop_generator import Opcoes, Resumo, gerar
+from common.shop.generator import Opcoes, Resumo, gerar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

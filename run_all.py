@@ -17,13 +17,10 @@ try:
     import asyncio
     import secrets
 
-    from common.beside import beside
     from common.callers import CHAIN_GIVEN, secret_problem
-    from common.child import how_it_ended, python, run_errand
     from common.contratos import SERVICOS
-    from common.lock import InUseError
-    from common.ports import Ports
-    from common.preflight import (
+    from common.process.child import how_it_ended, python, run_errand
+    from common.process.preflight import (
         HISTORY,
         RESULT,
         RefusedError,
@@ -34,7 +31,18 @@ try:
         remove_data,
         stock_refused,
     )
-    from common.runfile import Run, supervising
+    from common.process.runfile import Run, supervising
+    from common.process.sidecar import beside
+    from common.process.supervisor import (
+        EXIT_FAILED,
+        EXIT_OK,
+        EXIT_REFUSED,
+        Plan,
+        Supervisor,
+        Work,
+        say,
+    )
+    from common.process.tcp_ports import Ports
     from common.settings import (
         ARMAZENAMENTO,
         BASE_PORT,
@@ -46,7 +54,7 @@ try:
         positive,
         strange_options,
     )
-    from common.supervisor import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Plan, Supervisor, Work, say
+    from common.storage.lock import InUseError
 except ModuleNotFoundError as missing:
     print(
         f"run_all.py: missing {missing.name}: run pip install -r requirements.txt", file=sys.stderr
@@ -127,7 +135,7 @@ def _run(args: argparse.Namespace) -> int:
             work = None if args.load is None else _load_and_audit(args, complete=new)
             if args.panel and args.failpoints is None:
                 # The panel's faults are rules like any other; there are none at first.
-                from common.failpoints import Rules, write_rules
+                from common.faults.failpoints import Rules, write_rules
 
                 args.failpoints = args.data_dir / PANEL_RULES
                 write_rules(args.failpoints, Rules())
@@ -286,7 +294,7 @@ def _audit(args: argparse.Namespace) -> int:
 def _log(args: argparse.Namespace) -> int:
     """Print what is known of one order in any service, by time."""
     check_packages(("msgspec",))
-    from common.order_log import order_log
+    from common.telemetry.order_log import order_log
 
     found = order_log(args.data_dir, args.log)
     if found.lines:

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from common.admission import Slots
 from common.erros import ErroServico
+from common.serving.admission import Slots
 
 # Threads of a service that say refusals; saying one takes a fraction of a millisecond.
 RECUSAM: Final = 1

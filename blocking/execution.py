@@ -17,9 +17,9 @@ from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from common.erros import ErroServico, encerrando, sem_recursos
-from common.execution import MachineClock
-from common.servicos.portas import Tarefa
-from common.timing import running
+from common.runtime.execution import MachineClock
+from common.servicos.protocolo.portas import Tarefa
+from common.telemetry.timing import running
 
 R = TypeVar("R")
 

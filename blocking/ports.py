@@ -12,29 +12,29 @@ from typing import Final
 
 from blocking.execution import ThreadClock, ThreadExecution, run_to_end
 from blocking.storage import PlainStorage, SharedStorage
-from common.app import OwnStorage
-from common.connection import Synchronous
-from common.lifecycle import Serve, announce, leave_at_once_or, watch_parent
-from common.load import Load
+from common.runtime.app import OwnStorage
+from common.runtime.lifecycle import Serve, announce, leave_at_once_or, watch_parent
+from common.serving.standstill import BATIDA_S, Standstill
 from common.settings import Settings
-from common.standstill import BATIDA_S, Standstill
+from common.storage.connection import Synchronous
+from common.storage.pressure import Pressure
 
 _SIGNS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class ThreadPorts:
-    """The ports of one service on threads; see common.app.Ports."""
+    """The ports of one service on threads; see common.runtime.app.Ports."""
 
     def __init__(self, settings: Settings) -> None:
         self.clock = ThreadClock()
         self.execution = ThreadExecution(self.clock)
         self._plain = settings.storage == "plain"
 
-    async def storage(self, path: Path, synchronous: Synchronous, load: Load) -> OwnStorage:
+    async def storage(self, path: Path, synchronous: Synchronous, pressure: Pressure) -> OwnStorage:
         """Open an existing database, in the way that the settings choose."""
         if self._plain:
             return PlainStorage(path, synchronous=synchronous)
-        return SharedStorage(path, synchronous=synchronous, load=load)
+        return SharedStorage(path, synchronous=synchronous, pressure=pressure)
 
     def loop_lag(self, *, closely: bool) -> None:
         """There is no loop: who waits for a thread shows in the timing record alone."""

@@ -1,7 +1,7 @@
 """Storage on threads: commits shared as in the other arms, or one connection and commit a call.
 
 `SharedStorage` has a writer thread that runs what waits together as one transaction (see
-common/batching.py); callers block on their result. `PlainStorage` is the textbook's way, kept to
+common/storage/batching.py); callers block on their result. `PlainStorage` is the textbook's way, kept to
 show what it costs.
 """
 
@@ -18,11 +18,20 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from blocking.execution import blocked, wait
-from common.batching import LOTE_BASTANTE, Commit, Company, Outcome, Unit, failure, run_batch, take
-from common.connection import Synchronous, connect, connect_writer
 from common.erros import indisponivel
-from common.load import Load
-from common.servicos.contexto import Contexto
+from common.servicos.protocolo.contexto import Contexto
+from common.storage.batching import (
+    LOTE_BASTANTE,
+    Commit,
+    Company,
+    Outcome,
+    Unit,
+    failure,
+    run_batch,
+    take,
+)
+from common.storage.connection import Synchronous, connect, connect_writer
+from common.storage.pressure import Pressure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,12 +55,12 @@ class SharedConnection:
     """A connection in a thread of its own, whose waiting work shares transactions."""
 
     def __init__(
-        self, connector: Callable[[], sqlite3.Connection], *, begin: str, load: Load
+        self, connector: Callable[[], sqlite3.Connection], *, begin: str, pressure: Pressure
     ) -> None:
         """Raises sqlite3.Error when the connection cannot be made."""
         self._con = connector()
         self._begin = begin
-        self._company = Company(load)
+        self._company = Company(pressure)
         self._waiting: deque[Unit] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -161,15 +170,17 @@ class _Blocking(ABC):
 class SharedStorage(_Blocking):
     """The port `Banco` on two connections: the only writer, and a read-only one."""
 
-    def __init__(self, path: Path, *, synchronous: Synchronous, load: Load) -> None:
+    def __init__(self, path: Path, *, synchronous: Synchronous, pressure: Pressure) -> None:
         """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
         try:
             self._writer = SharedConnection(
-                lambda: connect_writer(path, synchronous=synchronous), begin=_ESCRITA, load=load
+                lambda: connect_writer(path, synchronous=synchronous),
+                begin=_ESCRITA,
+                pressure=pressure,
             )
             try:
                 self._reader = SharedConnection(
-                    lambda: connect(path, read_only=True), begin=_LEITURA, load=load
+                    lambda: connect(path, read_only=True), begin=_LEITURA, pressure=pressure
                 )
             except sqlite3.Error:
                 self._writer.close()

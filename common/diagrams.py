@@ -11,13 +11,15 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
-from common.servicos import estoque, fiscal, gateway, livro, logistica, pagamentos
-from common.servicos.transicoes import Transicoes, diagrama
+from common import ROOT
+from common.servicos import estoque, fiscal, logistica
+from common.servicos.pagamentos import gateway, pagamentos
+from common.servicos.pedidos import livro
+from common.servicos.protocolo.transicoes import Transicoes, diagrama
 
-PAGE: Final = Path(__file__).resolve().parent.parent / "ARCHITECTURE.md"
+PAGE: Final = ROOT / "ARCHITECTURE.md"
 
 # Every state machine of the shop, in the order of the chain; the gateway is the outside world.
 TABLES: Final[Mapping[str, Transicoes]] = {

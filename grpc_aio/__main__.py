@@ -1,6 +1,6 @@
 """Run one service of the grpc.aio arm: `python -m grpc_aio pagamentos --help`."""
 
-from common.lifecycle import main
+from common.runtime.lifecycle import main
 from common.settings import parse_service
 
 if __name__ == "__main__":

@@ -9,16 +9,16 @@ from typing import Any
 
 import grpc.aio
 
-from common.alarms import Alarms
 from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
-from common.deadline import outgoing
 from common.erros import ErroServico, indisponivel, prazo_esgotado
-from common.pipeline import CABECALHO_TEMPOS, marks, waited_for
-from common.servicos.contexto import Contexto
-from grpc_aio.options import CANAL
-from grpc_aio.status import erro_de, record_of
-from grpc_aio.wire import CODECS, caminho
+from common.servicos.protocolo.contexto import Contexto
+from common.serving.deadline import outgoing
+from common.serving.pipeline import CABECALHO_TEMPOS, marks, waited_for
+from common.serving.timers import Alarms
+from wire.grpc.codec import CODECS, caminho
+from wire.grpc.options import CANAL
+from wire.grpc.status import erro_de, record_of
 
 Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
 

@@ -15,17 +15,17 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 
-from common.app import App
 from common.erros import ErroServico, encerrando, invalido
-from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, left
-from common.servicos.contexto import Contexto
+from common.runtime.app import App
+from common.runtime.lifecycle import serving as serve_until_closed
+from common.servicos.protocolo.contexto import Contexto
+from common.serving.pipeline import Endpoint, left
 from common.settings import Settings
 from grpc_aio.client import dial
-from grpc_aio.options import SERVIDOR, free_or_taken
-from grpc_aio.registration import register
-from grpc_aio.status import codigo, trailing
-from grpc_aio.wire import CODECS, nome_do_servico, read_marks
+from wire.grpc.codec import CODECS, nome_do_servico, read_marks
+from wire.grpc.options import SERVIDOR, free_or_taken
+from wire.grpc.registration import register
+from wire.grpc.status import codigo, trailing
 
 Handler = Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]
 

@@ -1,6 +1,6 @@
 """Run one service of the aiohttp arm: `python -m http_aio pagamentos --help`."""
 
-from common.lifecycle import main
+from common.runtime.lifecycle import main
 from common.settings import parse_service
 
 if __name__ == "__main__":

@@ -12,17 +12,17 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from common.alarms import Alarms, Limit
 from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
-from common.deadline import outgoing
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
-from common.pipeline import marks, waited_for
-from common.servicos.contexto import Contexto
+from common.servicos.protocolo.contexto import Contexto
+from common.serving.deadline import outgoing
+from common.serving.pipeline import marks, waited_for
+from common.serving.timers import Alarms, Limit
 from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS
-from http_aio.answers import JSON, erro_de
-from http_aio.status import LOWERED, TEMPOS
-from http_aio.wire import CODECS
+from http_aio.responses import LOWERED, TEMPOS
+from wire.rest.answers import JSON, erro_de
+from wire.rest.codec import CODECS
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,20 +12,20 @@ from typing import Any, Final, NoReturn
 from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDictProxy
 
-from common.app import App
 from common.callers import Hosts
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado
-from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, left
-from common.servicos.contexto import Contexto
+from common.runtime.app import App
+from common.runtime.lifecycle import serving as serve_until_closed
+from common.servicos.protocolo.contexto import Contexto
+from common.serving.pipeline import Endpoint, left
 from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
 from common.telemetry.metrics import CONTENT_TYPE
-from http_aio.answers import JSON, marks_back
-from http_aio.answers import answer as answered
 from http_aio.client import dial
-from http_aio.openapi import documento
-from http_aio.status import LOWERED, PROTOCOL_LOG, SITE, resposta, send
-from http_aio.wire import CODECS, Codec
+from http_aio.responses import LOWERED, PROTOCOL_LOG, SITE, resposta, send
+from wire.rest.answers import JSON, marks_back
+from wire.rest.answers import answer as answered
+from wire.rest.codec import CODECS, Codec
+from wire.rest.openapi import documento
 
 # Seconds. Longer than a client keeps an idle connection.
 CONEXAO_OCIOSA_S: Final = 75.0

@@ -14,12 +14,9 @@ import msgspec
 from rich.console import Console
 
 from common.erros import ErroServico
-from common.runfile import NotRunningError, Run, read_run
-from loadgen.crew import Crew, CrewError
-from loadgen.csv_file import to_csv
-from loadgen.environment import environment
-from loadgen.live import Progress
-from loadgen.objectives import SHARES
+from common.process.runfile import NotRunningError, Run, read_run
+from loadgen.driver.crew import Crew, CrewError
+from loadgen.machine.environment import environment
 from loadgen.options import (
     EXIT_INVALID,
     EXIT_MISSED,
@@ -29,11 +26,14 @@ from loadgen.options import (
     loop_of,
     parse,
 )
-from loadgen.plan import Plan, Population
-from loadgen.recorder import Recording
-from loadgen.result import Result, make_result, to_json
-from loadgen.table import show
-from loadgen.targets import EmptyShopError, fetch_population
+from loadgen.results.csv_file import to_csv
+from loadgen.results.objectives import SHARES
+from loadgen.results.progress import Progress
+from loadgen.results.recorder import Recording
+from loadgen.results.result import Result, make_result, to_json
+from loadgen.results.table import show
+from loadgen.workload.plan import Plan, Population
+from loadgen.workload.targets import EmptyShopError, fetch_population
 
 
 class NothingRunsError(Exception):

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from common.contratos import ITENS_POR_PEDIDO_MAX
 from common.settings import DEADLINE_PADRAO_S, natural, positive, seconds
-from loadgen.hops import SAMPLE_EVERY, SAMPLES_WANTED
-from loadgen.objectives import GRAMMAR, Objective, ObjectiveError, parse_objective
-from loadgen.plan import CHECKOUTS_POR_CHAMADOR, DURACAO_ABERTA_S, EM_CURSO_MAX
-from loadgen.schedule import ARRIVALS, Schedule, ramp, steady, steps
+from loadgen.attribution.hops import SAMPLE_EVERY, SAMPLES_WANTED
+from loadgen.results.objectives import GRAMMAR, Objective, ObjectiveError, parse_objective
+from loadgen.workload.plan import CHECKOUTS_POR_CHAMADOR, DURACAO_ABERTA_S, EM_CURSO_MAX
+from loadgen.workload.schedule import ARRIVALS, Schedule, ramp, steady, steps
 
 EXIT_OK: Final = 0
 EXIT_NOT_ALL_TERMINAL: Final = 1

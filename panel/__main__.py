@@ -15,9 +15,9 @@ from typing import Final
 
 from aiohttp import web
 
-from common.lifecycle import watch_parent
+from common.runtime.lifecycle import watch_parent
 from common.settings import port
-from panel.guarding import HOST, Guard
+from panel.guard import HOST, Guard
 from panel.server import Panel
 
 PORT: Final = 8080

@@ -14,14 +14,15 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from common import ROOT
 from common.contratos import MetodoPagamento
-from panel.acting import Acting, ActionError, Done, FaultKind, LoadNow
-from panel.guarding import HEADERS, Guard
-from panel.observing import LOOK_S, LOOKS_A_READING, Now, Observer
-from panel.ordering import Shop
+from panel.actions import Acting, ActionError, Done, FaultKind, LoadNow
+from panel.guard import HEADERS, Guard
+from panel.observer import LOOK_S, LOOKS_A_READING, Now, Observer
+from panel.shop import Shop
 
 ASSETS: Final = Path(__file__).parent / "assets"
-VENDOR: Final = Path(__file__).parents[1] / "assets" / "vendor"
+VENDOR: Final = ROOT / "assets" / "vendor"
 # What the page loads, by its path: nothing else is served.
 FILES: Final = {
     "/": (ASSETS / "index.html", "text/html"),

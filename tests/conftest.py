@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 import pytest_asyncio
-from fuzz_support import servidores
 from hypothesis import settings
 
 from blocking.execution import ThreadExecution, run_to_end
-from tests.arms import ARMS
-from tests.audit_support import aberta, preparar, viver
-from tests.chain import make_shop
-from tests.cluster import Cluster, open_cluster
-from tests.estranhos import PEDIDO, Grpc, Rest, falando_grpc
-from tests.panel_support import MARKUP, SOON_PAID, shown
-from tests.shops_that_lived import Vivida
+from tests.support.arms import ARMS
+from tests.support.audit_support import aberta, preparar, viver
+from tests.support.chain import make_shop
+from tests.support.cluster import Cluster, open_cluster
+from tests.support.estranhos import PEDIDO, Grpc, Rest, falando_grpc
+from tests.support.fuzz_support import servidores
+from tests.support.panel_support import MARKUP, SOON_PAID, shown
+from tests.support.shops_that_lived import Vivida
 
 if TYPE_CHECKING:
     from pathlib import Path

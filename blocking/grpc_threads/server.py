@@ -17,17 +17,17 @@ from blocking.execution import ThreadClock, run_to_end
 from blocking.grpc_threads.client import dial
 from blocking.grpc_threads.workers import DEADLINE_MAX_S, Orders, Workers
 from blocking.ports import ThreadPorts
-from common.app import App
 from common.contratos import Operacao
 from common.erros import ErroServico, invalido
-from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint
-from common.servicos.contexto import Contexto
+from common.runtime.app import App
+from common.runtime.lifecycle import serving as serve_until_closed
+from common.servicos.protocolo.contexto import Contexto
+from common.serving.pipeline import Endpoint
 from common.settings import BACKLOG, DRENO_S, Settings
-from grpc_aio.options import SERVIDOR, free_or_taken
-from grpc_aio.registration import register
-from grpc_aio.status import codigo, trailing
-from grpc_aio.wire import CODECS, nome_do_servico, read_marks
+from wire.grpc.codec import CODECS, nome_do_servico, read_marks
+from wire.grpc.options import SERVIDOR, free_or_taken
+from wire.grpc.registration import register
+from wire.grpc.status import codigo, trailing
 
 Handler = Callable[[bytes, grpc.ServicerContext], bytes]
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 from blocking.arrivals import Arrivals
 from blocking.entrance import RECUSAM, Entrance
 from blocking.execution import become_worker
-from common.deadline import CABECALHO_LIMITE, LIMITE_MAX_MS, deadline
 from common.erros import ErroServico
+from common.serving.deadline import CABECALHO_LIMITE, LIMITE_MAX_MS, deadline
 
 _LOG = logging.getLogger(__name__)
 

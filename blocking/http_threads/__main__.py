@@ -1,7 +1,7 @@
 """Run one service of the arm of REST on threads: `python -m blocking.http_threads SERVICE`."""
 
 from blocking.ports import run_on_threads
-from common.lifecycle import main
+from common.runtime.lifecycle import main
 from common.settings import parse_service
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from blocking.execution import interruptible
 from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
-from common.deadline import outgoing
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
-from common.pipeline import CABECALHO_TEMPOS, marks, waited_for
-from common.servicos.contexto import Contexto
-from http_aio.answers import JSON, erro_de
-from http_aio.wire import CODECS
+from common.servicos.protocolo.contexto import Contexto
+from common.serving.deadline import outgoing
+from common.serving.pipeline import CABECALHO_TEMPOS, marks, waited_for
+from wire.rest.answers import JSON, erro_de
+from wire.rest.codec import CODECS
 
 _LOG = logging.getLogger(__name__)
 

@@ -24,16 +24,16 @@ from blocking.execution import ThreadClock, run_to_end
 from blocking.http_threads.client import dial
 from blocking.http_threads.workers import Workers, wait_until
 from blocking.ports import ThreadPorts
-from common.app import App
 from common.callers import Hosts
 from common.erros import Categoria, ErroServico, encerrando, invalido
-from common.lifecycle import serving as serve_until_closed
-from common.pipeline import Endpoint, repeated
+from common.runtime.app import App
+from common.runtime.lifecycle import serving as serve_until_closed
+from common.serving.pipeline import Endpoint, repeated
 from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
 from common.telemetry.metrics import CONTENT_TYPE
-from http_aio.answers import JSON, Answer, answer, marks_back, problem
-from http_aio.openapi import documento
-from http_aio.wire import CODECS, Codec
+from wire.rest.answers import JSON, Answer, answer, marks_back, problem
+from wire.rest.codec import CODECS, Codec
+from wire.rest.openapi import documento
 
 # Seconds. Longer than any client of ours keeps an idle connection.
 CONEXAO_OCIOSA_S: Final = 75

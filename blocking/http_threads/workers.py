@@ -17,8 +17,8 @@ from blocking.arrivals import Arrivals
 from blocking.entrance import RECUSAM, Entrance
 from blocking.execution import become_worker
 from common.contratos import OPERACOES
-from common.deadline import CABECALHO_LIMITE, deadline
 from common.erros import ErroServico
+from common.serving.deadline import CABECALHO_LIMITE, deadline
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from common import contratos as c
-from common.servicos.elo import resumo_de
 from common.servicos.fiscal import chave_da_nota
+from common.servicos.protocolo.elo import resumo_de
 
 if TYPE_CHECKING:
     import sqlite3

@@ -22,7 +22,7 @@ from msgspec import Meta, Struct
 
 from common import contratos as c
 from common.audit.report import AuditError
-from common.servicos.livro import TERMINAIS
+from common.servicos.pedidos.livro import TERMINAIS
 
 if TYPE_CHECKING:
     import sqlite3

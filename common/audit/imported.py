@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from common.audit.rules import Rule, collect
 from common.audit.snapshot import sala_of
 from common.audit.whole import Finding, every_file
-from common.database import META_IMPORTADO, SALAS, imported
+from common.storage.files import META_IMPORTADO, SALAS, imported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

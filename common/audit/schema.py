@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from common.audit.rules import Rule, collect
 from common.audit.snapshot import FILES, sala_of
-from common.database import ESQUEMA_META, Sala
-from common.migration import statements
+from common.storage.files import ESQUEMA_META, Sala
+from common.storage.migration import statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,15 +17,17 @@ from common import contratos
 from common.audit.endings import WAYS
 from common.audit.functions import define
 from common.audit.report import AuditError
-from common.connection import BUSY_TIMEOUT_MS
-from common.database import GATEWAY, SALAS, DatabaseError, Sala, database_path, recognise
-from common.servicos import estoque, fiscal, livro, logistica, pagamentos
-from common.servicos.elo import IMPORTADO
+from common.servicos import estoque, fiscal, logistica
+from common.servicos.pagamentos import pagamentos
+from common.servicos.pedidos import livro
+from common.servicos.protocolo.elo import IMPORTADO
+from common.storage.connection import BUSY_TIMEOUT_MS
+from common.storage.files import GATEWAY, SALAS, DatabaseError, Sala, database_path, recognise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from common.servicos.transicoes import Transicoes
+    from common.servicos.protocolo.transicoes import Transicoes
 
 # In the order of reading.
 FILES: Final = (*SALAS, GATEWAY.nome)

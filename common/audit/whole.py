@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from common.audit.rules import Rule, collect
 from common.audit.snapshot import FILES
-from common.connection import BUSY_TIMEOUT_MS, connect
-from common.database import database_path
+from common.storage.connection import BUSY_TIMEOUT_MS, connect
+from common.storage.files import database_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,10 +6,10 @@ import sqlite3
 from typing import Final
 
 from common import contratos as c
-from common.servicos.contexto import Contexto
-from common.servicos.memoria import Memoria
-from common.servicos.portas import Banco, Execucao, Relogio, Saldos
-from common.servicos.sql import Importada
+from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.memoria import Memoria
+from common.servicos.protocolo.portas import Banco, Execucao, Relogio, Saldos
+from common.servicos.protocolo.sql import Importada
 
 # Seconds. The contract's bound on how old a listed quantity may be.
 IDADE_SALDOS_MAX_S: Final = 1.0

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from common import contratos as c
 from common.erros import nao_encontrado
-from common.servicos.contexto import Contexto
-from common.servicos.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
-from common.servicos.portas import Banco, ProximoFiscal, Relogio
-from common.servicos.sql import Importada, inserir
-from common.servicos.transicoes import AUSENTE, Transicoes
+from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
+from common.servicos.protocolo.portas import Banco, ProximoFiscal, Relogio
+from common.servicos.protocolo.sql import Importada, inserir
+from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
     (AUSENTE, "separar"): "separado",

@@ -7,12 +7,12 @@ from datetime import date
 from typing import Any, ClassVar
 
 from common import contratos as c
-from common.servicos.chave_acesso import montar_chave
-from common.servicos.contexto import Contexto
-from common.servicos.elo import ESQUEMA_PASSOS, PASSOS_IMPORTADOS, TOMBSTONE, Elo, Passo
-from common.servicos.portas import Banco, ProximoLogistica, Relogio
-from common.servicos.sql import Importada
-from common.servicos.transicoes import AUSENTE, Transicoes
+from common.servicos.protocolo.chave_acesso import montar_chave
+from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.elo import ESQUEMA_PASSOS, PASSOS_IMPORTADOS, TOMBSTONE, Elo, Passo
+from common.servicos.protocolo.portas import Banco, ProximoLogistica, Relogio
+from common.servicos.protocolo.sql import Importada
+from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
     (AUSENTE, "emitir"): "emitida",

@@ -7,11 +7,17 @@ from typing import Any, ClassVar
 
 from common import contratos as c
 from common.erros import invalido
-from common.servicos.chave_acesso import chave_valida
-from common.servicos.contexto import Contexto
-from common.servicos.elo import ESQUEMA_PASSOS, PASSOS_IMPORTADOS, TOMBSTONE, Passo, Passos
-from common.servicos.sql import Importada
-from common.servicos.transicoes import AUSENTE, Transicoes
+from common.servicos.protocolo.chave_acesso import chave_valida
+from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.elo import (
+    ESQUEMA_PASSOS,
+    PASSOS_IMPORTADOS,
+    TOMBSTONE,
+    Passo,
+    Passos,
+)
+from common.servicos.protocolo.sql import Importada
+from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
     (AUSENTE, "agendar"): "enviado",

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from common.servicos.contexto import Contexto
+from common.servicos.protocolo.contexto import Contexto
 from common.telemetry.trace_context import trace_of
 
 LOGS: Final = "logs"

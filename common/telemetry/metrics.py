@@ -11,7 +11,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
-from common.stats import Gauges, Lag
+from common.telemetry.stats import Gauges, Lag
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Seconds. From a step that nothing waits for to the default deadline, each about half as much again:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from common.contratos import Operacao
 from common.settings import Settings
-from common.stats import Gauges, Lag
-from common.telemetry.keeping import Kept
 from common.telemetry.metrics import Metrics
+from common.telemetry.observers import BORDA, EdgeWatch, Watch, Watching
+from common.telemetry.retention import Kept
 from common.telemetry.side_port import SidePort
-from common.telemetry.watching import BORDA, EdgeWatch, Watch, Watching
+from common.telemetry.stats import Gauges, Lag
 
 if TYPE_CHECKING:
-    from common.telemetry.exporting import Exporter
+    from common.telemetry.exporter import Exporter
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,6 +73,6 @@ class Telemetry:
 
 def _exporter(mode: str) -> Exporter | None:
     """Who sends spans, where the environment says where to; loaded at the edge alone."""
-    from common.telemetry.exporting import Exporter, wanted
+    from common.telemetry.exporter import Exporter, wanted
 
     return Exporter(mode) if wanted() else None

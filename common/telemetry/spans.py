@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from common.contratos import OPERACOES
 from common.erros import Categoria
-from common.servicos.contexto import RASTRO, SECOES
+from common.servicos.protocolo.contexto import RASTRO, SECOES
 from common.telemetry.trace_context import (
     TraceContext,
     client_span,

@@ -13,9 +13,9 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 from typing import Final
 
 from common.contratos import SERVICOS
-from common.database import database_path
-from common.failpoints import Hit, Rule, Rules, read_hits, read_rules, write_rules
-from common.runfile import Run, read_run
+from common.faults.failpoints import Hit, Rule, Rules, read_hits, read_rules, write_rules
+from common.process.runfile import Run, read_run
+from common.storage.files import database_path
 
 # Seconds between looks at run.json and at the hits.
 LOOK_S: Final = 0.02

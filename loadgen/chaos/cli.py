@@ -17,14 +17,13 @@ import msgspec
 from rich.console import Console
 
 from common.audit import AuditError
-from common.failpoints import Rules, write_rules
-from loadgen.arms import dial
-from loadgen.chains import Chain, ChainError, real_arm
+from common.faults.failpoints import Rules, write_rules
 from loadgen.chaos.arm import AttackedArm
-from loadgen.chaos.attack import Attack
-from loadgen.chaos.cells import cells
-from loadgen.chaos.live import View
-from loadgen.chaos.matrix import CellResult, Matrix, MatrixResult
+from loadgen.chaos.attack.attack import Attack
+from loadgen.chaos.attack.siege import COPIES, raids
+from loadgen.chaos.matrix.cells import cells
+from loadgen.chaos.matrix.matrix import CellResult, Matrix, MatrixResult
+from loadgen.chaos.matrix.orders import STOCK
 from loadgen.chaos.options import (
     ATTACKERS,
     EXIT_INVALID,
@@ -36,19 +35,20 @@ from loadgen.chaos.options import (
     SECONDS_A_STRIKE,
     parse,
 )
-from loadgen.chaos.orders import STOCK
 from loadgen.chaos.picture import draw_attack, draw_scenario, draw_soak
+from loadgen.chaos.progress import View
 from loadgen.chaos.result import SETTLE_S, AttackResult, SoakResult
-from loadgen.chaos.scenarios import options_of, run_scenario
-from loadgen.chaos.schedule import STOCK_OF_A_SOAK, Fault, schedule, with_greed
-from loadgen.chaos.siege import COPIES, raids
-from loadgen.chaos.soak import Soak
-from loadgen.chaos.stage import ScenarioResult
+from loadgen.chaos.scenarios.catalogue import options_of, run_scenario
+from loadgen.chaos.scenarios.stage import ScenarioResult
+from loadgen.chaos.soak.schedule import STOCK_OF_A_SOAK, Fault, schedule, with_greed
+from loadgen.chaos.soak.soak import Soak
 from loadgen.chaos.table import show_attack, show_matrix, show_scenario, show_soak
-from loadgen.environment import environment
-from loadgen.history import History
-from loadgen.plan import Plan
-from loadgen.targets import baskets
+from loadgen.machine.environment import environment
+from loadgen.testbed.chains import Chain, ChainError, real_arm
+from loadgen.workload.dial import dial
+from loadgen.workload.history import History
+from loadgen.workload.plan import Plan
+from loadgen.workload.targets import baskets
 
 # Connections of the customers on REST.
 CONNECTIONS: Final = 1_024

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
 from common.settings import latency_range, natural, positive, seconds
-from loadgen.arms import ARMS, LOOP_ARMS, THREAD_ARMS
-from loadgen.chaos.cells import CHAIN, cells
-from loadgen.chaos.outage import How
-from loadgen.chaos.scenarios import ADMITTED, SCENARIOS, payment_of
-from loadgen.chaos.schedule import FAULTS, Fault
+from loadgen.chaos.matrix.cells import CHAIN, cells
+from loadgen.chaos.scenarios.catalogue import ADMITTED, SCENARIOS, payment_of
+from loadgen.chaos.scenarios.outage import How
+from loadgen.chaos.soak.schedule import FAULTS, Fault
+from loadgen.workload.dial import ARMS, LOOP_ARMS, THREAD_ARMS
 
 EXIT_OK: Final = 0
 EXIT_VIOLATION: Final = 1

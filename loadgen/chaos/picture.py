@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadgen.chaos.result import CELL_S, AttackResult, SoakResult, Struck
-from loadgen.chaos.stage import ScenarioResult
+from loadgen.chaos.scenarios.stage import ScenarioResult
 
 # Okabe and Ito's palette, told apart by most colour-blind readers too.
 COLOURS: Final = {

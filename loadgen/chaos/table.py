@@ -6,12 +6,12 @@ from rich.console import Console
 from rich.table import Table
 
 from common.audit import print_report
-from loadgen.chaos.attacker import NOT_MADE
-from loadgen.chaos.cells import ERRORS
-from loadgen.chaos.matrix import CellResult, MatrixResult
+from loadgen.chaos.attack.attacker import NOT_MADE
+from loadgen.chaos.attack.siege import MOVES, SIGNS
+from loadgen.chaos.matrix.cells import ERRORS
+from loadgen.chaos.matrix.matrix import CellResult, MatrixResult
 from loadgen.chaos.result import AttackResult, SoakResult
-from loadgen.chaos.siege import MOVES, SIGNS
-from loadgen.chaos.stage import ScenarioResult
+from loadgen.chaos.scenarios.stage import ScenarioResult
 
 
 def show_matrix(result: MatrixResult, console: Console) -> None:

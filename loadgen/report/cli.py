@@ -12,11 +12,11 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress
 
-from loadgen.report.document import Document
-from loadgen.report.gathering import Gathered, MixedResultsError, gather
-from loadgen.report.markdown import FIGURES
-from loadgen.report.pictures import NoPicturesError, check_package
-from loadgen.study.store import ResultsError
+from loadgen.report.figures.collection import Gathered, MixedResultsError, gather
+from loadgen.report.rendering.document import Document
+from loadgen.report.rendering.markdown import FIGURES
+from loadgen.report.rendering.pictures import NoPicturesError, check_package
+from loadgen.study.records.store import ResultsError
 
 EXIT_OK: Final = 0
 EXIT_PARTIAL: Final = 1
@@ -77,7 +77,7 @@ def write(gathered: Gathered, out: Path, progress: Progress) -> list[Path]:
     for old in folder.glob("*.svg"):
         old.unlink()
     _write_figures(document, folder, progress)
-    from loadgen.report import markdown, web
+    from loadgen.report.rendering import markdown, web
 
     pages = {out / MARKDOWN: markdown.rendered(document), out / PAGE: web.rendered(document)}
     for path, text in pages.items():
@@ -86,7 +86,7 @@ def write(gathered: Gathered, out: Path, progress: Progress) -> list[Path]:
 
 
 def _write_figures(document: Document, folder: Path, progress: Progress) -> None:
-    from loadgen.report.pictures import picture
+    from loadgen.report.rendering.pictures import picture
 
     figures, drawings = document.figures(), document.drawings()
     task = progress.add_task("figures drawn", total=len(figures) + len(drawings))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from loadgen.report import (
+from loadgen.report.figures.collection import Gathered
+from loadgen.report.rendering import names
+from loadgen.report.rendering.document import Block, Document, Heading
+from loadgen.report.rendering.numerals import count, date, plural
+from loadgen.report.sections import (
     analysis,
     background,
     ceilings,
@@ -14,14 +18,10 @@ from loadgen.report import (
     ladders,
     little,
     loads,
-    names,
     opening,
     scaling,
     waterfalls,
 )
-from loadgen.report.document import Block, Document, Heading
-from loadgen.report.gathering import Gathered
-from loadgen.report.numerals import count, date, plural
 
 TITLE = "Checkout síncrono: gRPC e REST, laço de eventos e threads"
 

@@ -17,20 +17,20 @@ from typing import Final
 import msgspec
 from rich.console import Console
 
-from common.lock import InUseError, held
 from common.settings import natural
-from loadgen.study.campaign import Campaign, begin, resume
-from loadgen.study.cells import hunts, tasks
-from loadgen.study.checks import check, this_machine
-from loadgen.study.comparing import compare_directories
-from loadgen.study.lasting import estimate_s, seconds_of
-from loadgen.study.plan import PlanError, Study, read_plan
-from loadgen.study.presets import PRESETS
-from loadgen.study.progress import Progress, summary
-from loadgen.study.record import Manifest, RunRecord
-from loadgen.study.repeating import read_only, repeat
-from loadgen.study.store import MANIFEST, ResultsError, read_manifest
-from loadgen.study.summary import show
+from common.storage.lock import InUseError, held
+from loadgen.study.analysis.comparison import compare_directories
+from loadgen.study.analysis.summary import show
+from loadgen.study.design.cells import hunts, tasks
+from loadgen.study.design.checks import check, this_machine
+from loadgen.study.design.duration import estimate_s, seconds_of
+from loadgen.study.design.presets import PRESETS
+from loadgen.study.execution.campaign import Campaign, begin, resume
+from loadgen.study.execution.progress import Progress, summary
+from loadgen.study.execution.repetition import read_only, repeat
+from loadgen.study.records.plan import PlanError, Study, read_plan
+from loadgen.study.records.record import Manifest, RunRecord
+from loadgen.study.records.store import MANIFEST, ResultsError, read_manifest
 from run_all import ARMS
 
 EXIT_OK: Final = 0

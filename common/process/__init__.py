@@ -1,0 +1,1 @@
+"""Processes from outside: checked, started, watched, restarted and stopped."""

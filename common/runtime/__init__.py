@@ -1,0 +1,1 @@
+"""A service process: put together, run on an event loop, and ended in order."""

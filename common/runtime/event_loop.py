@@ -1,0 +1,60 @@
+"""How the event-loop arms wait: every port suspends, and the loop goes on with something else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from common.runtime.execution import AsyncClock, AsyncExecution
+from common.runtime.loop_lag import INTERVALO_LONGO_S, INTERVALO_S, LoopLag
+from common.serving.standstill import BATIDA_S, Standstill
+from common.storage.connection import Synchronous
+from common.storage.event_loop import Storage
+from common.storage.pressure import Pressure
+
+
+class EventLoopPorts:
+    """The ports of one service on an event loop; see common.runtime.app.Ports."""
+
+    def __init__(self) -> None:
+        self.clock = AsyncClock()
+        self.execution = AsyncExecution()
+
+    async def storage(self, path: Path, synchronous: Synchronous, pressure: Pressure) -> Storage:
+        """Open an existing database on aiosqlite."""
+        return await Storage.open(path, synchronous=synchronous, pressure=pressure)
+
+    def loop_lag(self, *, closely: bool) -> LoopLag:
+        """Begin to watch the running loop, closely or at next to no cost."""
+        return LoopLag(INTERVALO_S if closely else INTERVALO_LONGO_S)
+
+    @contextmanager
+    def beating(self) -> Iterator[Standstill]:
+        """Have the running loop beat for the life of the block."""
+        beat = _Beat()
+        try:
+            yield beat.standstill
+        finally:
+            beat.close()
+
+
+class _Beat:
+    """The running loop's, until it is closed."""
+
+    def __init__(self) -> None:
+        self.standstill = Standstill(time.monotonic())
+        self._loop = asyncio.get_running_loop()
+        self._wait()
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    def _wait(self) -> None:
+        self._timer = self._loop.call_later(BATIDA_S, self._beat)
+
+    def _beat(self) -> None:
+        self.standstill.beat(time.monotonic())
+        self._wait()

@@ -1,0 +1,1 @@
+"""The second service of the chain, and the payment gateway that it asks."""

@@ -1,0 +1,138 @@
+"""The payment gateway, simulated: the outside world, with books of its own.
+
+Latency and verdict are drawn from the seed and the key, so a retry cannot change the verdict. A
+key charges at most once. Voiding a key gives back what it was charged; voiding an unknown key
+makes a later charge refused. Its books are as durable as a real gateway's: what it has answered is
+on the disk, so that it never forgets a charge behind a shipment, or a refund.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Coroutine
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+from common.erros import conflito
+from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.portas import Banco, Relogio, Veredito
+from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
+
+R = TypeVar("R")
+
+TRANSICOES: Transicoes = {
+    (AUSENTE, "capturar"): "capturada",
+    (AUSENTE, "negar"): "negada",
+    (AUSENTE, "anular"): "anulada",
+    ("capturada", "anular"): "anulada",
+    ("negada", "anular"): "anulada",
+}
+
+# The net charge of a key is cobrado_centavos - estornado_centavos.
+ESQUEMA = """
+CREATE TABLE cobrancas (
+    chave TEXT PRIMARY KEY,
+    valor_centavos INTEGER,
+    situacao TEXT NOT NULL,
+    cobrado_centavos INTEGER NOT NULL DEFAULT 0,
+    estornado_centavos INTEGER NOT NULL DEFAULT 0,
+    instante TEXT NOT NULL
+);
+"""
+
+_COBRAR = """
+INSERT INTO cobrancas (chave, valor_centavos, situacao, cobrado_centavos, instante)
+VALUES (?, ?, ?, ?, ?) ON CONFLICT (chave) DO NOTHING
+"""
+_ANULAR = """
+INSERT INTO cobrancas (chave, situacao, instante) VALUES (?, 'anulada', ?)
+ON CONFLICT (chave) DO UPDATE
+SET situacao = 'anulada', estornado_centavos = cobrado_centavos
+"""
+
+
+def sorteio(semente: int, chave: str) -> tuple[float, float]:
+    """Two uniform draws in [0, 1) that depend on the seed and the key alone."""
+    bruto = blake2b(f"{semente}:{chave}".encode(), digest_size=16).digest()
+    return (
+        int.from_bytes(bruto[:8], "big") / 2**64,
+        int.from_bytes(bruto[8:], "big") / 2**64,
+    )
+
+
+class GatewaySimulado:
+    """Charges after `latencia_min_s`..`latencia_max_s`; approves a share `aprovacao` of keys."""
+
+    def __init__(
+        self,
+        banco: Banco,
+        relogio: Relogio,
+        *,
+        semente: int,
+        latencia_min_s: float,
+        latencia_max_s: float,
+        aprovacao: float,
+    ) -> None:
+        self._banco = banco
+        self._relogio = relogio
+        self._semente = semente
+        self._latencia_min_s = latencia_min_s
+        self._latencia_max_s = latencia_max_s
+        self._aprovacao = aprovacao
+
+    async def cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> Veredito:
+        """Charge once for `chave`. Raises ErroServico (conflict) for a key with another value."""
+        return await self._fora(ctx, self._cobrar(ctx, chave, valor_centavos))
+
+    async def anular(self, ctx: Contexto, chave: str) -> None:
+        """Void a key, charged or not."""
+        await self._fora(ctx, self._banco.unidade(_nosso(ctx), self._estornar, chave))
+
+    async def _fora(self, ctx: Contexto, chamada: Coroutine[Any, Any, R]) -> R:
+        """Await what happens in the outside world: all its time is the gateway's."""
+        inicio, antes = self._relogio.agora(), ctx.entrar("gateway")
+        try:
+            return await chamada
+        finally:
+            ctx.sair(antes)
+            ctx.esperou("g", inicio, self._relogio.agora())
+
+    async def _cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> Veredito:
+        demora, veredito = sorteio(self._semente, chave)
+        latencia = self._latencia_min_s + demora * (self._latencia_max_s - self._latencia_min_s)
+        if latencia > 0:
+            ate = self._relogio.agora() + latencia
+            await self._relogio.dormir(latencia)
+            ctx.pronto(ate)
+        pretendida: Veredito = "capturada" if veredito < self._aprovacao else "negada"
+        return await self._banco.unidade(
+            _nosso(ctx), self._registrar, chave, valor_centavos, pretendida
+        )
+
+    def _registrar(
+        self, con: sqlite3.Connection, chave: str, valor_centavos: int, situacao: Veredito
+    ) -> Veredito:
+        cobrado = valor_centavos if situacao == "capturada" else 0
+        linha = (chave, valor_centavos, situacao, cobrado, self._relogio.data_hora())
+        if con.execute(_COBRAR, linha).rowcount == 1:
+            return situacao
+        valor: int
+        gravada: Veredito
+        valor, gravada = con.execute(
+            "SELECT valor_centavos, situacao FROM cobrancas WHERE chave = ?", (chave,)
+        ).fetchone()
+        if gravada != "anulada" and valor != valor_centavos:
+            raise conflito(f"a chave {chave} já foi cobrada com outro valor")
+        return gravada
+
+    def _estornar(self, con: sqlite3.Connection, chave: str) -> None:
+        con.execute(_ANULAR, (chave, self._relogio.data_hora()))
+
+
+def _nosso(ctx: Contexto) -> Contexto | None:
+    """Where the gateway's own storage notes its time: with nobody, or with the meter alone."""
+    if ctx.medidor is None:
+        return None
+    nosso = Contexto(ctx.prazo)
+    nosso.medidor = ctx.medidor
+    return nosso

@@ -1,0 +1,462 @@
+"""Driving an order to its end: claim, call down the chain, retry what is unknown.
+
+The drive of an order is a task that Pedidos owns. It outlives the request that started it, there is
+never more than one for an order, and whoever asks about the order meanwhile joins it. What a drive
+leaves open is taken up again by `recuperacao.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from enum import Enum
+from functools import partial
+from typing import Final, NamedTuple
+
+from common import contratos as c
+from common.erros import ErroServico, indisponivel
+from common.servicos.pedidos import livro
+from common.servicos.pedidos.livro import LinhaPedido, NovoPedido
+from common.servicos.pedidos.recuperacao import Politica, Recuperacao
+from common.servicos.pedidos.retentativa import Orcamento
+from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.portas import (
+    Banco,
+    Execucao,
+    Falhas,
+    Passagem,
+    Promessa,
+    ProximoPagamentos,
+    Relogio,
+    Tarefa,
+    Vaga,
+)
+
+_LOG = logging.getLogger(__name__)
+
+# Seconds. The longest that the drive begun by a request may last, however patient its client: a
+# place among the orders in flight must come free, and the sweep goes on with what is left open.
+DURACAO_MAX_S: Final = 60.0
+
+
+class Direcao(Enum):
+    """Where a drive goes."""
+
+    AVANCAR = "avancar"
+    CANCELAR = "cancelar"
+
+
+class Conducao:
+    """One drive: what is known of it while it lives."""
+
+    __slots__ = (
+        "chave", "ctx", "direcao", "fim", "minha", "pedido_id", "reivindicada", "tarefa",
+        "tentada", "vaga",
+    )  # fmt: skip
+
+    def __init__(
+        self, execucao: Execucao, direcao: Direcao, ctx: Contexto, chave: str | None
+    ) -> None:
+        self.direcao = direcao
+        self.ctx = ctx
+        # The order's idempotency key: an id may be another order's after a commit that failed.
+        self.chave = chave
+        # Set to the order's row once claimed, or to the row that had the key before.
+        self.reivindicada: Promessa[LinhaPedido] = execucao.promessa()
+        # Set to the terminal row, or to None when the drive gave up for now.
+        self.fim: Promessa[LinhaPedido | None] = execucao.promessa()
+        self.minha = False
+        # True once the chain was asked in vain: a call that was never sent is no attempt.
+        self.tentada = False
+        self.pedido_id = 0
+        self.vaga: Vaga | None = None
+        self.tarefa: Tarefa | None = None
+
+    def soltar_vaga(self) -> None:
+        """Give back the place among the orders in flight, if this drive holds one."""
+        if self.vaga is not None:
+            self.vaga.liberar()
+            self.vaga = None
+
+
+class Desistencia(NamedTuple):
+    """An order after it was asked to be given up: its row, and who pursues it if it has not ended.
+
+    `conducao` is None for an order that has ended, and where the sweep must come first; `ctx` holds
+    the time that the flip took.
+    """
+
+    linha: LinhaPedido
+    conducao: Conducao | None
+    ctx: Contexto
+
+
+class Condutor:
+    """Owns the drives of all orders that are under way in this process."""
+
+    # Set where faults are meant to happen; None in every normal run.
+    falhas: Falhas | None = None
+
+    def __init__(
+        self,
+        *,
+        banco: Banco,
+        relogio: Relogio,
+        execucao: Execucao,
+        pagamentos: ProximoPagamentos,
+        orcamento: Orcamento,
+        politica: Politica,
+        passagem: Passagem,
+    ) -> None:
+        """`passagem` says whether a call to `pagamentos` would be made now, or fail fast."""
+        self._banco = banco
+        self._relogio = relogio
+        self._execucao = execucao
+        self._pagamentos = pagamentos
+        self._orcamento = orcamento
+        self._politica = politica
+        self._passagem = passagem
+        # Steps asked for again since the process began.
+        self.retentativas = 0
+        # The drives that live, and who waits for them, change under one lock. A drive is started
+        # before it is entered: one that cannot be started leaves nothing behind, and one that has
+        # begun waits for the lock before it looks.
+        self._tranca = execucao.tranca()
+        self._vivas: dict[int, Conducao] = {}
+        # Orders in the book that have not ended, driven or not. One that ended while its drive could
+        # not look is taken out by the sweep.
+        self._abertas: set[int] = set()
+        # Drives whose claim is on its way: the storage's thread sets their pedido_id, and nothing
+        # else of ours, so the registers change on the service's side alone.
+        self._reivindicando: set[Conducao] = set()
+        self._recuperacao = Recuperacao(
+            banco=banco,
+            relogio=relogio,
+            orcamento=orcamento,
+            politica=politica,
+            conduzida=self._conduzida,
+            abertas=self._abertas,
+            passagem=passagem,
+            retomar=self.retomar,
+        )
+        self.recuperar_sempre = self._recuperacao.recuperar_sempre
+        self.varrer = self._recuperacao.varrer
+
+    @property
+    def abertas(self) -> int:
+        """Orders in the book that have not ended, those that wait for the sweep included."""
+        return len(self._abertas)
+
+    async def contar_abertas(self) -> None:
+        """Learn at start which orders the book holds open."""
+        self._abertas.update(await self._banco.leitura(None, livro.ids_abertos))
+
+    # --- starting a drive ---------------------------------------------------------------------
+
+    def reivindicar(self, novo: NovoPedido, vaga: Vaga, ctx: Contexto) -> Conducao:
+        """Claim a new order and drive it, in a task that outlives the request of `ctx`.
+
+        Takes the place over: it is given back at the drive's end, or here when the task cannot be
+        started. Raises ErroServico (unavailable) then.
+        """
+        prazo = min(ctx.prazo, self._relogio.agora() + DURACAO_MAX_S)
+        conducao = Conducao(self._execucao, Direcao.AVANCAR, ctx.derivar(prazo), novo.chave)
+        conducao.vaga = vaga
+        trabalho = self._reivindicar(conducao, novo)
+        try:
+            with self._tranca:
+                # Nobody finds this drive before it has a task.
+                conducao.tarefa = self._execucao.iniciar(conducao.ctx.medir(trabalho))
+        except ErroServico:
+            trabalho.close()
+            vaga.liberar()
+            raise
+        return conducao
+
+    def retomar(self, linha: LinhaPedido, ctx: Contexto | None = None) -> Conducao | None:
+        """Join the drive of an order that has not ended, or start one, for the request of `ctx`.
+
+        A forward drive of an order that is cancelando is turned. None when too many are being
+        recovered already, or no task can be started: the sweep will come to this one.
+        """
+        cancelando = linha.status == "cancelando"
+        with self._tranca:
+            viva = self._viva(linha)
+            if viva is not None:
+                return self.cancelar(linha, ctx) if cancelando else viva
+            if not self._recuperacao.cabe():
+                return None
+            direcao = Direcao.CANCELAR if cancelando else Direcao.AVANCAR
+            conducao = self._iniciar(linha, direcao, ctx)
+            if conducao is not None:
+                self._recuperacao.comecou(linha.pedido_id)
+            return conducao
+
+    def desistir(self, pedido_id: int, ctx: Contexto) -> Promessa[Desistencia]:
+        """Flip an order to cancelando and turn its drive, in a task that outlives the request.
+
+        What was durably begun is pursued, whether its caller is still there or not. The promise
+        fails with ErroServico where nothing was begun. Raises it when the task cannot be started.
+        """
+        promessa: Promessa[Desistencia] = self._execucao.promessa()
+        seu = ctx.derivar(ctx.prazo)
+        trabalho = self._desistir(pedido_id, seu, promessa)
+        try:
+            self._execucao.iniciar(seu.medir(trabalho))
+        except ErroServico:
+            trabalho.close()
+            raise
+        return promessa
+
+    def cancelar(self, linha: LinhaPedido, ctx: Contexto | None) -> Conducao | None:
+        """Drive an order that is cancelando towards its end, in place of a forward drive.
+
+        None when no task can be started: all is as before, and the sweep will turn the order.
+        """
+        with self._tranca:
+            viva = self._viva(linha)
+            if viva is not None and viva.direcao is Direcao.CANCELAR:
+                return viva
+            return self._iniciar(linha, Direcao.CANCELAR, ctx, herdar=viva)
+
+    def _conduzida(self, linha: LinhaPedido) -> bool:
+        """True when an order has a drive that goes where the order does."""
+        viva = self._viva(linha)
+        if viva is None:
+            return False
+        return linha.status != "cancelando" or viva.direcao is Direcao.CANCELAR
+
+    def _viva(self, linha: LinhaPedido) -> Conducao | None:
+        """The drive of an order, also one whose claim is committed but not yet told of."""
+        with self._tranca:
+            viva = self._vivas.get(linha.pedido_id)
+            if viva is None:
+                for nova in self._reivindicando:
+                    if nova.pedido_id == linha.pedido_id and nova.chave == linha.chave:
+                        return nova
+            return viva
+
+    def _iniciar(
+        self,
+        linha: LinhaPedido,
+        direcao: Direcao,
+        ctx: Contexto | None,
+        herdar: Conducao | None = None,
+    ) -> Conducao | None:
+        """Start a drive, in place of `herdar` if there is one; None when it cannot be started."""
+        prazo = self._relogio.agora() + self._politica.prazo_conducao_s
+        seu = Contexto(prazo)
+        if ctx is not None:
+            # In the same trace, though the drive may outlast the request.
+            seu.seguir(ctx)
+        conducao = Conducao(self._execucao, direcao, seu, linha.chave)
+        conducao.pedido_id = linha.pedido_id
+        try:
+            conducao.tarefa = self._execucao.iniciar(self._conduzir(conducao, linha))
+        except ErroServico as erro:
+            _LOG.warning("pedido %d: a condução não começou: %s", linha.pedido_id, erro)
+            return None
+        self._vivas[linha.pedido_id] = conducao
+        if herdar is not None:
+            # Whoever waits for the order waits for its end, not for the task that was driving it.
+            conducao.fim, conducao.vaga, herdar.vaga = herdar.fim, herdar.vaga, None
+            if herdar.tarefa is not None:
+                # Its call may be anywhere in the chain; Logistica arbitrates between it and ours.
+                herdar.tarefa.cancelar()
+        self._abriu(conducao)
+        return conducao
+
+    def _abriu(self, conducao: Conducao) -> None:
+        """An order is in the book: from now on it is counted there, and not by its place."""
+        self._abertas.add(conducao.pedido_id)
+        if conducao.vaga is not None:
+            conducao.vaga.abrir()
+
+    # --- the drive ----------------------------------------------------------------------------
+
+    async def _reivindicar(self, conducao: Conducao, novo: NovoPedido) -> None:
+        with self._tranca:
+            self._reivindicando.add(conducao)
+        try:
+            if self.falhas is not None:
+                await self.falhas.em("P0", 0)
+            linha, nova = await self._banco.unidade(conducao.ctx, self._registrar, conducao, novo)
+            if nova:
+                self._assumir(conducao)
+        except BaseException as erro:
+            with self._tranca:
+                conducao.soltar_vaga()
+                # The claim may have been committed and joined before its task was stopped: whoever
+                # waits looks the order up, unless a cancelling drive took over those who wait.
+                herdeira = self._vivas.get(conducao.pedido_id)
+                if herdeira is None or herdeira.fim is not conducao.fim:
+                    conducao.fim.resolver(None)
+                # After a commit that failed the id is the next order's.
+                conducao.pedido_id = 0
+            if isinstance(erro, ErroServico):
+                conducao.reivindicada.falhar(erro)
+                return
+            conducao.reivindicada.falhar(_interrompida())
+            raise
+        finally:
+            with self._tranca:
+                self._reivindicando.discard(conducao)
+        conducao.minha = nova
+        conducao.reivindicada.resolver(linha)
+        if nova:
+            itens = tuple(c.ItemPedido(item.produto_id, item.quantidade) for item in novo.itens)
+            await self._conduzir(conducao, linha, itens)
+        else:
+            conducao.soltar_vaga()
+
+    def _assumir(self, conducao: Conducao) -> None:
+        """Enter a drive whose claim is committed, unless a cancelling one came before."""
+        with self._tranca:
+            if self._vivas.setdefault(conducao.pedido_id, conducao) is conducao:
+                self._abriu(conducao)
+
+    def _registrar(
+        self, con: sqlite3.Connection, conducao: Conducao, novo: NovoPedido
+    ) -> livro.Reivindicacao:
+        # A unit may run twice: the first run's id was rolled back and may be another's now.
+        conducao.pedido_id = 0
+        reivindicacao = livro.reivindicar(
+            con, novo, self._relogio.data_hora(), self._relogio.epoca()
+        )
+        if reivindicacao.nova:
+            # Before the commit makes the row visible, so that the sweep can never take it for
+            # abandoned: never two drives for one order.
+            conducao.pedido_id = reivindicacao.linha.pedido_id
+        return reivindicacao
+
+    async def _desistir(
+        self, pedido_id: int, ctx: Contexto, promessa: Promessa[Desistencia]
+    ) -> None:
+        try:
+            linha = await self._banco.unidade(
+                ctx, livro.desistir, pedido_id, "solicitado", self._relogio.data_hora()
+            )
+            conducao = None if linha.terminal else self.cancelar(linha, ctx)
+        except ErroServico as erro:
+            promessa.falhar(erro)
+        except BaseException:
+            promessa.falhar(indisponivel("o cancelamento foi interrompido"))
+            raise
+        else:
+            promessa.resolver(Desistencia(linha, conducao, ctx))
+
+    async def _conduzir(
+        self,
+        conducao: Conducao,
+        linha: LinhaPedido,
+        itens: tuple[c.ItemPedido, ...] | None = None,
+    ) -> None:
+        final = None
+        try:
+            final = await self._perseguir(conducao, linha, itens)
+        except ErroServico:
+            # Storage failed on us: the order stays open in the book and the sweep goes on.
+            _LOG.warning("pedido %d: condução interrompida", linha.pedido_id, exc_info=True)
+        finally:
+            with self._tranca:
+                conducao.soltar_vaga()
+                if final is not None:
+                    self._abertas.discard(linha.pedido_id)
+                # Not so when a cancelling drive took over, and with it those who wait.
+                if self._vivas.get(linha.pedido_id) is conducao:
+                    del self._vivas[linha.pedido_id]
+                    self._recuperacao.terminou(
+                        linha.pedido_id, final=final is not None, tentada=conducao.tentada
+                    )
+                    conducao.fim.resolver(final)
+
+    async def _perseguir(
+        self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...] | None
+    ) -> LinhaPedido | None:
+        """Call until the chain decides; None when it stays unknown for this drive."""
+        ctx = conducao.ctx
+        if itens is not None:
+            # Fresh from its claim: nobody behind us can know the order yet.
+            ctx.tentativa = 1
+        else:
+            linha, itens = await self._reler(conducao, linha)
+            if linha.terminal:
+                return linha
+        tentativa, ate = 1, None
+        while True:
+            if not self._passagem.livre():
+                # Nothing would be sent: that is no attempt, so nothing is taken from the budget.
+                ate = ate or min(
+                    ctx.prazo, self._relogio.agora() + self._politica.espera_passagem_s
+                )
+                if not await self._passagem.esperar(ate):
+                    return None
+                continue
+            if tentativa == 1:
+                with self._tranca:
+                    self._orcamento.primeira()
+            try:
+                andamento = await self._tentar(conducao, linha, itens)
+            except ErroServico as erro:
+                conducao.tentada = conducao.tentada or erro.enviada
+                # Unknown, whatever its category: nothing is compensated on this ground.
+                _LOG.info("pedido %d: desfecho desconhecido: %s", linha.pedido_id, erro)
+            else:
+                return await self._encerrar(ctx, linha, andamento)
+            with self._tranca:
+                pausa = self._orcamento.proxima(tentativa, ctx.prazo - self._relogio.agora())
+            if pausa is None:
+                return None
+            await self._relogio.dormir(pausa)
+            tentativa += 1
+            self.retentativas += 1
+            ctx.tentativa = tentativa
+
+    async def _reler(
+        self, conducao: Conducao, linha: LinhaPedido
+    ) -> tuple[LinhaPedido, tuple[c.ItemPedido, ...]]:
+        """The order as it is now that this drive is the only one, and its lines.
+
+        The row at hand may be older than the end that an earlier drive has written.
+        """
+        linha, itens = await self._banco.leitura(conducao.ctx, livro.por_conduzir, linha.pedido_id)
+        if linha.status == "cancelando":
+            conducao.direcao = Direcao.CANCELAR
+        return linha, itens
+
+    async def _tentar(
+        self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...]
+    ) -> c.AndamentoResponse:
+        if self.falhas is None:
+            return await self._chamar(conducao, linha, itens)
+        return await self.falhas.chamada(
+            linha.pedido_id, partial(self._chamar, conducao, linha, itens)
+        )
+
+    async def _encerrar(
+        self, ctx: Contexto, linha: LinhaPedido, andamento: c.AndamentoResponse
+    ) -> LinhaPedido:
+        if self.falhas is not None:
+            await self.falhas.em("P4", linha.pedido_id)
+        return await self._banco.unidade(
+            ctx, livro.encerrar, linha, andamento, self._relogio.data_hora()
+        )
+
+    async def _chamar(
+        self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...]
+    ) -> c.AndamentoResponse:
+        if conducao.direcao is Direcao.CANCELAR:
+            motivo: c.MotivoCancelamento = linha.motivo or "solicitado"
+            return await self._pagamentos.cancelar_pagamento(
+                conducao.ctx, c.CancelarPassoRequest(linha.pedido_id, motivo)
+            )
+        return await self._pagamentos.processar_pagamento(
+            conducao.ctx,
+            c.ProcessarPagamentoRequest(
+                linha.pedido_id, linha.cliente_id, linha.valor_total_centavos, linha.metodo, itens
+            ),
+        )
+
+
+def _interrompida() -> ErroServico:
+    return indisponivel("o registro do pedido foi interrompido; repita com a mesma chave")

@@ -1,0 +1,1 @@
+"""Around each call: deadline, bounds, admission, validation, failing fast."""

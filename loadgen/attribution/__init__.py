@@ -1,0 +1,1 @@
+"""Where an order's time went, hop by hop."""

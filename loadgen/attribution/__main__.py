@@ -1,0 +1,7 @@
+"""`python -m loadgen.attribution`."""
+
+import sys
+
+from loadgen.attribution.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The generator measured itself: what it costs, and whether it keeps its schedule."""

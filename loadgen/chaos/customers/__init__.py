@@ -1,0 +1,1 @@
+"""Customers who do not give up, one or many."""

@@ -1,0 +1,1 @@
+"""The fault matrix: every service, point and fault, one order each."""

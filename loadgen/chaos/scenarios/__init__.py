@@ -1,0 +1,1 @@
+"""Scenarios: overload, an outage, a slow hop, a rolling restart."""

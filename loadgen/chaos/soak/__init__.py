@@ -1,0 +1,1 @@
+"""The soak: strikes on a schedule under customers who never give up."""

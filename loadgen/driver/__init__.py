@@ -1,0 +1,1 @@
+"""Who sends it: generator processes, closed and open loops, one checkout."""

@@ -1,0 +1,1 @@
+"""How near an arm comes to a bare chain of the same hops."""

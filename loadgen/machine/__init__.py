@@ -1,0 +1,1 @@
+"""The machine under a run: its disk, its processors, its description."""

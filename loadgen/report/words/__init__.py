@@ -1,0 +1,1 @@
+"""Sentences and commands of the report, made from figures."""

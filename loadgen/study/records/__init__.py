@@ -1,0 +1,1 @@
+"""A study as data: its plan, its runs, and how both are kept."""

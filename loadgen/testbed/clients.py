@@ -1,0 +1,137 @@
+"""Drives the trivial server with one client after another: ours, a bare one, Locust's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from common import ROOT
+from loadgen.cli import run_interruptibly
+from loadgen.driver.crew import Crew
+from loadgen.machine.usage import cpu_seconds
+from loadgen.results.result import make_result
+from loadgen.testbed.bare_client import Spent
+from loadgen.testbed.chains import Chain
+from loadgen.workload.plan import Plan
+
+# Seconds beyond its run that a client may take: imports, baskets, and its end.
+ALEM_MAX_S: Final = 60.0
+
+
+class ClientError(Exception):
+    """A client did not run to its end; the message says why."""
+
+
+class Cost(Struct, frozen=True):
+    """One run of one client: its rate, and microseconds of processor time an order.
+
+    `busy` is the share of one core that it had, `server_busy` that of the server: a client that is
+    not the busier one was not measured at its limit.
+    """
+
+    orders: int
+    rate_per_s: float
+    cpu_us: float
+    busy: float
+    server_busy: float
+    invalid_reasons: list[str]
+
+
+async def generator(protocol: str, chain: Chain, callers: int, length_s: float) -> Cost:
+    """One process of the load generator, as `python -m loadgen` runs it."""
+    plan = Plan(
+        mode=protocol, address=chain.address, population=chain.population,
+        run_id=secrets.token_hex(6), concurrency=callers, duration_s=length_s,
+    )  # fmt: skip
+    before = _server_cpu(chain)
+    recording = await run_interruptibly(Crew(plan))
+    result = make_result(plan, recording, {})
+    spent = Spent(result.completed, result.duration_s, result.generator.cpu_s)
+    # A generator at its limit is what is asked for here; all else stands.
+    reasons = [] if result.clean else [f"{result.sent - result.completed} orders came to no end"]
+    return _cost(spent, _server_cpu(chain) - before, reasons)
+
+
+async def bare(protocol: str, chain: Chain, callers: int, length_s: float) -> Cost:
+    """The plain library in a loop."""
+    before = _server_cpu(chain)
+    words = [
+        sys.executable, "-m", "loadgen.testbed.bare_client", protocol, chain.address,
+        f"--concurrency={callers}", f"--seconds={length_s}",
+    ]  # fmt: skip
+    spent = msgspec.json.decode(await _ended(words, length_s), type=Spent)
+    return _cost(spent, _server_cpu(chain) - before)
+
+
+async def locust(python: str, chain: Chain, callers: int, length_s: float) -> Cost:
+    """Locust's FastHttpUser, in an interpreter that has it."""
+    before = _server_cpu(chain)
+    with tempfile.TemporaryDirectory(prefix="locust-") as name:
+        out = Path(name) / "spent.json"
+        words = [
+            python, "-m", "locust", "-f", "loadgen/testbed/locustfile.py", "--headless", "--only-summary",
+            "--loglevel=ERROR", "-u", str(callers), "-r", str(callers),
+            "-t", f"{round(length_s)}s", "--host", f"http://{chain.address}",
+        ]  # fmt: skip
+        await _ended(words, length_s, os.environ | {"CUSTO_LOCUST": str(out)})
+        spent = msgspec.json.decode(out.read_bytes(), type=Spent)
+    return _cost(spent, _server_cpu(chain) - before)
+
+
+async def has_locust(python: str) -> bool:
+    """True when that interpreter runs and has Locust: it must answer with its version."""
+    code = "import locust; print('locust', locust.__version__)"
+    try:
+        process = await asyncio.create_subprocess_exec(
+            python, "-c", code, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL
+        )
+    except OSError:
+        return False
+    out, _ = await process.communicate()
+    return process.returncode == 0 and out.startswith(b"locust ")
+
+
+def _server_cpu(chain: Chain) -> float:
+    return cpu_seconds(chain.pids["server"]) or 0.0
+
+
+def _cost(spent: Spent, server_s: float, reasons: list[str] | None = None) -> Cost:
+    if not spent.orders:
+        raise ClientError("a client placed no order")
+    return Cost(
+        orders=spent.orders,
+        rate_per_s=round(spent.orders / spent.seconds, 1),
+        cpu_us=round(spent.cpu_s / spent.orders * 1e6, 2),
+        busy=round(spent.cpu_s / spent.seconds, 3),
+        server_busy=round(server_s / spent.seconds, 3),
+        invalid_reasons=reasons or [],
+    )
+
+
+async def _ended(words: list[str], length_s: float, env: dict[str, str] | None = None) -> bytes:
+    """What a command printed. Raises ClientError when it failed or took too long."""
+    process = await asyncio.create_subprocess_exec(
+        *words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=ROOT, env=env, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(length_s + ALEM_MAX_S):
+            out, problem = await process.communicate()
+    except TimeoutError:
+        raise ClientError(f"{' '.join(words[1:4])} did not end") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        last = problem.decode(errors="replace").strip().splitlines()
+        raise ClientError(f"{' '.join(words[1:4])} failed: {last[-1] if last else 'no words'}")
+    return out

@@ -1,0 +1,162 @@
+"""A server that answers every order at once with the same shipped order: only the client costs.
+
+`python -m loadgen.testbed.trivial grpc|http [--stall S --stall-at S]` serves it on a free port of loopback
+until standard input ends. With --stall it stands still once, some seconds after the first order. Where a library would cost more than the client that is measured, it does without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from common import contratos as c
+from common.runtime.lifecycle import calm_collector, raise_open_files, runner
+from common.settings import seconds
+
+PROTOCOLS: Final = ("grpc", "http")
+BACKLOG: Final = 16_384
+# The record that the chain would send along, so that clients have as much to read.
+TIMING: Final = ", ".join(
+    f"{name};dur=9.000;banco=2.000;commit=1.000;proximo=6.000"
+    for name in ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")
+)
+ANSWER: Final = c.PedidoResponse(
+    1, "enviado", None, 1_990,
+    c.ResumoPagamento("aprovado", "pix"),
+    c.ResumoNotaFiscal("NF000000001", "0" * 44),
+    c.ResumoEnvio("BR000000001PY", "enviado"),
+)  # fmt: skip
+
+
+class Stall:
+    """Stands still once, some time after the first order; `length_s` 0 for never."""
+
+    def __init__(self, at_s: float, length_s: float) -> None:
+        self._at_s = at_s
+        self._length_s = length_s
+        self._begun = False
+
+    def order(self) -> None:
+        """An order came."""
+        if self._begun or not self._length_s:
+            return
+        self._begun = True
+        # Sleeping in the loop's own thread is what standing still means.
+        asyncio.get_running_loop().call_later(self._at_s, time.sleep, self._length_s)
+
+
+Close = Callable[[], Awaitable[Any]]
+
+
+async def serve_grpc(stall: Stall) -> tuple[int, Close]:
+    """Answer with bytes that were encoded once; returns the port and how to stop."""
+    import grpc.aio
+
+    from proto import comum_pb2, pedidos_pb2
+
+    answer = pedidos_pb2.PedidoResponse(
+        pedido_id=ANSWER.pedido_id,
+        status=ANSWER.status,
+        valor_total_centavos=ANSWER.valor_total_centavos,
+        pagamento=comum_pb2.ResumoPagamento(status="aprovado", metodo="pix"),
+        nota_fiscal=comum_pb2.ResumoNotaFiscal(numero="NF000000001", chave_acesso="0" * 44),
+        envio=comum_pb2.ResumoEnvio(codigo_rastreamento="BR000000001PY", status="enviado"),
+    ).SerializeToString()
+
+    async def create(request: bytes, context: Any) -> bytes:
+        stall.order()
+        context.set_trailing_metadata((("server-timing", TIMING),))
+        return answer
+
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    # Without serializers a method takes and gives bytes.
+    method = grpc.unary_unary_rpc_method_handler(create)
+    service = grpc.method_handlers_generic_handler("ecommerce.v1.Pedidos", {"CriarPedido": method})
+    server.add_generic_rpc_handlers((service,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    return port, lambda: server.stop(None)
+
+
+class Http(asyncio.Protocol):
+    """HTTP/1.1 as far as a client of one method needs it: bodies with a length, one after another."""
+
+    def __init__(self, answer: bytes, stall: Stall) -> None:
+        self._answer = answer
+        self._stall = stall
+        self._received = b""
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Part of a request, or all of it, has come."""
+        self._received += data
+        while (head := self._received.find(b"\r\n\r\n")) >= 0:
+            end = head + 4 + _length(self._received[:head])
+            if len(self._received) < end:
+                return
+            self._received = self._received[end:]
+            self._stall.order()
+            self._transport.write(self._answer)
+
+
+def _length(head: bytes) -> int:
+    """The length of the body that a head announces."""
+    _, found, rest = head.lower().partition(b"\r\ncontent-length:")
+    return int(rest.partition(b"\r\n")[0]) if found else 0
+
+
+async def serve_http(stall: Stall) -> tuple[int, Close]:
+    """Answer with bytes that were written once; returns the port and how to stop."""
+    body = msgspec.json.encode(ANSWER)
+    head = (
+        "HTTP/1.1 201 Created\r\nContent-Type: application/json; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nServer-Timing: {TIMING}\r\n\r\n"
+    )
+    answer = head.encode() + body
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Http(answer, stall), "127.0.0.1", 0, backlog=BACKLOG)
+    port: int = server.sockets[0].getsockname()[1]
+
+    async def close() -> None:
+        server.close()
+
+    return port, close
+
+
+SERVE: Final = {"grpc": serve_grpc, "http": serve_http}
+
+
+async def _serve(protocol: str, stall: Stall) -> None:
+    port, close = await SERVE[protocol](stall)
+    calm_collector()
+    print(msgspec.json.encode({"address": f"127.0.0.1:{port}"}).decode(), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await close()
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    parser = argparse.ArgumentParser(description="Answer every order at once, on loopback.")
+    parser.add_argument("protocol", choices=PROTOCOLS)
+    parser.add_argument("--stall", type=seconds, default=0.0, help="seconds to stand still, once")
+    parser.add_argument(
+        "--stall-at", type=seconds, default=1.0, help="seconds after the first order"
+    )
+    args = parser.parse_args()
+    raise_open_files()
+    with runner() as loop:
+        loop.run(_serve(args.protocol, Stall(args.stall_at, args.stall)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What is asked: the plan, its schedule, who buys what, and how an order may end."""

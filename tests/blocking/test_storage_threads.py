@@ -1,0 +1,329 @@
+"""Storage on threads: shared commits as on the loops, plain ones as the textbook has them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blocking.execution import TaskStoppedError, ThreadExecution, run_to_end
+from blocking.storage import PlainStorage, SharedStorage
+from common.erros import Categoria, ErroServico
+from common.servicos.protocolo.contexto import Contexto
+from common.storage import batching, connection
+from common.storage.pressure import Pressure
+from loadgen.workload.dial import THREAD_ARMS
+from tests.support.cluster import open_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+AnyStorage = SharedStorage | PlainStorage
+CALLERS = 20
+# Seconds. Far more than anything here takes; a hang fails by name.
+PATIENCE_S = 10.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """An empty database with a table of values."""
+    made = tmp_path / "banco.db"
+    with closing(sqlite3.connect(made)) as con:
+        con.executescript("CREATE TABLE valores (n INTEGER PRIMARY KEY, texto TEXT)")
+    return made
+
+
+def _shared(path: Path) -> SharedStorage:
+    return SharedStorage(path, synchronous="FULL", pressure=Pressure())
+
+
+def _plain(path: Path) -> PlainStorage:
+    return PlainStorage(path, synchronous="FULL")
+
+
+@pytest.fixture(params=[_shared, _plain], ids=["shared", "plain"])
+def open_storage(request: pytest.FixtureRequest) -> Callable[[Path], AnyStorage]:
+    """Each way to store, in turn."""
+    return request.param
+
+
+@pytest.fixture
+def banco(open_storage: Callable[[Path], AnyStorage], path: Path) -> Iterator[AnyStorage]:
+    """The storage on that database."""
+    opened = open_storage(path)
+    yield opened
+    run_to_end(opened.close())
+
+
+def _write(banco: AnyStorage, *unit: Any) -> Any:
+    return run_to_end(banco.unidade(None, *unit))
+
+
+def _read(banco: AnyStorage, *unit: Any) -> Any:
+    return run_to_end(banco.leitura(None, *unit))
+
+
+def _put(con: sqlite3.Connection, n: int) -> int:
+    con.execute("INSERT INTO valores (n) VALUES (?)", (n,))
+    return n
+
+
+def _all(con: sqlite3.Connection) -> list[int]:
+    return [n for (n,) in con.execute("SELECT n FROM valores ORDER BY n")]
+
+
+def _put_then_raise(con: sqlite3.Connection, n: int) -> None:
+    _put(con, n)
+    raise ErroServico(Categoria.CONFLITO, "depois de escrever")
+
+
+def _together(banco: AnyStorage, units: list[tuple[Any, ...]]) -> list[Any]:
+    """Run units in a thread each, all of them handed over while the first unit of all still runs.
+
+    Their outcomes, in order; an error is one, too.
+    """
+    held, free = threading.Event(), threading.Event()
+    outcomes: list[Any] = [None] * len(units)
+
+    def hold(con: sqlite3.Connection) -> None:
+        held.set()
+        assert free.wait(PATIENCE_S)
+
+    def run(place: int, unit: tuple[Any, ...]) -> None:
+        try:
+            outcomes[place] = _write(banco, *unit)
+        except Exception as error:
+            outcomes[place] = error
+
+    threads = [threading.Thread(target=_write, args=(banco, hold))]
+    threads[0].start()
+    assert held.wait(PATIENCE_S)
+    threads += [threading.Thread(target=run, args=each) for each in enumerate(units)]
+    for thread in threads[1:]:
+        thread.start()
+    until = time.monotonic() + PATIENCE_S
+    while isinstance(banco, SharedStorage) and banco.writer.queue < len(units):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    free.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    return outcomes
+
+
+def test_quem_espera_junto_partilha_um_commit(path: Path) -> None:
+    """Units that wait together are one transaction; each caller has its own value."""
+    banco = _shared(path)
+    try:
+        outcomes = _together(banco, [(_put, n) for n in range(CALLERS)])
+        assert outcomes == list(range(CALLERS))
+        assert (banco.writer.units, banco.writer.batches) == (CALLERS + 1, 2)
+        assert banco.writer.commit_s > 0
+    finally:
+        run_to_end(banco.close())
+
+
+def test_sem_partilha_cada_chamada_tem_o_seu_commit(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plain way begins and commits for each call, on a connection that it opens and closes."""
+    opened: list[sqlite3.Connection] = []
+    statements: list[str] = []
+    connect = connection.connect
+
+    def watched(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        con = connect(*args, **kwargs)
+        con.set_trace_callback(statements.append)
+        opened.append(con)
+        return con
+
+    banco = _plain(path)
+    monkeypatch.setattr("blocking.storage.connect", watched)
+    try:
+        assert _together(banco, [(_put, n) for n in range(CALLERS)]) == list(range(CALLERS))
+        assert (len(opened), statements.count("COMMIT")) == (CALLERS + 1, CALLERS + 1)
+        assert banco.writer is None
+        for con in opened:
+            with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+                con.execute("SELECT 1")
+    finally:
+        run_to_end(banco.close())
+
+
+def test_uma_unidade_devolve_o_seu_valor_depois_do_commit(banco: AnyStorage, path: Path) -> None:
+    """A unit's value comes once another connection can see what it wrote."""
+    assert _write(banco, _put, 1) == 1
+    with closing(sqlite3.connect(path)) as other:
+        assert _all(other) == [1]
+
+
+def test_uma_unidade_que_falha_nao_prejudica_as_outras(banco: AnyStorage) -> None:
+    """What one unit raises rolls back its own work and is raised to its own caller."""
+    outcomes = _together(banco, [(_put, 1), (_put_then_raise, 2), (_put, 3)])
+    assert (outcomes[0], outcomes[2]) == (1, 3)
+    assert outcomes[1].categoria is Categoria.CONFLITO
+    assert _read(banco, _all) == [1, 3]
+
+
+def test_uma_regra_do_esquema_quebrada_e_um_defeito(banco: AnyStorage) -> None:
+    """A broken constraint is raised as such; trouble of the storage's own is unavailable."""
+    _write(banco, _put, 1)
+    with pytest.raises(sqlite3.IntegrityError):
+        _write(banco, _put, 1)
+    with pytest.raises(ErroServico) as caught:
+        _write(banco, lambda con: con.execute("SELECT * FROM nada"))
+    assert caught.value.categoria is Categoria.INDISPONIVEL
+
+
+def test_uma_leitura_ve_o_confirmado_e_nao_escreve(banco: AnyStorage) -> None:
+    """A read begun after an acknowledgement sees what was acknowledged, and can change nothing."""
+    for n in range(10):
+        _write(banco, _put, n)
+        assert _read(banco, _all)[-1] == n
+    with pytest.raises(ErroServico):
+        _read(banco, _put, 99)
+    assert _read(banco, _all) == list(range(10))
+
+
+def test_escritores_de_muitas_threads_nao_se_perdem(banco: AnyStorage) -> None:
+    """Each of many threads has every one of its units done, once."""
+    threads = [
+        threading.Thread(target=lambda k=k: [_write(banco, _put, 100 * k + n) for n in range(10)])
+        for k in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert _read(banco, _all) == sorted(100 * k + n for k in range(8) for n in range(10))
+
+
+def test_cada_commit_e_levado_ao_disco(banco: AnyStorage) -> None:
+    """WAL, every commit flushed, foreign keys checked, whichever connection writes."""
+
+    def pragma(con: sqlite3.Connection, name: str) -> Any:
+        return con.execute(f"PRAGMA {name}").fetchone()[0]
+
+    names = ("journal_mode", "synchronous", "foreign_keys")
+    assert [_write(banco, pragma, name) for name in names] == ["wal", 2, 1]
+
+
+def test_fechado_e_indisponivel(open_storage: Callable[[Path], AnyStorage], path: Path) -> None:
+    """What was acknowledged is there after closing; whoever comes later is told."""
+    banco = open_storage(path)
+    _write(banco, _put, 1)
+    run_to_end(banco.close())
+    for call in (_write, _read):
+        with pytest.raises(ErroServico) as caught:
+            call(banco, _all)
+        assert caught.value.categoria is Categoria.INDISPONIVEL
+    with closing(sqlite3.connect(path)) as other:
+        assert _all(other) == [1]
+
+
+def test_fechar_faz_o_que_foi_entregue(path: Path) -> None:
+    """Closing runs every unit handed over before it."""
+    banco = _shared(path)
+    done: list[int] = []
+    free = threading.Event()
+    units = [lambda con: free.wait(PATIENCE_S), *(lambda con, n=n: _put(con, n) for n in range(9))]
+    threads = [
+        threading.Thread(target=lambda unit=unit: done.append(_write(banco, unit)))
+        for unit in units
+    ]
+    for thread in threads:
+        thread.start()
+    while banco.writer.units + banco.writer.queue < len(units) - 1:
+        time.sleep(0.001)
+    closing_thread = threading.Thread(target=lambda: run_to_end(banco.close()))
+    closing_thread.start()
+    free.set()
+    for thread in [*threads, closing_thread]:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert len(done) == len(units)
+
+
+def test_abrir_o_que_nao_existe_e_indisponivel(
+    open_storage: Callable[[Path], AnyStorage], tmp_path: Path
+) -> None:
+    """A database is never made by opening it."""
+    with pytest.raises(ErroServico) as caught:
+        open_storage(tmp_path / "nenhum.db")
+    assert caught.value.categoria is Categoria.INDISPONIVEL
+    assert not (tmp_path / "nenhum.db").exists()
+
+
+def test_uma_tarefa_parada_tem_a_sua_unidade_feita(path: Path) -> None:
+    """Stopping the task that waits does not undo a unit that was handed over."""
+    banco, tasks = _shared(path), ThreadExecution()
+    held, free, seen = threading.Event(), threading.Event(), []
+
+    def slow(con: sqlite3.Connection) -> None:
+        held.set()
+        assert free.wait(PATIENCE_S)
+        _put(con, 1)
+
+    async def waits() -> None:
+        try:
+            await banco.unidade(None, slow)
+        except TaskStoppedError:
+            seen.append("stopped")
+            raise
+
+    task = tasks.iniciar(waits())
+    assert held.wait(PATIENCE_S)
+    task.cancelar()
+    run_to_end(tasks.encerrar())
+    assert seen == ["stopped"]
+    free.set()
+    run_to_end(banco.close())
+    with closing(sqlite3.connect(path)) as other:
+        assert _all(other) == [1]
+
+
+def test_o_tempo_do_banco_entra_no_registro(banco: AnyStorage) -> None:
+    """A call's record holds the time it spent waiting for storage, the commit within it."""
+    ctx = Contexto()
+    run_to_end(banco.unidade(ctx, _put, 1))
+    assert 0 < ctx.commit <= ctx.banco
+
+
+def test_sob_pressao_o_lote_espera_por_companhia(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer thread waits for company by the same rule as the loops' storage."""
+    monkeypatch.setattr(batching.Company, "patience", lambda self, waiting, now: 60.0)
+    banco = _shared(path)
+    enough = batching.LOTE_BASTANTE
+    threads = [threading.Thread(target=_write, args=(banco, _put, n)) for n in range(enough)]
+    for thread in threads[:-1]:
+        thread.start()
+    while banco.writer.queue < enough - 1:
+        time.sleep(0.001)
+    assert banco.writer.batches == 0
+    threads[-1].start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert (banco.writer.batches, banco.writer.units) == (1, enough)
+    run_to_end(banco.close())
+
+
+@pytest.mark.parametrize("arm", THREAD_ARMS)
+async def test_pedidos_terminam_com_um_commit_por_chamada(
+    arm: str, shop: Path, tmp_path: Path
+) -> None:
+    """With plain storage orders end as with shared commits, and the books agree."""
+    async with open_cluster(arm, tmp_path, shop, storage="plain", stats=True) as cluster:
+        replies = await asyncio.gather(*(cluster.create() for _ in range(12)))
+        assert {reply.body["status"] for reply in replies} == {"enviado"}
+        for reply in replies:
+            cluster.check_shipped(reply.body["pedido_id"])
+        cluster.check_books()

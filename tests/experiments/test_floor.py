@@ -1,0 +1,130 @@
+"""The floor: fair pairs, an honest median, and what makes it invalid."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common import ROOT
+from loadgen.driver.crew import Crew
+from loadgen.floor import cli as floor
+from loadgen.floor.report import Pair, Run, summarise
+from loadgen.machine import disk
+from loadgen.machine.usage import Meter
+from loadgen.results.result import make_result
+from loadgen.testbed import chains
+from tests.support.loadgen_support import plan
+
+
+def side(rate: float, p50: float = 10.0, **changes) -> Run:
+    values = {
+        "name": "side", "rate_per_s": rate, "p50_ms": p50, "p99_ms": p50, "orders": 100,
+        "not_terminal": 0, "cpu_ms": {"generator": 0.2, "pedidos": 0.8}, "generator_share": 0.2,
+        "rss_peak_mb": {"pedidos": 50.0}, "invalid_reasons": [], "examples": {},
+    }  # fmt: skip
+    return Run(**(values | changes))
+
+
+def floor_of(pairs, **changes):
+    given = {"memory_disk": None, "options": {}, "environment": {}}
+    return summarise("grpc", 100, pairs, **(given | changes))
+
+
+def test_a_mediana_e_das_razoes_de_cada_par() -> None:
+    """Ratios are taken within each pair; the median is of these, not of the rates."""
+    pairs = [Pair(side(bare), side(real), None) for bare, real in
+             [(100, 90), (200, 100), (50, 40), (1000, 700), (10, 10)]]  # fmt: skip
+    result = floor_of(pairs)
+    assert result.ratios == [0.9, 0.5, 0.8, 0.7, 1.0]
+    assert result.ratio_median == 0.8
+    assert result.valid
+
+
+def test_um_chamador_compara_latencia_com_cadeia_e_seis_gravacoes() -> None:
+    """With one caller the floor is the bare median plus the six appends of the same pair."""
+    assert Pair(side(0, p50=4.0), side(0, p50=9.0), 2.0).ratio == pytest.approx(1.5)
+
+
+def test_poucos_pares_disco_em_memoria_e_corrida_invalida_invalidam() -> None:
+    """Fewer than five pairs, a memory disk, or an invalid run in any pair make it invalid."""
+    good = [Pair(side(100), side(80), None)] * 5
+    assert not floor_of(good[:4]).valid
+    assert "tmpfs" in floor_of(good, memory_disk="tmpfs").invalid_reasons[0]
+    bad = Pair(side(100), side(80, invalid_reasons=["the generator was the bottleneck"]), None)
+    assert floor_of([*good, bad]).invalid_reasons == [
+        "pair 6, side: the generator was the bottleneck"
+    ]
+
+
+@pytest.mark.parametrize("floor_side", [True, False], ids=["floor", "real"])
+def test_pedido_sem_resposta_terminal_em_qualquer_lado_invalida(floor_side: bool) -> None:
+    """An order left undone on either side makes the comparison invalid, and is counted."""
+    undone = side(100, name="undone", orders=50, not_terminal=2)
+    pair = Pair(undone, side(80), None) if floor_side else Pair(side(100), undone, None)
+    result = floor_of([*[Pair(side(100), side(80), None)] * 4, pair])
+    assert not result.valid
+    assert result.not_terminal == 2
+    assert result.invalid_reasons == ["pair 5, undone: 2 of 50 orders without a terminal answer"]
+
+
+def test_cadeia_nua_acalma_o_coletor_como_os_servicos() -> None:
+    """A bare hop serves with its collector tuned as that of a real service."""
+    code = (
+        "import asyncio, gc, io, sys\n"
+        "from common.runtime.lifecycle import calm_collector\n"
+        "from loadgen import bare\n"
+        "async def listen(hop): return 1\n"
+        "sys.stdin = io.StringIO('')\n"
+        "asyncio.run(bare._serve(bare.Hop('pedidos', '', (0.0, 0.0)), listen))\n"
+        "bare_chain = gc.get_freeze_count() > 0, gc.get_threshold()\n"
+        "calm_collector()\n"
+        "assert bare_chain == (True, gc.get_threshold()), bare_chain\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a memory disk")
+def test_disco_em_memoria_e_reconhecido() -> None:
+    """A directory on a memory file system is told apart from one on a disk."""
+    assert disk.memory_disk(Path("/dev/shm")) == "tmpfs"
+    assert disk.memory_disk(Path("/proc")) is None
+
+
+def test_gravacoes_sao_medidas_e_nada_fica_para_tras(tmp_path: Path) -> None:
+    """The appends take time, as many rounds as asked, and leave no file."""
+    rounds = disk.appends_ms(tmp_path, 5)
+    assert len(rounds) == 5
+    assert min(rounds) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["grpc", "http"])
+async def test_cadeia_nua_responde_como_a_de_verdade_e_termina_toda(mode: str) -> None:
+    """The bare chain answers the same client in the same words, and leaves no process behind."""
+    async with chains.bare_chain(mode, (0.0, 0.01)) as chain:
+        meter = Meter(chain.pids)
+        given = plan(mode=mode, address=chain.address, population=chain.population)
+        result = make_result(given, await Crew(given, processes=2).run(), {})
+        used = meter.read()
+    assert result.outcomes.enviado == 20
+    assert result.generator.processes == 2
+    run = Run.of("bare", result, used)
+    assert run.not_terminal == 0
+    assert set(run.cpu_ms) == {"generator", *chain.pids}
+    assert all(peak > 5 for peak in run.rss_peak_mb.values())
+    assert not any(Path(f"/proc/{pid}").exists() for pid in chain.pids.values())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--mode", "smtp"], ["--mode", "grpc", "--pairs", "0"],
+     ["--mode", "grpc", "--payment-wait", "2:1"], ["--mode", "grpc", "--json", "/no/such/dir/x"],
+     ["--mode", "grpc", "--baseline=--panel"], ["--mode", "grpc", "--baseline=--telemetry=no"]],
+)  # fmt: skip
+def test_opcoes_erradas_saem_com_dois(options, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong options are a usage error, exit code 2."""
+    with pytest.raises(SystemExit) as left:
+        floor.main(options)
+    assert left.value.code == 2
+    assert "error:" in capsys.readouterr().err

@@ -1,0 +1,390 @@
+"""The pages say what the code does: names, values, commands and diagrams are compared with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import io
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import pytest
+
+import gerador_dados
+import loadgen.attribution.cli
+import loadgen.calibration.cost
+import loadgen.calibration.pacing
+import loadgen.chaos.cli
+import loadgen.cli
+import loadgen.floor.cli
+import loadgen.report.cli
+import loadgen.study.cli
+import run_all
+from common import ROOT, contratos, diagrams
+from common.contratos import OPERACOES
+from common.erros import CODIGO_GRPC, STATUS_HTTP, Categoria
+from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.transicoes import diagrama
+from common.settings import parse_service
+from common.telemetry.timing import Meter
+from proto import generate
+from tests.audit.test_bad_builds import BUILDS
+from tests.support.audit_proof import NUNCA_SOZINHAS, provas, regras
+from tests.support.audit_support import preparar
+from tests.support.cluster import open_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE: Final = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+PROMISES: Final = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+FLAWS: Final = (ROOT / "docs" / "course-flaws.md").read_text(encoding="utf-8")
+PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+# How each command of the README is reached, and what makes it print its options.
+COMMANDS: Final[dict[str, Callable[[], object]]] = {
+    "python run_all.py": lambda: run_all.main(["--help"]),
+    "python gerador_dados.py": lambda: gerador_dados.main(["--help"]),
+    "python -m loadgen.attribution": lambda: loadgen.attribution.cli.main(["--help"]),
+    "python -m loadgen.study": lambda: loadgen.study.cli.main(["--help"]),
+    "python -m loadgen.floor": lambda: loadgen.floor.cli.main(["--help"]),
+    "python -m loadgen.report": lambda: loadgen.report.cli.main(["--help"]),
+    "python -m loadgen.chaos": lambda: loadgen.chaos.cli.main(["--help"]),
+    "python -m loadgen": lambda: loadgen.cli.main(["--help"]),
+    "python -m loadgen.cost": lambda: loadgen.calibration.cost.main(["--help"]),
+    "python -m loadgen.pacing": lambda: loadgen.calibration.pacing.main(["--help"]),
+    "python -m grpc_aio": lambda: parse_service("grpc_aio", "grpc", ["--help"]),
+    "python -m http_aio": lambda: parse_service("http_aio", "http", ["--help"]),
+    "python -m blocking.grpc_threads": lambda: parse_service(
+        "blocking.grpc_threads", "grpc-threads", ["--help"]
+    ),
+    "python -m blocking.http_threads": lambda: parse_service(
+        "blocking.http_threads", "http-threads", ["--help"]
+    ),
+    "python -m common.diagrams": lambda: diagrams.main(["--help"]),
+    "python -m proto.generate": generate.main,
+}
+_FLAG: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+_FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def _options(command: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The options that a command says it has."""
+    monkeypatch.setattr(sys, "argv", ["command", "--help"])
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as left:
+        COMMANDS[command]()
+    assert left.value.code == 0
+    return set(_FLAG.findall(out.getvalue()))
+
+
+def _rows(page: str) -> Iterator[list[str]]:
+    """The cells of every row of every table."""
+    for line in page.splitlines():
+        if line.startswith("| "):
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def _fences(page: str, *languages: str) -> list[str]:
+    return [text for language, text in _FENCE.findall(page) if language in languages]
+
+
+def _prose(page: str) -> str:
+    return _FENCE.sub("", page)
+
+
+def _slug(heading: str) -> str:
+    kept = re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower())
+    return kept.strip().replace(" ", "-")
+
+
+# --- diagrams -------------------------------------------------------------------------------------
+
+
+def test_diagramas_sao_os_das_tabelas() -> None:
+    """The state diagrams in ARCHITECTURE.md are those that the transition tables give."""
+    assert diagrams.draw(ARCHITECTURE) == ARCHITECTURE, "run python -m common.diagrams"
+    for tabela in diagrams.TABLES.values():
+        assert diagrama(tabela) in ARCHITECTURE
+
+
+def test_diagrama_alterado_e_notado(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--check finds a page that tells another story, changes nothing, and drawing mends it."""
+    page = tmp_path / "ARCHITECTURE.md"
+    page.write_text(ARCHITECTURE.replace("stateDiagram-v2", "stateDiagram"))
+    monkeypatch.setattr(diagrams, "PAGE", page)
+    before = page.read_text()
+    assert diagrams.main(["--check"]) == 1
+    assert "run python -m common.diagrams" in capsys.readouterr().err
+    assert page.read_text() == before
+    assert diagrams.main([]) == 0
+    assert diagrams.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize("damage", ["<!-- diagram: fiscal -->", "<!-- diagram: estoque -->"])
+def test_bloco_que_falta_e_nomeado(damage: str) -> None:
+    """A page without one of the blocks is refused, not left half drawn."""
+    with pytest.raises(diagrams.PageError, match="expected one block for each"):
+        diagrams.draw(ARCHITECTURE.replace(damage, "<!-- gone -->"))
+
+
+def test_promessas_nomeiam_testes_que_existem() -> None:
+    """Every test that the page of promises names is there."""
+    written = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py"))
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "promises.md").read_text("utf-8"))
+    assert len(named) >= 10
+    assert [name for name in named if f"def {name}(" not in written] == []
+
+
+# --- the interface --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operacao", OPERACOES, ids=lambda operacao: operacao.nome)
+def test_readme_nomeia_cada_operacao(operacao: contratos.Operacao) -> None:
+    """Every operation stands in the README with its route and its gRPC method, in one row."""
+    route = f"`{operacao.metodo_http} {operacao.caminho}`"
+    row = next(row for row in _rows(README) if route in row)
+    assert f"`{operacao.metodo_grpc}`" in row
+    service = f"`ecommerce.v1.{operacao.servico.capitalize()}`"
+    methods = next(row for row in _rows(README) if row[0] == service)
+    assert f"`{operacao.metodo_grpc}`" in methods[1]
+
+
+def test_readme_nao_nomeia_rotas_que_nao_existem() -> None:
+    """No route in the README is served by nobody."""
+    served = {f"{operacao.metodo_http} {operacao.caminho}" for operacao in OPERACOES}
+    served |= {f"GET /{nome}" for nome in ("healthz", "readyz", "openapi.json")}
+    named = set(re.findall(r"`((?:GET|POST) /[^`]*)`", README))
+    assert named <= served
+
+
+@pytest.mark.parametrize("categoria", Categoria, ids=lambda categoria: categoria.value)
+def test_readme_diz_os_codigos_de_cada_erro(categoria: Categoria) -> None:
+    """The table of errors gives each category's HTTP status and gRPC code."""
+    row = next(row for row in _rows(README) if row[0] == f"`{categoria.value}`")
+    assert row[2:] == [str(STATUS_HTTP[categoria]), f"`{CODIGO_GRPC[categoria]}`"]
+
+
+def test_readme_diz_os_campos_dos_tempos() -> None:
+    """The fields of the timing record are those that the record writes."""
+    ctx = Contexto()
+    ctx.fila = ctx.banco = ctx.commit = ctx.gateway = ctx.proximo = 1.0
+    written = re.findall(r";(\w+)=", ctx.registro("pedidos", 1.0))
+    section = README.split("## Where the time goes")[1].split("\n## ")[0]
+    plain, full, _ = section.split("\n### ")
+    assert [row[0].strip("`") for row in _rows(plain)][1:] == written
+    ctx.medidor = meter = Meter()
+    for part in ("banco", "gateway", "proximo", "proximo"):
+        meter.resume()
+        before = meter.entrar(part)
+        meter.pause()
+        meter.resume()
+        meter.sair(before)
+    written = re.findall(r";(\w+)=", ctx.registro("pedidos", 1.0))
+    assert [row[0].strip("`") for row in _rows(full)][1:] == written
+
+
+def test_pedidos_de_exemplo_sao_validos() -> None:
+    """Every request body in the README is one that the services take, every answer one they give."""
+    bodies = re.findall(r"-d '(\{.*?\})'", README)
+    assert len(bodies) >= 3
+    for body in bodies:
+        msgspec.json.decode(body, type=contratos.CriarPedidoRequest)
+    for answer in _fences(README, "json"):
+        if "problema" not in answer:
+            msgspec.json.decode(answer, type=contratos.PedidoResponse)
+
+
+async def test_o_exemplo_em_python_funciona(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The README's Python example runs as it stands, but for the port."""
+    (example,) = _fences(README, "python")
+    options: dict[str, Any] = {"payment_latency_min_s": 0.0, "payment_latency_max_s": 0.0}
+    async with open_cluster("grpc", tmp_path, shop, stock=10, **options) as cluster:
+        example = example.replace("127.0.0.1:50050", cluster.addresses["pedidos"])
+        await asyncio.to_thread(exec, compile(example, "README.md", "exec"), {})
+    status, timing = capsys.readouterr().out.splitlines()
+    assert status.split()[1] in {"enviado", "cancelado"}
+    assert timing.startswith("pedidos;dur=")
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def _commands(page: str) -> Iterator[tuple[str, list[str]]]:
+    """Every command of ours that a page shows, with its flags."""
+    shown = [line for text in _fences(page, "sh", "text") for line in text.splitlines()]
+    shown += re.findall(r"`(python [^`]+)`", _prose(page))
+    for line in shown:
+        for command in COMMANDS:
+            found = re.search(rf"{re.escape(command)}(?![\w.])([^#]*)", line)
+            if found:
+                yield command, _FLAG.findall(found[1])
+
+
+@pytest.mark.parametrize("page", [README, ARCHITECTURE], ids=["readme", "architecture"])
+def test_opcoes_mostradas_existem(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option shown with a command is one that the command has."""
+    known = {command: _options(command, monkeypatch) for command in COMMANDS}
+    for command, flags in _commands(page):
+        assert set(flags) <= known[command], command
+    everywhere = set().union(*known.values())
+    loose = {
+        flag for code in re.findall(r"`([^`]+)`", _prose(page)) for flag in _FLAG.findall(code)
+    }
+    assert loose <= everywhere
+
+
+def test_readme_mostra_cada_comando_e_suas_opcoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README leaves out no option of the ten commands that it explains."""
+    for command in list(COMMANDS)[:10]:
+        assert f"### `{command}" in README
+        missing = _options(command, monkeypatch) - {"--help"} - set(_FLAG.findall(README))
+        assert not missing, command
+
+
+# --- names, values, links -------------------------------------------------------------------------
+
+
+def _value(name: str) -> object:
+    """A constant or a default by its name below `common`."""
+    parts = name.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(["common", *parts[:cut]]))
+        except ModuleNotFoundError:
+            continue
+        rest = parts[cut:]
+        if len(rest) == 1:
+            return getattr(found, rest[0])
+        owner = getattr(found, rest[0])
+        return next(f.default for f in msgspec.structs.fields(owner) if f.name == rest[1])
+    raise LookupError(name)
+
+
+def _limits() -> Iterator[tuple[str, str]]:
+    for page in (README, ARCHITECTURE):
+        for row in _rows(page):
+            name = re.match(r"`(\w+(?:\.\w+)*\.\w+)`", row[-1])
+            if len(row) == 4 and name and re.fullmatch(r"[\d,.]+", row[1]):
+                yield name[1], row[1]
+
+
+@pytest.mark.parametrize(("name", "value"), list(_limits()))
+def test_limites_tem_o_valor_do_codigo(name: str, value: str) -> None:
+    """A limit in a table has the value that it has in the code."""
+    assert float(value.replace(",", "")) == _value(name)
+
+
+def test_ha_limites_para_conferir() -> None:
+    """The tables of limits are found: a change of their form must not switch the check off."""
+    assert len(list(_limits())) >= 20
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_ligacoes_relativas_levam_a_algum_lugar(path: Path) -> None:
+    """Every relative link of a page names a file, and every anchor a heading."""
+    page = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", _prose(page)):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        destination = path if not file else path.parent / file
+        assert destination.exists(), target
+        if anchor:
+            headings = re.findall(
+                r"^#+ (.+)$", destination.read_text(encoding="utf-8"), re.MULTILINE
+            )
+            assert anchor in map(_slug, headings), target
+
+
+def test_arquivos_do_layout_existem() -> None:
+    """Every file and folder of the README's layout exists."""
+    tree = README.split("## Layout")[1].split("```text\n")[1].split("```")[0]
+    folders: dict[int, Path] = {0: ROOT}
+    for line in tree.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        path = folders[depth] / name
+        assert path.exists(), name
+        assert path.is_dir() == name.endswith("/"), name
+        folders[depth + 1] = path
+
+
+def _sources() -> str:
+    folders = (
+        "common",
+        "grpc_aio",
+        "http_aio",
+        "blocking",
+        "loadgen",
+        "tests",
+        "proto",
+        "docs",
+        ".",
+    )
+    files = [
+        path
+        for folder in folders
+        for pattern in ("*.py", "*.proto", "*.toml")
+        for path in (ROOT.glob(pattern) if folder == "." else (ROOT / folder).rglob(pattern))
+    ]
+    return "\n".join(path.read_text(encoding="utf-8") for path in files if path != Path(__file__))
+
+
+def test_nomes_citados_existem() -> None:
+    """Files and identifiers that ARCHITECTURE and the decisions name exist in the code."""
+    sources = _sources()
+    words = set(re.findall(r"\w+", sources))
+    pages = [ARCHITECTURE, *(path.read_text() for path in ROOT.glob("docs/decisions/*.md"))]
+    names = {name for page in pages for name in re.findall(r"`([^`\n]+)`", _prose(page))}
+    for name in names:
+        if re.fullmatch(r"[\w/]+/(?:[\w.]+)?|(?:\w+/)+[\w.]+", name) and name != "dados/run.json":
+            assert (ROOT / name).exists(), name
+        elif re.fullmatch(r"\w+\.(?:py|proto|toml|md)", name):
+            assert (
+                list(ROOT.glob(f"*/{name}"))
+                + list(ROOT.glob(f"*/*/{name}"))
+                + [path for path in [ROOT / name] if path.exists()]
+            ), name
+        elif re.fullmatch(r"[A-Za-z_][\w.]*", name):
+            assert set(name.split(".")) <= words | set(sys.stdlib_module_names), name
+
+
+def test_falhas_do_curso_nomeiam_testes_que_existem() -> None:
+    """Each guard that docs/course-flaws.md names is a test of the suite."""
+    named = set(re.findall(r"`(tests/\w+\.py)::(\w+)`", FLAWS))
+    assert named
+    assert "(service suite)" not in FLAWS
+    for file, test in sorted(named):
+        source = (ROOT / file).read_text(encoding="utf-8")
+        assert re.search(rf"^(?:async )?def {test}\(", source, re.MULTILINE), f"{file}::{test}"
+
+
+def test_promessas_listam_cada_regra_e_o_que_a_prova(tmp_path: Path) -> None:
+    """docs/promises.md has a row for each rule: its invariants, and all that turns it red."""
+    preparar(tmp_path / "dados")
+    known = {
+        f"`{rule}`": [", ".join(map(str, invariants)), ", ".join(provas()[rule])]
+        for rule, invariants in regras(tmp_path / "dados").items()
+    }
+    section = PROMISES.split("### How it proves itself")[1].split("\n## ")[0]
+    rows = {row[0]: row[1:] for row in _rows(section) if len(row) == 3 and row[0] != "rule"}
+    assert rows == known
+    alone = ", ".join(f"`{rule}`" for rule in sorted(NUNCA_SOZINHAS, reverse=True))
+    assert f"({alone})" in section
+
+
+def test_promessas_listam_os_maus_e_quem_os_acusa() -> None:
+    """docs/promises.md names each build that is known to be bad, and the rules that report it."""
+    known = {build.name: {f"`{rule}`" for rule in build.rules} for build in BUILDS}
+    rows = {row[0]: set(row[3].split(", ")) for row in _rows(PROMISES) if row[0] in known}
+    assert rows == known

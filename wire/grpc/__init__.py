@@ -1,0 +1,1 @@
+"""gRPC: messages as protobuf, errors as statuses, how servers and channels are set up."""

@@ -1,0 +1,1 @@
+"""REST: messages as JSON, answers and problems, the OpenAPI description."""
