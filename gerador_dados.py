@@ -33,7 +33,7 @@ ARQUIVO: Final = Path("ecommerce.db")
 # Exit codes: a request refused before anything was done, work that failed, a signal.
 RECUSADO: Final = 2
 FALHOU: Final = 1
-INTERROMPIDO: Final = 128
+INTERRUPTED_WORDS: Final = 128
 
 # Seconds of silence: a small shop is made without a word, a large one shows that it lives.
 _SILENCIO_S: Final = 3.0
@@ -108,7 +108,7 @@ def main(argumentos: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupcao:
         sys.stderr.write(f"{parser.prog}: interrupted; {destino} is as it was\n")
         sinal = interrupcao.args[0] if interrupcao.args else signal.SIGINT
-        return INTERROMPIDO + int(sinal)
+        return INTERRUPTED_WORDS + int(sinal)
     _mostrar(resumo, "replaced" if existia else "wrote")
     return 0
 

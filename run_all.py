@@ -44,10 +44,10 @@ try:
     )
     from common.process.tcp_ports import Ports
     from common.settings import (
-        ARMAZENAMENTO,
         BASE_PORT,
-        LACO,
-        TRABALHADORES,
+        LOOP,
+        STORAGE,
+        WORKERS,
         add_lab_options,
         lab_arguments,
         port,
@@ -207,13 +207,13 @@ def _plan(
         stock=args.stock,
         in_flight_max=args.in_flight_max,
         active_max=args.active_max,
-        loop=None if threads else args.loop or LACO,
+        loop=None if threads else args.loop or LOOP,
         stats=args.stats == "on",
         telemetry=args.telemetry == "on",
         trace_share=args.trace_share,
         chain_token=secret is not None,
-        workers=args.workers or TRABALHADORES if threads else None,
-        storage=args.storage or ARMAZENAMENTO,
+        workers=args.workers or WORKERS if threads else None,
+        storage=args.storage or STORAGE,
     )
     return Plan(
         data_dir=args.data_dir,

@@ -40,7 +40,7 @@ class Entrance:
         with self._lock:
             if until is not None:
                 if self._slots is not None and self._calls >= self._workers:
-                    refusal = self._slots.recusa(
+                    refusal = self._slots.refusal(
                         self._orders, self._orders_waiting, self._workers, until()
                     )
                     if refusal is not None:

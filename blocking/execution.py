@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from common.erros import ErroServico, encerrando, sem_recursos
 from common.runtime.execution import MachineClock
-from common.servicos.protocolo.portas import Tarefa
+from common.servicos.protocolo.portas import Task
 from common.telemetry.timing import running
 
 R = TypeVar("R")
@@ -26,9 +26,9 @@ R = TypeVar("R")
 _LOG = logging.getLogger(__name__)
 
 # Seconds that a thread without a task waits for the next one before it ends.
-OCIOSA_S: Final = 10.0
+IDLE_AFTER_S: Final = 10.0
 # Seconds that tasks have to end once they are stopped, for what cannot be interrupted.
-PARADA_S: Final = 0.5
+HALT_S: Final = 0.5
 
 _mine = threading.local()
 
@@ -113,7 +113,7 @@ def wait(event: threading.Event, ate: float = inf) -> None:
 
 
 class ThreadClock(MachineClock):
-    """The port `Relogio`; letting time pass holds the thread."""
+    """The port `Clock`; letting time pass holds the thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -121,7 +121,7 @@ class ThreadClock(MachineClock):
         self._naps: dict[threading.Event, float] = {}
         self._latest = inf
 
-    async def dormir(self, segundos: float) -> None:
+    async def sleep(self, segundos: float) -> None:
         """Let time pass. Raises ErroServico (unavailable) in a worker whose service ends before."""
         if in_task():
             wait(threading.Event(), time.monotonic() + segundos)
@@ -170,19 +170,19 @@ class ThreadPromise(Generic[R]):
         self._erro: ErroServico | None = None
         self._vigias: list[threading.Event] = []
 
-    def pronta(self) -> bool:
+    def done(self) -> bool:
         """True once set."""
         return self._pronta
 
-    def resolver(self, valor: R) -> None:
+    def resolve(self, valor: R) -> None:
         """Set the value and wake whoever waits."""
         self._set(valor, None)
 
-    def falhar(self, erro: ErroServico) -> None:
+    def fail(self, erro: ErroServico) -> None:
         """Set an error; each of those who wait sees a copy of it raised."""
         self._set(None, erro)
 
-    async def esperar(self, ate: float) -> R | None:
+    async def wait(self, ate: float) -> R | None:
         """Wait for the value, at most until the monotonic instant `ate`; None when it is late."""
         vigia = threading.Event()
         with self._lock:
@@ -271,7 +271,7 @@ class ThreadTask:
             _mine.task = None
 
 
-class ThreadExecution:
+class ThreadTasks:
     """Owns every task that outlives a request; threads without one are used again."""
 
     def __init__(self, clock: ThreadClock | None = None) -> None:
@@ -283,7 +283,7 @@ class ThreadExecution:
         self._idle = 0
         self._handed: queue.SimpleQueue[ThreadTask] = queue.SimpleQueue()
 
-    def iniciar(self, corrotina: Coroutine[Any, Any, None]) -> ThreadTask:
+    def start(self, corrotina: Coroutine[Any, Any, None]) -> ThreadTask:
         """Run a coroutine as an owned task. Raises ErroServico (unavailable) without a thread."""
         task = ThreadTask(corrotina)
         with self._lock:
@@ -308,20 +308,20 @@ class ThreadExecution:
             _LOG.warning("uma tarefa não começou: %s", error)
             raise sem_recursos() from None
 
-    def promessa(self) -> ThreadPromise[Any]:
+    def promise(self) -> ThreadPromise[Any]:
         """A fresh promise."""
         return ThreadPromise()
 
-    def tranca(self) -> Any:
-        """A fresh lock; see portas.Execucao."""
+    def lock(self) -> Any:
+        """A fresh lock; see portas.Tasks."""
         return threading.RLock()
 
-    def em_curso(self, exceto: Tarefa | None = None) -> int:
+    def running(self, exceto: Task | None = None) -> int:
         """How many tasks are under way."""
         with self._lock:
             return len(self._tasks) - (exceto in self._tasks)
 
-    async def encerrar(self) -> None:
+    async def stop(self) -> None:
         """Stop what is left and wait until it has ended, or cannot be woken; wake who sleeps."""
         if self._clock is not None:
             self._clock.wake()
@@ -330,7 +330,7 @@ class ThreadExecution:
         for task in tasks:
             task.cancelar()
         with self._lock:
-            self._ended.wait_for(lambda: not self._tasks.intersection(tasks), PARADA_S)
+            self._ended.wait_for(lambda: not self._tasks.intersection(tasks), HALT_S)
 
     def _work(self, task: ThreadTask | None) -> None:
         while task is not None:
@@ -344,7 +344,7 @@ class ThreadExecution:
     def _next(self) -> ThreadTask | None:
         """The next task that is handed to this thread; None when it is not needed any more."""
         try:
-            return self._handed.get(timeout=OCIOSA_S)
+            return self._handed.get(timeout=IDLE_AFTER_S)
         except queue.Empty:
             pass
         with self._lock:

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from blocking.execution import ThreadClock, ThreadExecution, run_to_end
+from blocking.execution import ThreadClock, ThreadTasks, run_to_end
 from blocking.storage import PlainStorage, SharedStorage
 from common.runtime.app import OwnStorage
 from common.runtime.lifecycle import Serve, announce, leave_at_once_or, watch_parent
-from common.serving.standstill import BATIDA_S, Standstill
+from common.serving.standstill import BEAT_S, Standstill
 from common.settings import Settings
 from common.storage.connection import Synchronous
 from common.storage.pressure import Pressure
@@ -27,7 +27,7 @@ class ThreadPorts:
 
     def __init__(self, settings: Settings) -> None:
         self.clock = ThreadClock()
-        self.execution = ThreadExecution(self.clock)
+        self.execution = ThreadTasks(self.clock)
         self._plain = settings.storage == "plain"
 
     async def storage(self, path: Path, synchronous: Synchronous, pressure: Pressure) -> OwnStorage:
@@ -45,7 +45,7 @@ class ThreadPorts:
         standstill, told = Standstill(time.monotonic()), threading.Event()
 
         def beat() -> None:
-            while not told.wait(BATIDA_S):
+            while not told.wait(BEAT_S):
                 standstill.beat(time.monotonic())
 
         thread = threading.Thread(target=beat, daemon=True, name="beat")

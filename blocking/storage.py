@@ -21,7 +21,7 @@ from blocking.execution import blocked, wait
 from common.erros import indisponivel
 from common.servicos.protocolo.contexto import Contexto
 from common.storage.batching import (
-    LOTE_BASTANTE,
+    BATCH_ENOUGH,
     Commit,
     Company,
     Outcome,
@@ -36,8 +36,8 @@ from common.storage.pressure import Pressure
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ESCRITA: Final = "BEGIN IMMEDIATE"
-_LEITURA: Final = "BEGIN"
+_WRITING: Final = "BEGIN IMMEDIATE"
+_READING: Final = "BEGIN"
 
 
 class _Caller:
@@ -121,7 +121,7 @@ class SharedConnection:
                 self._changed.wait()
             now = time.monotonic()
             until = now + self._company.patience(len(self._waiting), now)
-            while len(self._waiting) < LOTE_BASTANTE and not self._closing:
+            while len(self._waiting) < BATCH_ENOUGH and not self._closing:
                 left = until - time.monotonic()
                 if left <= 0:
                     break
@@ -130,7 +130,7 @@ class SharedConnection:
 
 
 class _Blocking(ABC):
-    """The port `Banco` on two functions that block until their work is done."""
+    """The port `Database` on two functions that block until their work is done."""
 
     @abstractmethod
     def _write(self, function: Callable[..., R], *args: Any) -> tuple[R, Commit]:
@@ -140,27 +140,27 @@ class _Blocking(ABC):
     def _read(self, function: Callable[..., R], *args: Any) -> tuple[R, Commit]:
         """Run `function(connection, *args)` on what was committed; its value and its end."""
 
-    async def unidade(
+    async def unit(
         self,
         ctx: Contexto | None,
         funcao: Callable[Concatenate[sqlite3.Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """One durable unit of work; see portas.Banco."""
+        """One durable unit of work; see portas.Database."""
         assert not kwargs, "units of work take positional arguments only"
         with _timed(ctx) as timed:
             value, timed.commit = self._write(funcao, *args)
         return value
 
-    async def leitura(
+    async def read(
         self,
         ctx: Contexto | None,
         funcao: Callable[Concatenate[sqlite3.Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """One read; see portas.Banco."""
+        """One read; see portas.Database."""
         assert not kwargs, "units of work take positional arguments only"
         with _timed(ctx) as timed:
             value, timed.commit = self._read(funcao, *args)
@@ -168,19 +168,19 @@ class _Blocking(ABC):
 
 
 class SharedStorage(_Blocking):
-    """The port `Banco` on two connections: the only writer, and a read-only one."""
+    """The port `Database` on two connections: the only writer, and a read-only one."""
 
     def __init__(self, path: Path, *, synchronous: Synchronous, pressure: Pressure) -> None:
         """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
         try:
             self._writer = SharedConnection(
                 lambda: connect_writer(path, synchronous=synchronous),
-                begin=_ESCRITA,
+                begin=_WRITING,
                 pressure=pressure,
             )
             try:
                 self._reader = SharedConnection(
-                    lambda: connect(path, read_only=True), begin=_LEITURA, pressure=pressure
+                    lambda: connect(path, read_only=True), begin=_READING, pressure=pressure
                 )
             except sqlite3.Error:
                 self._writer.close()
@@ -206,7 +206,7 @@ class SharedStorage(_Blocking):
 
 
 class PlainStorage(_Blocking):
-    """The port `Banco` the textbook's way: a connection of its own and a commit for every call.
+    """The port `Database` the textbook's way: a connection of its own and a commit for every call.
 
     Writers go one after the other by a lock of the process's: of two connections that wrote and
     checkpointed at once, some versions of SQLite lose data (https://sqlite.org/wal.html).
@@ -237,11 +237,11 @@ class PlainStorage(_Blocking):
     def _write(self, function: Callable[..., R], *args: Any) -> tuple[R, Commit]:
         with blocked(), self._turn:
             con = connect(self._path, synchronous=self._synchronous)
-            return self._call(con, _ESCRITA, function, args)
+            return self._call(con, _WRITING, function, args)
 
     def _read(self, function: Callable[..., R], *args: Any) -> tuple[R, Commit]:
         with blocked():
-            return self._call(connect(self._path, read_only=True), _LEITURA, function, args)
+            return self._call(connect(self._path, read_only=True), _READING, function, args)
 
     def _call(
         self, con: sqlite3.Connection, begin: str, function: Callable[..., R], args: tuple[Any, ...]

@@ -27,7 +27,7 @@ _EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not 
 _AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@,\[\]]+)(?::([0-9]{1,5}))?")
 
 # What travels beside a call that only the hop before may make.
-CABECALHO_CADEIA: Final = "x-chain-token"
+HEADER_CHAIN: Final = "x-chain-token"
 # The variable by which services are given their secret: a command line is seen by every user.
 CHAIN_GIVEN: Final = "CHECKOUT_CHAIN_TOKEN"
 # Whose operations are the clients'; those of the services behind it are the chain's.
@@ -143,7 +143,7 @@ def beside(operacao: Operacao, credencial: str | None) -> list[tuple[str, str]]:
     """What a client sends beside every call of an operation, by name, to be let in."""
     if credencial is None or not chain_only(operacao):
         return []
-    return [(CABECALHO_CADEIA, credencial)]
+    return [(HEADER_CHAIN, credencial)]
 
 
 def secret_problem(secret: str) -> str | None:

@@ -28,12 +28,12 @@ class Categoria(Enum):
     PROIBIDO = "proibido"
     HOST = "host_alheio"
     METODO = "metodo_nao_permitido"
-    TAMANHO = "corpo_grande_demais"
-    MIDIA = "tipo_de_midia"
+    SIZE = "corpo_grande_demais"
+    MEDIA_TYPE = "tipo_de_midia"
     INTERNO = "interno"
 
 
-CODIGO_GRPC: Final[dict[Categoria, str]] = {
+GRPC_CODE: Final[dict[Categoria, str]] = {
     Categoria.INVALIDO: "INVALID_ARGUMENT",
     Categoria.NAO_ENCONTRADO: "NOT_FOUND",
     Categoria.CONFLITO: "ALREADY_EXISTS",
@@ -46,8 +46,8 @@ CODIGO_GRPC: Final[dict[Categoria, str]] = {
     Categoria.HOST: "PERMISSION_DENIED",
     Categoria.METODO: "UNIMPLEMENTED",
     # As gRPC itself answers a message over its receive limit.
-    Categoria.TAMANHO: "RESOURCE_EXHAUSTED",
-    Categoria.MIDIA: "UNIMPLEMENTED",
+    Categoria.SIZE: "RESOURCE_EXHAUSTED",
+    Categoria.MEDIA_TYPE: "UNIMPLEMENTED",
     Categoria.INTERNO: "INTERNAL",
 }
 
@@ -62,12 +62,12 @@ STATUS_HTTP: Final[dict[Categoria, int]] = {
     Categoria.PROIBIDO: 403,
     Categoria.HOST: 421,
     Categoria.METODO: 405,
-    Categoria.TAMANHO: 413,
-    Categoria.MIDIA: 415,
+    Categoria.SIZE: 413,
+    Categoria.MEDIA_TYPE: 415,
     Categoria.INTERNO: 500,
 }
 
-TITULO: Final[dict[Categoria, str]] = {
+PROBLEM_TITLE: Final[dict[Categoria, str]] = {
     Categoria.INVALIDO: "Requisição inválida",
     Categoria.NAO_ENCONTRADO: "Não encontrado",
     Categoria.CONFLITO: "Chave ou identificador já usado com outro conteúdo",
@@ -78,15 +78,15 @@ TITULO: Final[dict[Categoria, str]] = {
     Categoria.PROIBIDO: "Chamada não permitida",
     Categoria.HOST: "O host não é o deste serviço",
     Categoria.METODO: "Método não permitido",
-    Categoria.TAMANHO: "Corpo grande demais",
-    Categoria.MIDIA: "Tipo de mídia não aceito",
+    Categoria.SIZE: "Corpo grande demais",
+    Categoria.MEDIA_TYPE: "Tipo de mídia não aceito",
     Categoria.INTERNO: "Erro interno",
 }
 
 
 # What a caller is told when nothing of its call was begun.
 ENCERRANDO: Final = "o serviço está encerrando"
-RECUSADA: Final = "a conexão foi recusada"
+REFUSED_WORDS: Final = "a conexão foi recusada"
 
 
 class Violacao(msgspec.Struct, frozen=True):
@@ -177,7 +177,7 @@ def encerrando() -> ErroServico:
 
 def conexao_recusada() -> ErroServico:
     """Nobody listens where the service should be, so nothing was sent: 503 or UNAVAILABLE."""
-    return indisponivel(RECUSADA).nunca_enviada()
+    return indisponivel(REFUSED_WORDS).nunca_enviada()
 
 
 def sobrecarga(detalhe: str, repetir_apos_s: float) -> ErroServico:

@@ -13,41 +13,41 @@ from common.callers import CHAIN_GIVEN, authority, secret_problem
 from common.contratos import ESTOQUE_MAX, SERVICOS
 
 # Seconds. The contract's default for a client that names no deadline.
-DEADLINE_PADRAO_S: Final = 60.0
+DEADLINE_DEFAULT_S: Final = 60.0
 # Seconds. What each hop keeps for itself, so that an inner answer still reaches the outer caller.
-RESERVA_SALTO_S: Final = 0.02
+HOP_RESERVE_S: Final = 0.02
 # Orders. Above ten thousand waiting callers; each costs a few kilobytes while it waits.
-EM_VOO_MAX: Final = 16_384
+IN_FLIGHT_MAX: Final = 16_384
 # Orders. What five event loops on a small machine juggle without losing speed.
-ATIVAS_MAX: Final = 1_024
+ACTIVE_MAX: Final = 1_024
 # Calls. Above what Pedidos drives and recovers at once: only another client can reach it.
-PASSOS_EM_VOO_MAX: Final = 4_096
+STEPS_IN_FLIGHT_MAX: Final = 4_096
 # Bytes. Fifty items take under 3 kB; anything near this is not an order.
-CORPO_MAX: Final = 64 * 1024
+ORDER_BODY_MAX: Final = 64 * 1024
 # Connections a hop beside those of the orders driven: for recovering and looking up.
-CONEXOES_A_MAIS: Final = 256
+EXTRA_CONNECTIONS: Final = 256
 # Connections that wait for accept(): ten thousand callers may arrive in the same instant.
 BACKLOG: Final = 16_384
 # Seconds. Between saying not ready and refusing: what was already on its way is still served.
-AVISO_S: Final = 0.2
+NOTICE_S: Final = 0.2
 # Seconds. What is under way at a stop may take this long to finish.
-DRENO_S: Final = 2.0
+DRAIN_MAX_S: Final = 2.0
 
 # Threads of a service in the arms on threads, as the course's own server has.
-TRABALHADORES: Final = 10
+WORKERS: Final = 10
 # Threads. Six services with as many each come near what a system lets its user have.
-TRABALHADORES_MAX: Final = 4_096
+WORKERS_MAX: Final = 4_096
 
 # The arms on threads have the ports of their protocol: nothing else tells a client which one it is.
 BASE_PORT: Final = {"grpc": 50050, "http": 8000, "grpc-threads": 50050, "http-threads": 8000}
 
 # Share of orders whose trace is kept whatever becomes of them.
-PARTE_RASTROS: Final = 0.01
+TRACE_SHARE: Final = 0.01
 
 Loop = Literal["uvloop", "asyncio"]
 StorageMode = Literal["shared", "plain"]
-LACO: Final[Loop] = "uvloop"
-ARMAZENAMENTO: Final[StorageMode] = "shared"
+LOOP: Final[Loop] = "uvloop"
+STORAGE: Final[StorageMode] = "shared"
 # Options that mean something in one way of waiting only.
 OF_LOOPS: Final = ("loop",)
 OF_THREADS: Final = ("workers", "storage")
@@ -66,16 +66,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     # What the services of the chain share, if steps are taken from the hop before alone.
     chain_token: str | None = None
     addresses: dict[str, str] = field(default_factory=dict)
-    loop: Loop = LACO
-    workers: int = TRABALHADORES
-    storage: StorageMode = ARMAZENAMENTO
+    loop: Loop = LOOP
+    workers: int = WORKERS
+    storage: StorageMode = STORAGE
     seed: int = 42
     payment_latency_min_s: float = 0.5
     payment_latency_max_s: float = 1.5
     payment_approval: float = 0.9
     stock: int | None = None
-    in_flight_max: int = EM_VOO_MAX
-    active_max: int = ATIVAS_MAX
+    in_flight_max: int = IN_FLIGHT_MAX
+    active_max: int = ACTIVE_MAX
     sweep_interval_s: float = 1.0
     drive_deadline_s: float = 10.0
     give_up_age_s: float = 120.0
@@ -85,7 +85,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     stats: bool = False
     mode: str = "grpc"
     telemetry: bool = True
-    trace_share: float = PARTE_RASTROS
+    trace_share: float = TRACE_SHARE
     metrics_port: int | None = None
     exit_with_parent: bool = False
 
@@ -102,8 +102,10 @@ def latency_range(text: str) -> tuple[float, float]:
         minimum, maximum = float(low), float(high or low)
     except ValueError:
         minimum, maximum = 1.0, 0.0
-    if not 0 <= minimum <= maximum <= DEADLINE_PADRAO_S:
-        msg = f"expected MIN:MAX in seconds, 0 <= MIN <= MAX <= {DEADLINE_PADRAO_S:g}, got {text!r}"
+    if not 0 <= minimum <= maximum <= DEADLINE_DEFAULT_S:
+        msg = (
+            f"expected MIN:MAX in seconds, 0 <= MIN <= MAX <= {DEADLINE_DEFAULT_S:g}, got {text!r}"
+        )
         raise argparse.ArgumentTypeError(msg)
     return minimum, maximum
 
@@ -130,8 +132,8 @@ def positive(text: str) -> int:
 
 def workers(text: str) -> int:
     """Parse a number of threads that a process may have."""
-    if not text.isdecimal() or not 1 <= int(text) <= TRABALHADORES_MAX:
-        msg = f"expected a whole number from 1 to {TRABALHADORES_MAX}, got {text!r}"
+    if not text.isdecimal() or not 1 <= int(text) <= WORKERS_MAX:
+        msg = f"expected a whole number from 1 to {WORKERS_MAX}, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
 
@@ -209,16 +211,16 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--in-flight-max",
         type=positive,
-        default=EM_VOO_MAX,
+        default=IN_FLIGHT_MAX,
         metavar="N",
-        help=f"orders open at once, the rest is refused (default {EM_VOO_MAX})",
+        help=f"orders open at once, the rest is refused (default {IN_FLIGHT_MAX})",
     )
     add(
         "--active-max",
         type=positive,
-        default=ATIVAS_MAX,
+        default=ACTIVE_MAX,
         metavar="N",
-        help=f"of these, orders driven at once, the rest waits in order (default {ATIVAS_MAX})",
+        help=f"of these, orders driven at once, the rest waits in order (default {ACTIVE_MAX})",
     )
     add(
         "--sweep-interval",
@@ -270,10 +272,10 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--trace-share",
         type=share,
-        default=PARTE_RASTROS,
+        default=TRACE_SHARE,
         metavar="SHARE",
         help="share of orders whose trace is kept although they neither failed nor were slow"
-        f" (default {PARTE_RASTROS})",
+        f" (default {TRACE_SHARE})",
     )
     add(
         "--loop",
@@ -284,7 +286,7 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=workers,
         metavar="N",
-        help=f"arms on threads: threads that serve, in each service (default {TRABALHADORES})",
+        help=f"arms on threads: threads that serve, in each service (default {WORKERS})",
     )
     add(
         "--storage",
@@ -395,9 +397,9 @@ def parse_service(prog: str, mode: str, argv: list[str] | None = None) -> Settin
         allow_host=tuple(args.allow_host),
         chain_token=chain_token,
         addresses=addresses,
-        loop=args.loop or LACO,
-        workers=args.workers or TRABALHADORES,
-        storage=args.storage or ARMAZENAMENTO,
+        loop=args.loop or LOOP,
+        workers=args.workers or WORKERS,
+        storage=args.storage or STORAGE,
         seed=args.seed,
         payment_latency_min_s=low,
         payment_latency_max_s=high,

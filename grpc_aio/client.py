@@ -14,7 +14,7 @@ from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import ErroServico, indisponivel, prazo_esgotado
 from common.servicos.protocolo.contexto import Contexto
 from common.serving.deadline import outgoing
-from common.serving.pipeline import CABECALHO_TEMPOS, marks, waited_for
+from common.serving.pipeline import HEADER_TIMING, marks, waited_for
 from common.serving.timers import Alarms
 from wire.grpc.codec import CODECS, caminho
 from wire.grpc.options import CANAL
@@ -67,7 +67,7 @@ class GrpcClient:
                     alarms.forget(alarm)
                 ctx.esperou(por, start, time.monotonic())
                 ctx.sair(antes)
-            ctx.abaixo = str(trailing.get(CABECALHO_TEMPOS, ""))
+            ctx.abaixo = str(trailing.get(HEADER_TIMING, ""))
             return read(parse(data))
 
         return call

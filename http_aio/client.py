@@ -19,7 +19,7 @@ from common.servicos.protocolo.contexto import Contexto
 from common.serving.deadline import outgoing
 from common.serving.pipeline import marks, waited_for
 from common.serving.timers import Alarms, Limit
-from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS
+from common.settings import ACTIVE_MAX, EXTRA_CONNECTIONS
 from http_aio.responses import LOWERED, TEMPOS
 from wire.rest.answers import JSON, erro_de
 from wire.rest.codec import CODECS
@@ -28,18 +28,18 @@ _LOG = logging.getLogger(__name__)
 
 # Seconds. Shorter than the server keeps an idle connection, so that the server never closes one
 # that we are about to use.
-CONEXAO_OCIOSA_S: Final = 30.0
+IDLE_CONNECTION_S: Final = 30.0
 
-_SEM_LIMITE: Final = aiohttp.ClientTimeout(total=None)
+_NO_LIMIT: Final = aiohttp.ClientTimeout(total=None)
 
 Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
 
 
 def _session(connections: int) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=CONEXAO_OCIOSA_S),
+        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE_CONNECTION_S),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=_SEM_LIMITE,
+        timeout=_NO_LIMIT,
         auto_decompress=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
     )
@@ -118,7 +118,7 @@ def dial(
     servico: str,
     address: str,
     *,
-    connections: int = ATIVAS_MAX + CONEXOES_A_MAIS,
+    connections: int = ACTIVE_MAX + EXTRA_CONNECTIONS,
     credencial: str | None = None,
 ) -> HttpClient:
     """A client of the service at `address` (host:port), connecting at its first call.

@@ -11,7 +11,7 @@ from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict, istr
 
 from common.erros import ErroServico
-from common.serving.pipeline import CABECALHO_TEMPOS, NAMES, Names
+from common.serving.pipeline import HEADER_TIMING, NAMES, Names
 from wire.rest.answers import Answer, problem
 
 
@@ -34,7 +34,7 @@ PROTOCOL_LOG.addFilter(_Callers())
 # Names whose lower case is known: of any other text aiohttp makes it anew at each of the five or six
 # places where a header passes from one mapping into the next.
 LOWERED: Final = Names(*map(istr, NAMES))
-TEMPOS: Final = istr(CABECALHO_TEMPOS)
+TEMPOS: Final = istr(HEADER_TIMING)
 SITE: Final = istr("Sec-Fetch-Site")
 _OFTEN: Final = {str(name): name for name in (*LOWERED, TEMPOS, istr("Location"))}
 

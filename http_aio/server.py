@@ -18,7 +18,7 @@ from common.runtime.app import App
 from common.runtime.lifecycle import serving as serve_until_closed
 from common.servicos.protocolo.contexto import Contexto
 from common.serving.pipeline import Endpoint, left
-from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
+from common.settings import BACKLOG, DRAIN_MAX_S, ORDER_BODY_MAX, Settings
 from common.telemetry.metrics import CONTENT_TYPE
 from http_aio.client import dial
 from http_aio.responses import LOWERED, PROTOCOL_LOG, SITE, resposta, send
@@ -28,10 +28,10 @@ from wire.rest.codec import CODECS, Codec
 from wire.rest.openapi import documento
 
 # Seconds. Longer than a client keeps an idle connection.
-CONEXAO_OCIOSA_S: Final = 75.0
+IDLE_CONNECTION_S: Final = 75.0
 
 # Answered for as long as the process lives.
-_SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/metrics"})
+_HEALTH: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/metrics"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -71,7 +71,7 @@ def _failure(ctx: Contexto, error: BaseException) -> ErroServico:
     if isinstance(error, ErroServico):
         return error
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return ErroServico(Categoria.TAMANHO, f"o corpo passa de {CORPO_MAX} bytes")
+        return ErroServico(Categoria.SIZE, f"o corpo passa de {ORDER_BODY_MAX} bytes")
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         left(ctx)
@@ -87,7 +87,7 @@ async def _body(request: web.Request, codec: Codec, prazo: float) -> bytes:
     if codec.no_corpo and (
         request.content_type != JSON or hdrs.CONTENT_ENCODING in request.headers
     ):
-        raise ErroServico(Categoria.MIDIA, f"o corpo deve ser {JSON}, sem compressão")
+        raise ErroServico(Categoria.MEDIA_TYPE, f"o corpo deve ser {JSON}, sem compressão")
     try:
         if request.content.is_eof():
             body = await request.read()
@@ -144,7 +144,7 @@ class HttpTransport:
         self._hosts = Hosts(settings.host, settings.port, settings.allow_host)
         self._ready = self._accepting = False
         self._document = documento(settings.servico, metricas=app.telemetry is not None)
-        web_app = web.Application(client_max_size=CORPO_MAX, middlewares=[self._gate])
+        web_app = web.Application(client_max_size=ORDER_BODY_MAX, middlewares=[self._gate])
         for endpoint in app.endpoints():
             operacao = endpoint.operacao
             web_app.router.add_route(
@@ -170,8 +170,8 @@ class HttpTransport:
             # A body is small and travels as it is; unpacking what strangers packed is a risk.
             auto_decompress=False,
             handle_signals=False,
-            keepalive_timeout=CONEXAO_OCIOSA_S,
-            shutdown_timeout=DRENO_S,
+            keepalive_timeout=IDLE_CONNECTION_S,
+            shutdown_timeout=DRAIN_MAX_S,
         )
         self._site: web.TCPSite | None = None
 
@@ -210,7 +210,7 @@ class HttpTransport:
         )
         if refusal is not None:
             return resposta(refusal)
-        if not self._accepting and request.path not in _SAUDE:
+        if not self._accepting and request.path not in _HEALTH:
             # Connections kept alive outlive the listener.
             erro = encerrando()
             return resposta(erro, {"Connection": "close"})

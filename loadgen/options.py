@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from common.contratos import ITENS_POR_PEDIDO_MAX
-from common.settings import DEADLINE_PADRAO_S, natural, positive, seconds
+from common.settings import DEADLINE_DEFAULT_S, natural, positive, seconds
 from loadgen.attribution.hops import SAMPLE_EVERY, SAMPLES_WANTED
 from loadgen.results.objectives import GRAMMAR, Objective, ObjectiveError, parse_objective
-from loadgen.workload.plan import CHECKOUTS_POR_CHAMADOR, DURACAO_ABERTA_S, EM_CURSO_MAX
+from loadgen.workload.plan import CHECKOUTS_PER_CALLER, OPEN_RUN_S, RUNNING_MAX
 from loadgen.workload.schedule import ARRIVALS, Schedule, ramp, steady, steps
 
 EXIT_OK: Final = 0
@@ -69,7 +69,7 @@ def loop_of(args: argparse.Namespace) -> dict[str, Any]:
         return {"schedule": schedule, "under_way_max": args.under_way_max}
     checkouts = args.checkouts
     if checkouts is None and args.duration is None:
-        checkouts = CHECKOUTS_POR_CHAMADOR * args.concurrency
+        checkouts = CHECKOUTS_PER_CALLER * args.concurrency
     return {
         "concurrency": args.concurrency,
         "checkouts": checkouts,
@@ -78,7 +78,7 @@ def loop_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _schedule(args: argparse.Namespace) -> Schedule | None:
-    length_s = args.duration or DURACAO_ABERTA_S
+    length_s = args.duration or OPEN_RUN_S
     if args.rate is not None:
         if args.checkouts is not None:
             length_s = args.checkouts / args.rate
@@ -109,14 +109,14 @@ def _add_loop(parser: argparse.ArgumentParser) -> None:
         "--checkouts",
         type=positive,
         metavar="N",
-        help=f"orders, altogether (default of callers: {CHECKOUTS_POR_CHAMADOR} each)",
+        help=f"orders, altogether (default of callers: {CHECKOUTS_PER_CALLER} each)",
     )
     length.add_argument(
         "--duration",
         type=seconds,
         metavar="S",
         help="seconds after which no new order is placed; those under way finish (default of"
-        f" --rate and --ramp: {DURACAO_ABERTA_S:g})",
+        f" --rate and --ramp: {OPEN_RUN_S:g})",
     )
     add = parser.add_argument
     add(
@@ -128,10 +128,10 @@ def _add_loop(parser: argparse.ArgumentParser) -> None:
     add(
         "--under-way-max",
         type=positive,
-        default=EM_CURSO_MAX,
+        default=RUNNING_MAX,
         metavar="N",
         help="open: orders under way at once, over all processes; one that is due beyond it is not"
-        f" sent but counted as unsent (default {EM_CURSO_MAX:,})",
+        f" sent but counted as unsent (default {RUNNING_MAX:,})",
     )
 
 
@@ -147,9 +147,9 @@ def _add_orders(parser: argparse.ArgumentParser) -> None:
     add(
         "--timeout",
         type=seconds,
-        default=DEADLINE_PADRAO_S,
+        default=DEADLINE_DEFAULT_S,
         metavar="S",
-        help=f"seconds until an order is given up (default {DEADLINE_PADRAO_S:g})",
+        help=f"seconds until an order is given up (default {DEADLINE_DEFAULT_S:g})",
     )
     add("--data-dir", type=Path, default=Path("dados"), help="where run.json is (default dados)")
     add(

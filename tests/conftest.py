@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import settings
 
-from blocking.execution import ThreadExecution, run_to_end
+from blocking.execution import ThreadTasks, run_to_end
 from tests.support.arms import ARMS
 from tests.support.audit_support import aberta, preparar, viver
 from tests.support.chain import make_shop
@@ -111,9 +111,9 @@ def address(bad_shop: Path, panel_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def tasks() -> Iterator[ThreadExecution]:
+def tasks() -> Iterator[ThreadTasks]:
     """An execution of the test's own, ended afterwards."""
-    made = ThreadExecution()
+    made = ThreadTasks()
     yield made
     run_to_end(made.encerrar())
 

@@ -17,7 +17,7 @@ from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import indisponivel, sem_recursos
 from common.servicos.protocolo.contexto import Contexto
 from common.serving.deadline import outgoing
-from common.serving.pipeline import CABECALHO_TEMPOS, marks, waited_for
+from common.serving.pipeline import HEADER_TIMING, marks, waited_for
 from wire.grpc.codec import CODECS, caminho
 from wire.grpc.options import CANAL
 from wire.grpc.status import erro_de, record_of
@@ -93,7 +93,7 @@ class GrpcClient:
             finally:
                 ctx.esperou(por, start, time.monotonic())
                 ctx.sair(antes)
-            ctx.abaixo = str(dict(rpc.trailing_metadata() or ()).get(CABECALHO_TEMPOS, ""))
+            ctx.abaixo = str(dict(rpc.trailing_metadata() or ()).get(HEADER_TIMING, ""))
             return read(parse(data))
 
         return call

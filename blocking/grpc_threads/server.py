@@ -23,7 +23,7 @@ from common.runtime.app import App
 from common.runtime.lifecycle import serving as serve_until_closed
 from common.servicos.protocolo.contexto import Contexto
 from common.serving.pipeline import Endpoint
-from common.settings import BACKLOG, DRENO_S, Settings
+from common.settings import BACKLOG, DRAIN_MAX_S, Settings
 from wire.grpc.codec import CODECS, nome_do_servico, read_marks
 from wire.grpc.options import SERVIDOR, free_or_taken
 from wire.grpc.registration import register
@@ -136,7 +136,7 @@ class GrpcTransport:
 
         Calls that wait for a worker are refused in words once one comes to them.
         """
-        self._clock.wake(DRENO_S)
+        self._clock.wake(DRAIN_MAX_S)
 
     async def stop(self, grace_s: float) -> None:
         """Wait for calls under way, at most `grace_s` seconds, then end them."""

@@ -15,12 +15,12 @@ from blocking.arrivals import Arrivals
 from blocking.entrance import RECUSAM, Entrance
 from blocking.execution import become_worker
 from common.erros import ErroServico
-from common.serving.deadline import CABECALHO_LIMITE, LIMITE_MAX_MS, deadline
+from common.serving.deadline import HEADER_TIMEOUT, TIMEOUT_MAX_MS, deadline
 
 _LOG = logging.getLogger(__name__)
 
 # Seconds. grpc tells of a call without a deadline as of one that is further away than this.
-DEADLINE_MAX_S: Final = LIMITE_MAX_MS / 1e3
+DEADLINE_MAX_S: Final = TIMEOUT_MAX_MS / 1e3
 
 
 class _Pool(ThreadPoolExecutor):
@@ -126,7 +126,7 @@ def _until(handed: tuple[Any, ...]) -> float:
     try:
         return deadline(
             now,
-            mark(CABECALHO_LIMITE),
+            mark(HEADER_TIMEOUT),
             left_until=now + left if left <= DEADLINE_MAX_S else inf,
         )
     except ErroServico:

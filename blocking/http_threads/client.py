@@ -24,7 +24,7 @@ from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.servicos.protocolo.contexto import Contexto
 from common.serving.deadline import outgoing
-from common.serving.pipeline import CABECALHO_TEMPOS, marks, waited_for
+from common.serving.pipeline import HEADER_TIMING, marks, waited_for
 from wire.rest.answers import JSON, erro_de
 from wire.rest.codec import CODECS
 
@@ -151,7 +151,7 @@ class HttpClient:
             finally:
                 ctx.esperou(por, start, time.monotonic())
                 ctx.sair(antes)
-            ctx.abaixo = response.headers.get(CABECALHO_TEMPOS, "")
+            ctx.abaixo = response.headers.get(HEADER_TIMING, "")
             if response.status_code >= 400:
                 erro = erro_de(
                     response.status_code, response.content, response.headers.get("Retry-After")

@@ -29,24 +29,24 @@ from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.runtime.app import App
 from common.runtime.lifecycle import serving as serve_until_closed
 from common.serving.pipeline import Endpoint, repeated
-from common.settings import BACKLOG, CORPO_MAX, DRENO_S, Settings
+from common.settings import BACKLOG, DRAIN_MAX_S, ORDER_BODY_MAX, Settings
 from common.telemetry.metrics import CONTENT_TYPE
 from wire.rest.answers import JSON, Answer, answer, marks_back, problem
 from wire.rest.codec import CODECS, Codec
 from wire.rest.openapi import documento
 
 # Seconds. Longer than any client of ours keeps an idle connection.
-CONEXAO_OCIOSA_S: Final = 75
+IDLE_CONNECTION_S: Final = 75
 # Bytes. A body that is too long is refused by us, in the project's own form, not by waitress.
-CORPO_LIDO_MAX: Final = 16 * CORPO_MAX
+READ_BODY_MAX: Final = 16 * ORDER_BODY_MAX
 # Seconds. The least that what was answered last has to leave the machine when a service stops.
 ENVIO_S: Final = 0.1
 
 # Bytes of a request in front of its body, as far as aiohttp's two limits together.
-CABECALHO_MAX: Final = 16 * 1_024
+HEADER_MAX: Final = 16 * 1_024
 
 # Answered for as long as the process lives.
-_SAUDE: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/metrics"})
+_HEALTH: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/metrics"})
 
 # waitress tells of every call that waits for a worker; here that is what is measured.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -162,11 +162,11 @@ def _body(request: flask.Request, codec: Codec) -> bytes:
     if codec.no_corpo and (
         request.mimetype != JSON or request.headers.get("Content-Encoding") is not None
     ):
-        raise ErroServico(Categoria.MIDIA, f"o corpo deve ser {JSON}, sem compressão")
+        raise ErroServico(Categoria.MEDIA_TYPE, f"o corpo deve ser {JSON}, sem compressão")
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
-        raise ErroServico(Categoria.TAMANHO, f"o corpo passa de {CORPO_MAX} bytes") from None
+        raise ErroServico(Categoria.SIZE, f"o corpo passa de {ORDER_BODY_MAX} bytes") from None
     # GET, and commands whose every field is in the path, have no use for a body.
     return body if codec.no_corpo else b""
 
@@ -193,7 +193,7 @@ class HttpTransport:
         self._workers = Workers(settings.workers, Entrance(settings.workers, app.slots))
         app.watch_pool(self._workers.arrivals)
         web = _Web(__name__, static_folder=None)
-        web.config["MAX_CONTENT_LENGTH"] = CORPO_MAX
+        web.config["MAX_CONTENT_LENGTH"] = ORDER_BODY_MAX
         web.url_map.strict_slashes = True
         web.url_map.merge_slashes = False
         web.before_request(self._gate)
@@ -229,9 +229,9 @@ class HttpTransport:
             backlog=BACKLOG,
             # A connection a caller, also of those refused: more would wait where nobody sees them.
             connection_limit=settings.in_flight_max + BACKLOG,
-            channel_timeout=CONEXAO_OCIOSA_S,
-            max_request_body_size=CORPO_LIDO_MAX,
-            max_request_header_size=CABECALHO_MAX,
+            channel_timeout=IDLE_CONNECTION_S,
+            max_request_body_size=READ_BODY_MAX,
+            max_request_header_size=HEADER_MAX,
             # select() knows no file beyond the first thousand.
             asyncore_use_poll=True,
             clear_untrusted_proxy_headers=False,
@@ -256,7 +256,7 @@ class HttpTransport:
         """Take no new connections and refuse new calls; those that workers serve go on."""
         self._accepting = False
         self._workers.close_line()
-        self._clock.wake(DRENO_S)
+        self._clock.wake(DRAIN_MAX_S)
         # In waitress's own thread, like all that changes its sockets: it looks at them all the time.
         self._server.trigger.pull_trigger(partial(dispatcher.close, self._server))
 
@@ -287,7 +287,7 @@ class HttpTransport:
         )
         if refusal is not None:
             return _send(problem(refusal))
-        if not self._accepting and flask.request.path not in _SAUDE:
+        if not self._accepting and flask.request.path not in _HEALTH:
             return _send(problem(encerrando()))
         if flask.request.headers.get("Expect", "100-continue").lower() != "100-continue":
             return _send(problem(invalido("expect", "só admite 100-continue")))

@@ -18,14 +18,14 @@ from blocking.entrance import RECUSAM, Entrance
 from blocking.execution import become_worker
 from common.contratos import OPERACOES
 from common.erros import ErroServico
-from common.serving.deadline import CABECALHO_LIMITE, deadline
+from common.serving.deadline import HEADER_TIMEOUT, deadline
 
 _LOG = logging.getLogger(__name__)
 
 # Seconds. The least that the last refusal has to be said when a service stops.
-RESPOSTA_S: Final = 0.1
+ANSWER_S: Final = 0.1
 # Seconds between looks at what a stop waits for.
-OLHAR_S: Final = 0.002
+LOOK_EVERY_S: Final = 0.002
 
 # Method and path of operations that ask for an order.
 _ORDERS: Final = {
@@ -142,7 +142,7 @@ class Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
             )
         # What is still in that line is answered first.
         wait_until(lambda: not self._refusing.queue, until)
-        self._refusing.shutdown(timeout=max(RESPOSTA_S, until - time.monotonic()))
+        self._refusing.shutdown(timeout=max(ANSWER_S, until - time.monotonic()))
 
 
 class _Call(NamedTuple):
@@ -194,7 +194,7 @@ class _Task(_Refusal):
 def wait_until(done: Callable[[], bool], until: float) -> None:
     """Wait until `done`, at most until the monotonic instant `until`."""
     while not done() and time.monotonic() < until:
-        time.sleep(OLHAR_S)
+        time.sleep(LOOK_EVERY_S)
 
 
 def _hung_up(channel: Any) -> bool:
@@ -214,7 +214,7 @@ def _hung_up(channel: Any) -> bool:
 def _until(request: Any) -> float:
     """The instant (monotonic) by which a call that nobody serves yet must be answered."""
     try:
-        return deadline(time.monotonic(), request.headers.get(_as_read(CABECALHO_LIMITE)))
+        return deadline(time.monotonic(), request.headers.get(_as_read(HEADER_TIMEOUT)))
     except ErroServico:
         # A worker will say what is wrong with it.
         return inf

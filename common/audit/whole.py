@@ -40,7 +40,7 @@ WHERE NOT EXISTS (SELECT 1 FROM later WHERE chave = 'pedido-' || later.id
     AND later.id = CAST(substr(chave, 8) AS INTEGER))
 """
 _SALAS: Final = ("pagamentos", "estoque", "fiscal", "logistica")
-_LUGARES: Final = (
+_PLACES: Final = (
     "pagamentos.pagamentos",
     "estoque.movimentos",
     "fiscal.notas_fiscais",
@@ -63,7 +63,7 @@ SELECT (SELECT count(*) FROM pagamentos.passos) + (SELECT count(*) FROM estoque.
     "UNION ALL".join(
         (
             *(_STEPS.replace("SALA", sala) for sala in _SALAS),
-            *(_ROWS.replace("LUGAR", lugar) for lugar in _LUGARES),
+            *(_ROWS.replace("LUGAR", lugar) for lugar in _PLACES),
             _CHARGES,
         )
     ),

@@ -12,7 +12,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from common.erros import ErroServico, indisponivel
 from common.faults.failpoints import Failpoints, Rule
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.portas import Banco, Execucao, Relogio
+from common.servicos.protocolo.portas import Clock, Database, Tasks
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,18 +23,18 @@ _PATIENCE_S: Final = 5.0
 
 
 class FailingStorage:
-    """The port `Banco` with the failpoint `banco` in it."""
+    """The port `Database` with the failpoint `banco` in it."""
 
     def __init__(
-        self, banco: Banco, failpoints: Failpoints, clock: Relogio, execution: Execucao
+        self, database: Database, failpoints: Failpoints, clock: Clock, execution: Tasks
     ) -> None:
-        self._banco = banco
+        self._database = database
         self._clock = clock
         self._execution = execution
         self._failpoints = failpoints
-        self.leitura = banco.leitura
+        self.read = database.read
 
-    async def unidade(
+    async def unit(
         self,
         ctx: Contexto | None,
         funcao: Callable[Concatenate[sqlite3.Connection, P], R],
@@ -44,10 +44,10 @@ class FailingStorage:
         """As the storage does it, or not."""
         rule = self._failpoints.hit("banco", _order(args))
         if rule is None:
-            return await self._banco.unidade(ctx, funcao, *args, **kwargs)
+            return await self._database.unit(ctx, funcao, *args, **kwargs)
         if rule.action == "locked":
             await self._lock(rule)
-            return await self._banco.unidade(ctx, funcao, *args, **kwargs)
+            return await self._database.unit(ctx, funcao, *args, **kwargs)
         fail = _fill_disk if rule.action == "disk_full" else _break_disk
 
         def unit(con: sqlite3.Connection) -> R:
@@ -55,25 +55,25 @@ class FailingStorage:
             fail(con)
             return value
 
-        return await self._banco.unidade(ctx, unit)
+        return await self._database.unit(ctx, unit)
 
     async def _lock(self, rule: Rule) -> None:
         """Have a connection of our own keep the write lock for the rule's seconds from now."""
-        path = await self._banco.leitura(None, _path)
+        path = await self._database.read(None, _path)
         con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
-        until = self._clock.agora() + _PATIENCE_S
+        until = self._clock.now() + _PATIENCE_S
         while True:
             try:
                 con.execute("BEGIN IMMEDIATE")
                 break
             except sqlite3.Error as error:
                 # A batch may be under way.
-                if self._clock.agora() >= until:
+                if self._clock.now() >= until:
                     con.close()
                     raise indisponivel(f"falha provocada em {rule.point}") from error
-            await self._clock.dormir(_AGAIN_S)
+            await self._clock.sleep(_AGAIN_S)
         try:
-            self._execution.iniciar(self._release(con, rule.seconds))
+            self._execution.start(self._release(con, rule.seconds))
         except ErroServico:
             con.close()
             raise
@@ -81,7 +81,7 @@ class FailingStorage:
     async def _release(self, con: sqlite3.Connection, after_s: float) -> None:
         """Closing rolls back. A process that ends before lets go too."""
         try:
-            await self._clock.dormir(after_s)
+            await self._clock.sleep(after_s)
         finally:
             con.close()
 

@@ -32,7 +32,7 @@ from msgspec import Struct
 
 from common.contratos import SERVICOS
 from common.erros import ErroServico, indisponivel
-from common.servicos.protocolo.portas import Execucao, Ponto, Promessa, Relogio
+from common.servicos.protocolo.portas import Clock, Point, Promise, Tasks
 
 R = TypeVar("R")
 
@@ -45,8 +45,8 @@ Action = Literal["kill", "pause", "delay", "hold", "error", "disk_full", "io_err
 AT_STORAGE: Final = frozenset(("disk_full", "io_error", "locked"))
 # The points that lie on an order's way through each service. Behind Logistica there is no next hop,
 # only Pagamentos asks the gateway, and Catalogo has no part in an order.
-_LINK: Final[tuple[Ponto, ...]] = ("P0", "P1", "P2", "P3", "P4", "P5", "banco")
-POINTS: Final[dict[str, tuple[Ponto, ...]]] = {
+_LINK: Final[tuple[Point, ...]] = ("P0", "P1", "P2", "P3", "P4", "P5", "banco")
+POINTS: Final[dict[str, tuple[Point, ...]]] = {
     "pedidos": _LINK,
     "pagamentos": ("gateway", *_LINK),
     "estoque": _LINK,
@@ -73,7 +73,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     id: str
     service: str
-    point: Ponto
+    point: Point
     action: Action
     order_id: int | None = None
     skip: int = 0
@@ -168,9 +168,9 @@ def read_rules(path: Path) -> Rules:
 
 
 class Failpoints:
-    """The failpoints of one service process; the port `Falhas`."""
+    """The failpoints of one service process; the port `Faults`."""
 
-    def __init__(self, path: Path, service: str, clock: Relogio, execution: Execucao) -> None:
+    def __init__(self, path: Path, service: str, clock: Clock, execution: Tasks) -> None:
         """Raises FailpointsError when the file is not there or cannot be used."""
         if not path.exists():
             msg = (
@@ -191,7 +191,7 @@ class Failpoints:
         self._counts = Counter(hit.rule for hit in read_hits(path) if hit.service == service)
         self._passed: Counter[str] = Counter()
 
-    async def em(self, ponto: Ponto, pedido_id: int) -> None:
+    async def em(self, ponto: Point, pedido_id: int) -> None:
         """Stand at a point; returns, later or never, or raises ErroServico (unavailable)."""
         rule = self.hit(ponto, pedido_id)
         if rule is not None:
@@ -223,7 +223,7 @@ class Failpoints:
         finally:
             os.close(descriptor)
 
-    def hit(self, ponto: Ponto, pedido_id: int) -> Rule | None:
+    def hit(self, ponto: Point, pedido_id: int) -> Rule | None:
         """The rule that an order meets at a point, told of in the hits file; not yet acted on."""
         with self._lock:
             rule = self._match(ponto, pedido_id)
@@ -238,19 +238,19 @@ class Failpoints:
 
         An error gives up on it: the other side goes on, and nobody hears its answer.
         """
-        promise: Promessa[R] = self._execution.promessa()
+        promise: Promise[R] = self._execution.promise()
         try:
-            task = self._execution.iniciar(_fulfil(promise, chamada))
+            task = self._execution.start(_fulfil(promise, chamada))
         except ErroServico:
             chamada.close()
             raise
         try:
-            await promise.esperar(self._clock.agora() + (rule.seconds or DURING_S))
-            if not promise.pronta():
+            await promise.wait(self._clock.now() + (rule.seconds or DURING_S))
+            if not promise.done():
                 with self._lock:
                     self._record(rule, pedido_id)
                 await self._act(rule)
-            answer = await promise.esperar(inf)
+            answer = await promise.wait(inf)
         except ErroServico:
             raise
         except BaseException:
@@ -259,7 +259,7 @@ class Failpoints:
         assert answer is not None
         return answer
 
-    def _match(self, ponto: Ponto, pedido_id: int) -> Rule | None:
+    def _match(self, ponto: Point, pedido_id: int) -> Rule | None:
         self._refresh()
         for rule in self._rules.get(ponto, ()):
             if (
@@ -303,11 +303,11 @@ class Failpoints:
         if rule.action == "pause":
             os.kill(os.getpid(), signal.SIGSTOP)
         if rule.action == "delay":
-            await self._clock.dormir(rule.seconds)
+            await self._clock.sleep(rule.seconds)
         if rule.action == "hold":
-            until = self._clock.agora() + HOLD_MAX_S
-            while self._in_force(rule) and self._clock.agora() < until:
-                await self._clock.dormir(_LOOK_S)
+            until = self._clock.now() + HOLD_MAX_S
+            while self._in_force(rule) and self._clock.now() < until:
+                await self._clock.sleep(_LOOK_S)
         if rule.action == "error":
             raise indisponivel(f"falha provocada em {rule.point}")
 
@@ -338,11 +338,11 @@ class Failpoints:
                 self._rules.setdefault(rule.point, []).append(rule)
 
 
-async def _fulfil(promise: Promessa[R], call: Coroutine[Any, Any, R]) -> None:
+async def _fulfil(promise: Promise[R], call: Coroutine[Any, Any, R]) -> None:
     try:
-        promise.resolver(await call)
+        promise.resolve(await call)
     except ErroServico as error:
-        promise.falhar(error)
+        promise.fail(error)
     finally:
         # Stopped, or dead of a defect: whoever waits must not wait for ever.
-        promise.falhar(indisponivel("a chamada foi interrompida"))
+        promise.fail(indisponivel("a chamada foi interrompida"))

@@ -10,10 +10,10 @@ from typing import Final
 from common.process.child import Say, how_it_ended, lifeline, run_errand
 
 # Seconds before a process that died is begun again, and its ends in a row after which it is left.
-PAUSA_S: Final = 0.5
+PAUSE_BETWEEN_S: Final = 0.5
 FINS_MAX: Final = 5
 # Seconds of a life after which the ends before it count no more.
-VIDA_S: Final = 30.0
+LIFE_S: Final = 30.0
 
 
 @asynccontextmanager
@@ -41,10 +41,10 @@ async def _keep(
     while True:
         begun = loop.time()
         code = await run_errand(command, held, variables)
-        ends = 1 if loop.time() - begun > VIDA_S else ends + 1
+        ends = 1 if loop.time() - begun > LIFE_S else ends + 1
         if ends >= FINS_MAX:
             times = f"{ends} times in a row and is left"
             say(f"{name} ended with {how_it_ended(code)} {times}; the services go on")
             return
         say(f"{name} ended with {how_it_ended(code)} and is begun again; the services go on")
-        await asyncio.sleep(PAUSA_S)
+        await asyncio.sleep(PAUSE_BETWEEN_S)

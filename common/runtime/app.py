@@ -28,7 +28,7 @@ from common.servicos.pedidos.pedidos import Pedidos
 from common.servicos.pedidos.recuperacao import Politica
 from common.servicos.pedidos.retentativa import Orcamento
 from common.servicos.protocolo.elo import Passos
-from common.servicos.protocolo.portas import Banco, Execucao, Relogio, Tarefa
+from common.servicos.protocolo.portas import Clock, Database, Task, Tasks
 from common.serving.admission import Slots
 from common.serving.circuit_breaker import (
     PATIENCE_S,
@@ -40,7 +40,7 @@ from common.serving.circuit_breaker import (
 )
 from common.serving.pipeline import Endpoint, endpoints
 from common.serving.standstill import Standstill
-from common.settings import CONEXOES_A_MAIS, Settings, stats_path
+from common.settings import EXTRA_CONNECTIONS, Settings, stats_path
 from common.storage.connection import Synchronous
 from common.storage.files import GATEWAY, SALAS, Sala, database_path
 from common.storage.pressure import Pressure
@@ -49,12 +49,12 @@ from common.telemetry.service import Telemetry
 from common.telemetry.stats import Gauges, LagProbe, Pool, Sampler, Writer, counted
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
-FOLGA_CONDUCAO_S: Final = 10.0
+DRIVE_SLACK_S: Final = 10.0
 # Seconds between looks at what is still under way while a service drains.
-DRENO_OLHAR_S: Final = 0.01
+DRAIN_LOOK_S: Final = 0.01
 
 
-class OwnStorage(Banco, Protocol):
+class OwnStorage(Database, Protocol):
     """A database that this process has opened and must close."""
 
     @property
@@ -65,13 +65,13 @@ class OwnStorage(Banco, Protocol):
         """Finish what was handed over, then close it."""
 
 
-class OwnExecution(Execucao, Protocol):
+class OwnTasks(Tasks, Protocol):
     """The tasks of this process: how many there are, and their end."""
 
-    def em_curso(self, exceto: Tarefa | None = None) -> int:
+    def running(self, exceto: Task | None = None) -> int:
         """How many tasks are under way."""
 
-    async def encerrar(self) -> None:
+    async def stop(self) -> None:
         """Stop what is left and wait until it has ended."""
 
 
@@ -79,11 +79,11 @@ class Ports(Protocol):
     """How an arm waits: for time, for tasks, for storage. One a service."""
 
     @property
-    def clock(self) -> Relogio:
+    def clock(self) -> Clock:
         """Time."""
 
     @property
-    def execution(self) -> OwnExecution:
+    def execution(self) -> OwnTasks:
         """Tasks."""
 
     async def storage(self, path: Path, synchronous: Synchronous, pressure: Pressure) -> OwnStorage:
@@ -126,7 +126,7 @@ class App:
         self._standstill: Standstill
         self._failpoints: Failpoints | None = None
         self._condutor: Condutor | None = None
-        self._recovery: Tarefa | None = None
+        self._recovery: Task | None = None
         self._gauges = Gauges(self.in_flight)
 
     async def open(self) -> None:
@@ -138,7 +138,7 @@ class App:
         failpoints = self._failpoints
         opened = await self._storage(SALAS[self.settings.servico])
         self._gauges.writer = opened.writer
-        storage: Banco = opened
+        storage: Database = opened
         if failpoints is not None:
             storage = FailingStorage(storage, failpoints, self.clock, self.execution)
         await getattr(self, f"_open_{self.settings.servico}")(storage)
@@ -150,7 +150,7 @@ class App:
         if self.settings.telemetry:
             self._observe()
         # Closed before the clients and the storage that its tasks use.
-        self._stack.push_async_callback(self.execution.encerrar)
+        self._stack.push_async_callback(self.execution.stop)
         # Last: to open databases may hold up the loop, and no call came meanwhile.
         self._standstill = self._stack.enter_context(self._ports.beating())
 
@@ -203,7 +203,7 @@ class App:
     def start_background(self) -> None:
         """Begin what the service does on its own account: Pedidos recovers open orders."""
         if self._condutor is not None:
-            self._recovery = self.execution.iniciar(self._condutor.recuperar_sempre())
+            self._recovery = self.execution.start(self._condutor.recuperar_sempre())
 
     def refuse_new(self) -> None:
         """Refuse every call that comes from now on, in words."""
@@ -213,19 +213,19 @@ class App:
         """Let the work under way finish, at most `limit_s` seconds."""
         if self._recovery is not None:
             self._recovery.cancelar()
-        until = self.clock.agora() + limit_s
+        until = self.clock.now() + limit_s
         # Looked at again and again: an order that waits for its turn becomes work only then.
-        while self.in_flight.total or self.execution.em_curso(exceto=self._recovery):
-            left = until - self.clock.agora()
+        while self.in_flight.total or self.execution.running(exceto=self._recovery):
+            left = until - self.clock.now()
             if left <= 0:
                 break
-            await self.clock.dormir(min(left, DRENO_OLHAR_S))
+            await self.clock.sleep(min(left, DRAIN_LOOK_S))
 
     async def release(self) -> None:
         """End what is left of the service's work; whoever waits for it is answered as it stands."""
         if self.slots is not None:
             self.slots.fechar()
-        await self.execution.encerrar()
+        await self.execution.stop()
 
     async def _storage(self, sala: Sala) -> OwnStorage:
         path = database_path(self.settings.data_dir, sala.nome)
@@ -236,7 +236,7 @@ class App:
     def _client(self, servico: str) -> Any:
         # One in flight a connection on REST: those that are driven, and beside them those that are
         # recovered. Cancelling has connections of its own.
-        connections = self.settings.active_max + CONEXOES_A_MAIS
+        connections = self.settings.active_max + EXTRA_CONNECTIONS
         client = self._dial(
             servico,
             self.settings.addresses[servico],
@@ -259,24 +259,24 @@ class App:
         pause_s = PAUSE_EDGE_S if settings.servico == "pedidos" else PAUSE_INNER_S
         timing = Timing(PATIENCE_S + payment_s, pause_s)
         guarded = Guarded(client, servico, timing, self.execution, random.random)
-        self._gauges.closed[servico] = guarded.steps.firme
+        self._gauges.closed[servico] = guarded.steps.steady
         return guarded
 
-    async def _open_pedidos(self, banco: Banco) -> None:
+    async def _open_pedidos(self, database: Database) -> None:
         settings = self.settings
         pagamentos = self._guarded("pagamentos")
         self._condutor = Condutor(
-            banco=banco,
-            relogio=self.clock,
-            execucao=self.execution,
+            database=database,
+            clock=self.clock,
+            tasks=self.execution,
             pagamentos=pagamentos,
-            passagem=pagamentos.steps if settings.circuit_breaker else AlwaysFree(),
+            passage=pagamentos.steps if settings.circuit_breaker else AlwaysFree(),
             orcamento=Orcamento(random.random),
             politica=Politica(
                 intervalo_varredura_s=settings.sweep_interval_s,
                 # Seconds. Above the slowest payment, or an order that waits for it never ends.
                 prazo_conducao_s=max(
-                    settings.drive_deadline_s, settings.payment_latency_max_s + FOLGA_CONDUCAO_S
+                    settings.drive_deadline_s, settings.payment_latency_max_s + DRIVE_SLACK_S
                 ),
                 idade_desistencia_s=settings.give_up_age_s,
                 espera_passagem_s=settings.passage_wait_s,
@@ -292,16 +292,16 @@ class App:
             abertas=lambda: condutor.abertas,
         )
         self.service = Pedidos(
-            banco=banco,
-            relogio=self.clock,
-            execucao=self.execution,
-            vagas=self.slots,
+            database=database,
+            clock=self.clock,
+            tasks=self.execution,
+            admission=self.slots,
             catalogo=self._guarded("catalogo"),
             condutor=self._condutor,
             nova_chave=lambda: str(uuid.uuid4()),
         )
 
-    async def _open_pagamentos(self, banco: Banco) -> None:
+    async def _open_pagamentos(self, database: Database) -> None:
         settings = self.settings
         gateway = GatewaySimulado(
             await self._storage(GATEWAY),
@@ -311,19 +311,19 @@ class App:
             latencia_max_s=settings.payment_latency_max_s,
             aprovacao=settings.payment_approval,
         )
-        self.service = Pagamentos(banco, self.clock, gateway, self._guarded("estoque"))
+        self.service = Pagamentos(database, self.clock, gateway, self._guarded("estoque"))
 
-    async def _open_estoque(self, banco: Banco) -> None:
-        self.service = Estoque(banco, self.clock, self._guarded("fiscal"))
+    async def _open_estoque(self, database: Database) -> None:
+        self.service = Estoque(database, self.clock, self._guarded("fiscal"))
 
-    async def _open_fiscal(self, banco: Banco) -> None:
-        self.service = Fiscal(banco, self.clock, self._guarded("logistica"))
+    async def _open_fiscal(self, database: Database) -> None:
+        self.service = Fiscal(database, self.clock, self._guarded("logistica"))
 
-    async def _open_logistica(self, banco: Banco) -> None:
-        self.service = Logistica(banco, self.clock)
+    async def _open_logistica(self, database: Database) -> None:
+        self.service = Logistica(database, self.clock)
 
-    async def _open_catalogo(self, banco: Banco) -> None:
-        self.service = Catalogo(banco, self.clock, self.execution, self._guarded("estoque"))
+    async def _open_catalogo(self, database: Database) -> None:
+        self.service = Catalogo(database, self.clock, self.execution, self._guarded("estoque"))
 
 
 @asynccontextmanager

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from common.runtime.execution import AsyncClock, AsyncExecution
-from common.runtime.loop_lag import INTERVALO_LONGO_S, INTERVALO_S, LoopLag
-from common.serving.standstill import BATIDA_S, Standstill
+from common.runtime.execution import AsyncClock, AsyncTasks
+from common.runtime.loop_lag import LONG_INTERVAL_S, SAMPLE_INTERVAL_S, LoopLag
+from common.serving.standstill import BEAT_S, Standstill
 from common.storage.connection import Synchronous
 from common.storage.event_loop import Storage
 from common.storage.pressure import Pressure
@@ -21,7 +21,7 @@ class EventLoopPorts:
 
     def __init__(self) -> None:
         self.clock = AsyncClock()
-        self.execution = AsyncExecution()
+        self.execution = AsyncTasks()
 
     async def storage(self, path: Path, synchronous: Synchronous, pressure: Pressure) -> Storage:
         """Open an existing database on aiosqlite."""
@@ -29,7 +29,7 @@ class EventLoopPorts:
 
     def loop_lag(self, *, closely: bool) -> LoopLag:
         """Begin to watch the running loop, closely or at next to no cost."""
-        return LoopLag(INTERVALO_S if closely else INTERVALO_LONGO_S)
+        return LoopLag(SAMPLE_INTERVAL_S if closely else LONG_INTERVAL_S)
 
     @contextmanager
     def beating(self) -> Iterator[Standstill]:
@@ -53,7 +53,7 @@ class _Beat:
         self._timer.cancel()
 
     def _wait(self) -> None:
-        self._timer = self._loop.call_later(BATIDA_S, self._beat)
+        self._timer = self._loop.call_later(BEAT_S, self._beat)
 
     def _beat(self) -> None:
         self.standstill.beat(time.monotonic())

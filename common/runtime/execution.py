@@ -13,35 +13,35 @@ from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from common.erros import ErroServico
-from common.servicos.protocolo.portas import Tarefa
+from common.servicos.protocolo.portas import Task
 
 R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
 
-_SEM_TRANCA: Final = nullcontext()
+_FREE_LOCK: Final = nullcontext()
 
 
 class MachineClock:
     """The machine's clocks, without a way to let time pass."""
 
-    def agora(self) -> float:
+    def now(self) -> float:
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
-    def data_hora(self) -> str:
+    def timestamp(self) -> str:
         """The wall clock, ISO 8601 in UTC with milliseconds."""
         return datetime.now(UTC).isoformat(timespec="milliseconds")
 
-    def epoca(self) -> float:
+    def epoch(self) -> float:
         """The wall clock, seconds since 1970."""
         return time.time()
 
 
 class AsyncClock(MachineClock):
-    """The port `Relogio`; letting time pass yields to the loop."""
+    """The port `Clock`; letting time pass yields to the loop."""
 
-    async def dormir(self, segundos: float) -> None:
+    async def sleep(self, segundos: float) -> None:
         """Let time pass."""
         await asyncio.sleep(segundos)
 
@@ -57,23 +57,23 @@ class AsyncPromise(Generic[R]):
         self._erro: ErroServico | None = None
         self._vigias: list[asyncio.Future[None]] = []
 
-    def pronta(self) -> bool:
+    def done(self) -> bool:
         """True once set."""
         return self._pronta
 
-    def resolver(self, valor: R) -> None:
+    def resolve(self, valor: R) -> None:
         """Set the value and wake whoever waits."""
         if not self._pronta:
             self._valor = valor
             self._acordar()
 
-    def falhar(self, erro: ErroServico) -> None:
+    def fail(self, erro: ErroServico) -> None:
         """Set an error; each of those who wait sees a copy of it raised."""
         if not self._pronta:
             self._erro = erro
             self._acordar()
 
-    async def esperar(self, ate: float) -> R | None:
+    async def wait(self, ate: float) -> R | None:
         """Wait for the value, at most until the monotonic instant `ate`; None when it is late."""
         if not self._pronta:
             loop = asyncio.get_running_loop()
@@ -119,33 +119,33 @@ class TaskHandle:
         self._task.cancel()
 
 
-class AsyncExecution:
+class AsyncTasks:
     """Owns every task that outlives a request; `encerrar` ends them all."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def iniciar(self, corrotina: Coroutine[Any, Any, None]) -> TaskHandle:
+    def start(self, corrotina: Coroutine[Any, Any, None]) -> TaskHandle:
         """Run a coroutine as an owned task; a defect in it is logged, never lost."""
         task = asyncio.get_running_loop().create_task(corrotina)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return TaskHandle(task)
 
-    def promessa(self) -> AsyncPromise[Any]:
+    def promise(self) -> AsyncPromise[Any]:
         """A fresh promise."""
         return AsyncPromise()
 
-    def tranca(self) -> AbstractContextManager[None]:
-        """One that is always free: see portas.Execucao."""
-        return _SEM_TRANCA
+    def lock(self) -> AbstractContextManager[None]:
+        """One that is always free: see portas.Tasks."""
+        return _FREE_LOCK
 
-    def em_curso(self, exceto: Tarefa | None = None) -> int:
+    def running(self, exceto: Task | None = None) -> int:
         """How many tasks are under way."""
         others = {exceto._task} if isinstance(exceto, TaskHandle) else set()  # noqa: SLF001 - our own
         return len(self._tasks - others)
 
-    async def encerrar(self) -> None:
+    async def stop(self) -> None:
         """Cancel what is left and wait until it has ended."""
         # One that has not begun could not clean up after itself.
         await asyncio.sleep(0)

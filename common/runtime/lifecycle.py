@@ -24,7 +24,7 @@ from common.faults.failpoints import FailpointsError
 from common.process.ready import EXIT_UNUSABLE, Ready
 from common.runtime.app import App, Dial, Ports, open_app
 from common.runtime.event_loop import EventLoopPorts
-from common.settings import AVISO_S, DRENO_S, Loop, Settings
+from common.settings import DRAIN_MAX_S, NOTICE_S, Loop, Settings
 from common.shop.schema import ShopError
 from common.storage.files import (
     GATEWAY,
@@ -38,7 +38,7 @@ from common.storage.lock import InUseError
 from common.telemetry.logs import configure as configure_logs
 
 # How Python says that the system could not start a thread.
-SEM_THREAD: Final = "can't start new thread"
+NO_THREAD: Final = "can't start new thread"
 
 
 class AddressError(Exception):
@@ -90,12 +90,12 @@ async def serving(
             yield app, address
         finally:
             await transport.say_not_ready()
-            await app.clock.dormir(AVISO_S)
+            await app.clock.sleep(NOTICE_S)
             app.refuse_new()
             await transport.stop_accepting()
-            await app.drain(DRENO_S)
+            await app.drain(DRAIN_MAX_S)
             await app.release()
-            await transport.stop(DRENO_S)
+            await transport.stop(DRAIN_MAX_S)
 
 
 def prepare_databases(settings: Settings) -> None:
@@ -136,7 +136,7 @@ def main(settings: Settings, serve: Serve, run: Run = run_on_loop) -> NoReturn:
         ) as error:
             _leave(settings, str(error))
         except RuntimeError as error:
-            if str(error) != SEM_THREAD:
+            if str(error) != NO_THREAD:
                 raise
             _leave(settings, "the system gives this user no more threads (ulimit -u)")
     sys.exit(0)

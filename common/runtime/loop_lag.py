@@ -8,11 +8,11 @@ from typing import Final
 from common.telemetry.stats import Lag
 
 # Seconds between wake-ups, where each millisecond of a short run counts.
-INTERVALO_S: Final = 0.02
+SAMPLE_INTERVAL_S: Final = 0.02
 # The same where nobody may ask: it should cost nothing.
-INTERVALO_LONGO_S: Final = 0.2
+LONG_INTERVAL_S: Final = 0.2
 # Seconds that a reading of what was lately spans, at least; twice as many at most.
-RECENTE_S: Final = 1.0
+RECENT_S: Final = 1.0
 
 
 class _Seen:
@@ -39,13 +39,13 @@ class _Seen:
 class LoopLag:
     """Watches the running loop until it is closed; what it saw may be asked from any thread."""
 
-    def __init__(self, interval_s: float = INTERVALO_S) -> None:
+    def __init__(self, interval_s: float = SAMPLE_INTERVAL_S) -> None:
         self._loop = asyncio.get_running_loop()
         self._interval_s = interval_s
         # Since the last reading; and for those who read without leaving anything behind, the
         # stretch of this moment and the one before.
         self._unread, self._stretch, self._before = _Seen(), _Seen(), _Seen()
-        self._turn = self._loop.time() + RECENTE_S
+        self._turn = self._loop.time() + RECENT_S
         self._sleep()
 
     def close(self) -> None:
@@ -82,5 +82,5 @@ class LoopLag:
         self._stretch.note(late_s)
         if now >= self._turn:
             self._before, self._stretch = self._stretch, _Seen()
-            self._turn = now + RECENTE_S
+            self._turn = now + RECENT_S
         self._sleep()

@@ -8,7 +8,7 @@ from typing import Final
 from common import contratos as c
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.memoria import Memoria
-from common.servicos.protocolo.portas import Banco, Execucao, Relogio, Saldos
+from common.servicos.protocolo.portas import Clock, Database, Saldos, Tasks
 from common.servicos.protocolo.sql import Importada
 
 # Seconds. The contract's bound on how old a listed quantity may be.
@@ -32,17 +32,17 @@ IMPORTADO = (Importada("produtos", ("id", "nome", "preco_centavos")),)
 class Catalogo:
     """The shop's window; not a step of the chain."""
 
-    def __init__(self, banco: Banco, relogio: Relogio, execucao: Execucao, estoque: Saldos) -> None:
-        self._banco = banco
+    def __init__(self, database: Database, clock: Clock, tasks: Tasks, estoque: Saldos) -> None:
+        self._database = database
         self._estoque = estoque
-        self._saldos = Memoria(self._buscar_saldos, relogio, execucao)
+        self._saldos = Memoria(self._buscar_saldos, clock, tasks)
 
     async def listar_produtos(
         self, ctx: Contexto, req: c.ListarProdutosRequest
     ) -> c.ListaProdutosResponse:
         """Every product with its stock. Raises ErroServico (unavailable) without Estoque."""
         saldos = await self._saldos.obter(ctx, IDADE_SALDOS_MAX_S)
-        produtos = await self._banco.leitura(ctx, _produtos)
+        produtos = await self._database.read(ctx, _produtos)
         return c.ListaProdutosResponse(
             tuple(
                 c.ProdutoInfo(produto_id, nome, saldos.get(produto_id, 0), preco)
@@ -54,7 +54,7 @@ class Catalogo:
         self, ctx: Contexto, req: c.ConsultarPrecosRequest
     ) -> c.ListaPrecosResponse:
         """Every price."""
-        produtos = await self._banco.leitura(ctx, _produtos)
+        produtos = await self._database.read(ctx, _produtos)
         return c.ListaPrecosResponse(
             tuple(c.PrecoProduto(produto_id, preco) for produto_id, _, preco in produtos)
         )

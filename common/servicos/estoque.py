@@ -9,7 +9,7 @@ from common import contratos as c
 from common.erros import nao_encontrado
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
-from common.servicos.protocolo.portas import Banco, ProximoFiscal, Relogio
+from common.servicos.protocolo.portas import Clock, Database, ProximoFiscal
 from common.servicos.protocolo.sql import Importada, inserir
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
@@ -74,8 +74,8 @@ class Estoque(Elo[c.SepararEstoqueRequest]):
     TRANSICOES: ClassVar[Transicoes] = TRANSICOES
     DESFAZER: ClassVar[str] = "devolver"
 
-    def __init__(self, banco: Banco, relogio: Relogio, fiscal: ProximoFiscal) -> None:
-        super().__init__(banco, relogio)
+    def __init__(self, database: Database, clock: Clock, fiscal: ProximoFiscal) -> None:
+        super().__init__(database, clock)
         self._fiscal = fiscal
 
     async def separar_estoque(
@@ -95,19 +95,19 @@ class Estoque(Elo[c.SepararEstoqueRequest]):
         self, ctx: Contexto, req: c.ConsultarPassoRequest
     ) -> c.SeparacaoResponse:
         """What is stored of an order's picking."""
-        return await self._banco.leitura(ctx, self._consultar, req.pedido_id)
+        return await self._database.read(ctx, self._consultar, req.pedido_id)
 
     async def consultar_estoque(
         self, ctx: Contexto, req: c.ConsultarEstoqueRequest
     ) -> c.SaldoEstoque:
         """Available units of one product."""
-        return await self._banco.leitura(ctx, _saldo, req.produto_id)
+        return await self._database.read(ctx, _saldo, req.produto_id)
 
     async def listar_estoque(
         self, ctx: Contexto, req: c.ListarEstoqueRequest
     ) -> c.ListaEstoqueResponse:
         """Available units of every product."""
-        return await self._banco.leitura(ctx, _saldos)
+        return await self._database.read(ctx, _saldos)
 
     def _fazer(
         self, con: sqlite3.Connection, req: c.SepararEstoqueRequest, preparo: None, instante: str

@@ -10,7 +10,7 @@ from common import contratos as c
 from common.servicos.protocolo.chave_acesso import montar_chave
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.elo import ESQUEMA_PASSOS, PASSOS_IMPORTADOS, TOMBSTONE, Elo, Passo
-from common.servicos.protocolo.portas import Banco, ProximoLogistica, Relogio
+from common.servicos.protocolo.portas import Clock, Database, ProximoLogistica
 from common.servicos.protocolo.sql import Importada
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
@@ -93,8 +93,8 @@ class Fiscal(Elo[c.EmitirNotaFiscalRequest]):
     TRANSICOES: ClassVar[Transicoes] = TRANSICOES
     DESFAZER: ClassVar[str] = "cancelar"
 
-    def __init__(self, banco: Banco, relogio: Relogio, logistica: ProximoLogistica) -> None:
-        super().__init__(banco, relogio)
+    def __init__(self, database: Database, clock: Clock, logistica: ProximoLogistica) -> None:
+        super().__init__(database, clock)
         self._logistica = logistica
 
     async def emitir_nota_fiscal(
@@ -113,7 +113,7 @@ class Fiscal(Elo[c.EmitirNotaFiscalRequest]):
         self, ctx: Contexto, req: c.ConsultarPassoRequest
     ) -> c.NotaFiscalResponse:
         """What is stored of an order's invoice."""
-        return await self._banco.leitura(ctx, self._consultar, req.pedido_id)
+        return await self._database.read(ctx, self._consultar, req.pedido_id)
 
     def _fazer(
         self, con: sqlite3.Connection, req: c.EmitirNotaFiscalRequest, preparo: None, instante: str

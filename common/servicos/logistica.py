@@ -96,14 +96,14 @@ class Logistica(Passos[c.AgendarEnvioRequest]):
         """Fence the order with a tombstone, or say that it was already sent."""
         if self.falhas is not None:
             await self.falhas.em("P4", req.pedido_id)
-        passo = await self._banco.unidade(ctx, self._cercar, req.pedido_id, req.motivo)
+        passo = await self._database.unit(ctx, self._cercar, req.pedido_id, req.motivo)
         if self.falhas is not None:
             await self.falhas.em("P5", req.pedido_id)
         return _responder(req.pedido_id, passo)
 
     async def consultar_envio(self, ctx: Contexto, req: c.ConsultarPassoRequest) -> c.EnvioResponse:
         """What is stored of an order's shipment."""
-        return await self._banco.leitura(ctx, self._consultar, req.pedido_id)
+        return await self._database.read(ctx, self._consultar, req.pedido_id)
 
     def _fazer(
         self, con: sqlite3.Connection, req: c.AgendarEnvioRequest, preparo: None, instante: str

@@ -1,8 +1,8 @@
 """Admission at the edge: how many orders may be in flight, how many are driven, who waits.
 
-Two bounds. `em_voo_max` is how many orders may be open at all. Open are those that wait here, those
+Two bounds. `in_flight_max` is how many orders may be open at all. Open are those that wait here, those
 that are being claimed, and all in the book that have not ended. Beyond it the next one is refused at
-once, before any effect. `ativas_max` is how many are driven at the same time. The rest wait in order of
+once, before any effect. `driven_max` is how many are driven at the same time. The rest wait in order of
 arrival, so that the event loops behind never juggle more than they can.
 
 What the queue cannot finish within its deadline is refused early: the wait is estimated from the
@@ -19,12 +19,12 @@ from typing import Final
 
 from common.erros import ErroServico, encerrando, sobrecarga
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.portas import Execucao, Promessa
+from common.servicos.protocolo.portas import Promise, Tasks
 
 # Share of the newest measurement in the mean time that an order holds its place.
-PESO: Final = 0.05
+WEIGHT: Final = 0.05
 # Seconds after its arrival from which an order counts as one that has waited.
-ESPERA_NOTAVEL_S: Final = 0.01
+NOTABLE_WAIT_S: Final = 0.01
 
 
 class _Turn:
@@ -32,27 +32,27 @@ class _Turn:
 
     __slots__ = ("given", "promise")
 
-    def __init__(self, promise: Promessa[bool]) -> None:
+    def __init__(self, promise: Promise[bool]) -> None:
         self.promise = promise
         self.given = False
 
 
 class Slots:
-    """The port `Vagas`: a bounded first-in first-out queue in front of a bounded set of places."""
+    """The port `Admission`: a bounded first-in first-out queue in front of a bounded set of places."""
 
     def __init__(
         self,
-        em_voo_max: int,
-        ativas_max: int,
-        execucao: Execucao,
+        in_flight_max: int,
+        driven_max: int,
+        tasks: Tasks,
         abertas: Callable[[], int] = lambda: 0,
     ) -> None:
         """`abertas` counts the orders in the book that have not ended."""
-        self._em_voo_max = em_voo_max
-        self._ativas_max = min(ativas_max, em_voo_max)
-        self._execucao = execucao
+        self._em_voo_max = in_flight_max
+        self._ativas_max = min(driven_max, in_flight_max)
+        self._tasks = tasks
         self._abertas = abertas
-        self._tranca = execucao.tranca()
+        self._lock = tasks.lock()
         self._ativas = 0
         # Of the places, those whose order is not in the book yet.
         self._por_abrir = 0
@@ -61,16 +61,16 @@ class Slots:
         self._fechada = False
 
     @property
-    def ativas(self) -> int:
+    def driven(self) -> int:
         """Orders that hold a place."""
         return self._ativas
 
     @property
-    def esperando(self) -> int:
+    def waiting(self) -> int:
         """Orders admitted that wait for a place."""
         return len(self._fila)
 
-    def livre(self) -> bool:
+    def free(self) -> bool:
         """True when the next order would start at once."""
         return self._vazia() and self._em_voo() < self._em_voo_max
 
@@ -83,13 +83,13 @@ class Slots:
 
     def fechar(self) -> None:
         """Give no more places: who waits for one, or comes for one, is refused without effect."""
-        with self._tranca:
+        with self._lock:
             self._fechada = True
             for turn in self._fila:
-                turn.promise.falhar(encerrando())
+                turn.promise.fail(encerrando())
             self._fila.clear()
 
-    def recusa(
+    def refusal(
         self, entregues: int, na_frente: int, trabalhadores: int, ate: float
     ) -> ErroServico | None:
         """Why an order may not stand in line for a worker, where an arm has workers; else None.
@@ -97,16 +97,16 @@ class Slots:
         `entregues` orders were handed to the workers and not answered yet, `na_frente` of them
         still wait for one. `ate` is the instant (monotonic) by which this one must be answered.
         """
-        with self._tranca:
+        with self._lock:
             em_voo = max(entregues, na_frente + self._em_voo())
             espera = self._ocupacao_s * (na_frente + 1) / min(trabalhadores, self._ativas_max)
             return self._excesso(em_voo, espera, time.monotonic(), ate)
 
-    async def ocupar(self, ctx: Contexto) -> Slot:
-        """Wait in order for a place; see portas.Vagas."""
+    async def take(self, ctx: Contexto) -> Slot:
+        """Wait in order for a place; see portas.Admission."""
         inicio = time.monotonic()
         turn = None
-        with self._tranca:
+        with self._lock:
             if self._fechada:
                 raise encerrando()
             # Read once: orders in the book end meanwhile. Whoever stands in line is served by a place
@@ -119,7 +119,7 @@ class Slots:
                 turn = self._queue(ctx, em_voo, inicio)
         if turn is None:
             # On threads it may have waited for a worker.
-            waited = ctx.chegada > 0 and inicio - ctx.chegada > ESPERA_NOTAVEL_S
+            waited = ctx.chegada > 0 and inicio - ctx.chegada > NOTABLE_WAIT_S
         else:
             waited = True
             try:
@@ -128,7 +128,7 @@ class Slots:
                 ctx.fila += time.monotonic() - inicio
         slot = Slot(self)
         if waited and slot.inicio + self._ocupacao_s > ctx.prazo:
-            self.devolver(slot)
+            self.give_back(slot)
             raise self._tarde(0.0)
         return slot
 
@@ -137,7 +137,7 @@ class Slots:
         recusa = self._excesso(em_voo, self._espera_estimada(), agora, ctx.prazo)
         if recusa is not None:
             raise recusa
-        turn = _Turn(self._execucao.promessa())
+        turn = _Turn(self._tasks.promise())
         self._fila.append(turn)
         return turn
 
@@ -155,9 +155,9 @@ class Slots:
 
     async def _wait(self, turn: _Turn, ate: float) -> None:
         try:
-            await turn.promise.esperar(ate)
+            await turn.promise.wait(ate)
         except BaseException:
-            with self._tranca:
+            with self._lock:
                 if turn.given:
                     # The place came at the very moment that the caller left: pass it on.
                     self._por_abrir -= 1
@@ -165,7 +165,7 @@ class Slots:
                 elif turn in self._fila:
                     self._fila.remove(turn)
             raise
-        with self._tranca:
+        with self._lock:
             if not turn.given:
                 if self._fechada:
                     # It closed at the very moment that the wait ended.
@@ -178,26 +178,26 @@ class Slots:
 
     def abrir(self, slot: Slot) -> None:
         """The order of a place is in the book, where it is counted from now on."""
-        with self._tranca:
+        with self._lock:
             if slot.por_abrir:
                 slot.por_abrir = False
                 self._por_abrir -= 1
 
-    def liberar(self, slot: Slot) -> None:
+    def release(self, slot: Slot) -> None:
         """A place is free again; only the first time that it is given back counts."""
-        with self._tranca:
+        with self._lock:
             if not slot.ocupada:
                 return
             ocupada_s = time.monotonic() - slot.inicio
             if self._ocupacao_s == 0.0:
                 self._ocupacao_s = ocupada_s
             else:
-                self._ocupacao_s += PESO * (ocupada_s - self._ocupacao_s)
-            self.devolver(slot)
+                self._ocupacao_s += WEIGHT * (ocupada_s - self._ocupacao_s)
+            self.give_back(slot)
 
-    def devolver(self, slot: Slot) -> None:
+    def give_back(self, slot: Slot) -> None:
         """A place is free again; how long it was held says nothing of an order's time."""
-        with self._tranca:
+        with self._lock:
             slot.ocupada = False
             self.abrir(slot)
             self._passar()
@@ -208,7 +208,7 @@ class Slots:
             turn = self._fila.popleft()
             turn.given = True
             self._por_abrir += 1
-            turn.promise.resolver(True)
+            turn.promise.resolve(True)
         else:
             self._ativas -= 1
 
@@ -230,6 +230,6 @@ class Slot:
         """Say that its order is in the book; saying it twice is harmless."""
         self._slots.abrir(self)
 
-    def liberar(self) -> None:
+    def release(self) -> None:
         """Give it back; giving it back twice is harmless."""
-        self._slots.liberar(self)
+        self._slots.release(self)

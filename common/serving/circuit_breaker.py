@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from common.contratos import Mensagem, operacoes_de
 from common.erros import Categoria, ErroServico, indisponivel
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.portas import Execucao, Promessa
+from common.servicos.protocolo.portas import Promise, Tasks
 
 # Failures in a row that open it. A service that errs for a third of its calls comes to five in a
 # row once in some three hundred and sixty calls; one that is down, within the first five.
@@ -45,7 +45,7 @@ class CircuitBreaker:
         self,
         servico: str,
         timing: Timing,
-        execucao: Execucao,
+        tasks: Tasks,
         draw: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,13 +54,13 @@ class CircuitBreaker:
         self._timing = timing
         self._draw = draw
         self._clock = clock
-        self._execucao = execucao
-        self._tranca = execucao.tranca()
+        self._tasks = tasks
+        self._lock = tasks.lock()
         self._failures = 0
         # Monotonic instant of the next trial; None while it is closed.
         self._trial_at: float | None = None
         # Set when it closes; replaced when it opens.
-        self._closed: Promessa[None] = execucao.promessa()
+        self._closed: Promise[None] = tasks.promise()
         # Trials under way; calls under way, since when there are any, and how long earlier ones
         # waited: all since the last answer.
         self._trials = 0
@@ -68,26 +68,26 @@ class CircuitBreaker:
         self._waiting_since = 0.0
         self._waited_s = 0.0
 
-    def livre(self) -> bool:
-        """True when a call now would be made; see portas.Passagem. Asking changes nothing."""
+    def free(self) -> bool:
+        """True when a call now would be made; see portas.Passage. Asking changes nothing."""
         trial_at = self._trial_at
         return trial_at is None or self._clock() >= trial_at
 
-    def firme(self) -> bool:
-        """True while it is closed; see portas.Passagem."""
+    def steady(self) -> bool:
+        """True while it is closed; see portas.Passage."""
         return self._trial_at is None
 
-    async def esperar(self, ate: float) -> bool:
-        """Wait for the next trial or for the breaker to close; see portas.Passagem."""
+    async def wait(self, ate: float) -> bool:
+        """Wait for the next trial or for the breaker to close; see portas.Passage."""
         while True:
-            with self._tranca:
+            with self._lock:
                 closed, trial_at = self._closed, self._trial_at
             if trial_at is None or self._clock() >= trial_at:
                 return True
             if self._clock() >= ate:
                 return False
             # Whoever wakes first at the next trial makes it; the others find it put off.
-            await closed.esperar(min(ate, trial_at))
+            await closed.wait(min(ate, trial_at))
 
     def guard(self, method: Method) -> Method:
         """The method behind this breaker. It raises ErroServico (unavailable) while that is open."""
@@ -113,7 +113,7 @@ class CircuitBreaker:
 
     def _enter(self) -> bool:
         """Count a call; True for a trial. Raises ErroServico when no call may pass."""
-        with self._tranca:
+        with self._lock:
             trial = self._admit()
             self._trials += trial
             if self._waiting == 0:
@@ -122,7 +122,7 @@ class CircuitBreaker:
             return trial
 
     def _leave(self, *, trial: bool) -> None:
-        with self._tranca:
+        with self._lock:
             self._trials -= trial
             self._waiting -= 1
             if self._waiting == 0:
@@ -148,23 +148,23 @@ class CircuitBreaker:
 
     def _put_off(self, now: float) -> None:
         if self._trial_at is None:
-            self._closed = self._execucao.promessa()
+            self._closed = self._tasks.promise()
         # Trials that hang hold what they hold: the more of them, the later the next one.
         pause_s = self._timing.pause_s * (0.5 + self._draw() / 2)
         self._trial_at = now + pause_s * (1 + self._trials)
 
     def _failed(self) -> None:
-        with self._tranca:
+        with self._lock:
             self._failures += 1
             if self._failures >= FAILURES and self._trial_at is None:
                 self._put_off(self._clock())
 
     def _answered(self) -> None:
-        with self._tranca:
+        with self._lock:
             self._failures = 0
             if self._trial_at is not None:
                 self._trial_at = None
-                self._closed.resolver(None)
+                self._closed.resolve(None)
             self._waited_s = 0.0
             self._waiting_since = self._clock()
 
@@ -180,27 +180,27 @@ class Guarded:
         client: Any,
         servico: str,
         timing: Timing,
-        execucao: Execucao,
+        tasks: Tasks,
         draw: Callable[[], float],
     ) -> None:
-        self.steps = CircuitBreaker(servico, timing, execucao, draw)
-        lookups = CircuitBreaker(servico, timing, execucao, draw)
+        self.steps = CircuitBreaker(servico, timing, tasks, draw)
+        lookups = CircuitBreaker(servico, timing, tasks, draw)
         for operacao in operacoes_de(servico):
             breaker = lookups if operacao.classe == "consulta" else self.steps
             setattr(self, operacao.nome, breaker.guard(getattr(client, operacao.nome)))
 
 
 class AlwaysFree:
-    """The port `Passagem` where there is no breaker."""
+    """The port `Passage` where there is no breaker."""
 
-    def livre(self) -> bool:
+    def free(self) -> bool:
         """True."""
         return True
 
-    def firme(self) -> bool:
+    def steady(self) -> bool:
         """True."""
         return True
 
-    async def esperar(self, ate: float) -> bool:
+    async def wait(self, ate: float) -> bool:
         """True, at once."""
         return True

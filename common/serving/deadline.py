@@ -19,13 +19,13 @@ from typing import Final
 
 from common.erros import invalido, prazo_esgotado
 from common.servicos.protocolo.contexto import Contexto
-from common.settings import DEADLINE_PADRAO_S, RESERVA_SALTO_S
+from common.settings import DEADLINE_DEFAULT_S, HOP_RESERVE_S
 
 # Names on the wire, the same in gRPC metadata and HTTP headers.
-CABECALHO_LIMITE: Final = "x-timeout-ms"
-CABECALHO_PRAZO: Final = "x-deadline-at"
+HEADER_TIMEOUT: Final = "x-timeout-ms"
+HEADER_DEADLINE: Final = "x-deadline-at"
 # Milliseconds. A day; a longer wait for an order is a mistake.
-LIMITE_MAX_MS: Final = 86_400_000
+TIMEOUT_MAX_MS: Final = 86_400_000
 # An instant as it travels, whoever's clock it is of: the clock's id and nanoseconds.
 INSTANTE: Final = "[0-9A-Za-z._-]{1,64}:[0-9]{1,19}"
 
@@ -74,23 +74,23 @@ def deadline(
     if at is not None:
         until = min(until, _instant(at))
     if until == inf:
-        until = since + DEADLINE_PADRAO_S
-    return min(until, since + LIMITE_MAX_MS / 1e3) - RESERVA_SALTO_S
+        until = since + DEADLINE_DEFAULT_S
+    return min(until, since + TIMEOUT_MAX_MS / 1e3) - HOP_RESERVE_S
 
 
 def _milliseconds(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(LIMITE_MAX_MS))):
-        raise invalido(CABECALHO_LIMITE, "deve ser um número inteiro de milissegundos")
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(TIMEOUT_MAX_MS))):
+        raise invalido(HEADER_TIMEOUT, "deve ser um número inteiro de milissegundos")
     value = int(text)
-    if not 1 <= value <= LIMITE_MAX_MS:
-        raise invalido(CABECALHO_LIMITE, f"deve estar entre 1 e {LIMITE_MAX_MS} milissegundos")
+    if not 1 <= value <= TIMEOUT_MAX_MS:
+        raise invalido(HEADER_TIMEOUT, f"deve estar entre 1 e {TIMEOUT_MAX_MS} milissegundos")
     return value
 
 
 def _instant(text: str) -> float:
     """The instant (monotonic) that a text names; of a clock that is not ours, none."""
     if _INSTANTE.fullmatch(text) is None:
-        raise invalido(CABECALHO_PRAZO, "deve ser o id de um relógio, dois-pontos e nanossegundos")
+        raise invalido(HEADER_DEADLINE, "deve ser o id de um relógio, dois-pontos e nanossegundos")
     return int(text[len(_OURS) :]) / 1e9 if ours(text) else inf
 
 
@@ -105,7 +105,7 @@ def outgoing(ctx: Contexto) -> float | None:
     remaining = ctx.prazo - time.monotonic()
     if remaining < 1e-3:
         raise prazo_esgotado("o prazo não deixa tempo para a próxima chamada").nunca_enviada()
-    return min(remaining, LIMITE_MAX_MS / 1e3)
+    return min(remaining, TIMEOUT_MAX_MS / 1e3)
 
 
 def sent(remaining: float, until: float) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
-from common.callers import CABECALHO_CADEIA, chain_only, same
+from common.callers import HEADER_CHAIN, chain_only, same
 from common.contratos import Classe, Mensagem, Operacao, operacoes_de
 from common.erros import (
     Categoria,
@@ -27,20 +27,20 @@ from common.erros import (
 from common.servicos.protocolo.contexto import Contexto, Trecho, sem_rastro
 from common.serving import deadline
 from common.serving.standstill import Standstill
-from common.settings import PASSOS_EM_VOO_MAX
+from common.settings import STEPS_IN_FLIGHT_MAX
 from common.telemetry.in_flight import InFlight
 from common.telemetry.logs import current
-from common.telemetry.timing import COMPLETO, Meter
+from common.telemetry.timing import FULL_TIMING, Meter
 from common.telemetry.trace_context import TRACEPARENT, TRACESTATE, received, sent, state_of
 
 Method = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
 
 # Names on the wire, the same in gRPC metadata and HTTP headers.
-CABECALHO_CHAVE: Final = "idempotency-key"
-CABECALHO_TENTATIVA: Final = "x-attempt-count"
-CABECALHO_TEMPOS: Final = "server-timing"
-# With the value `timing.COMPLETO`: every hop measures this call and tells all parts of its time.
-CABECALHO_AMOSTRA: Final = "x-timing"
+HEADER_KEY: Final = "idempotency-key"
+HEADER_ATTEMPT: Final = "x-attempt-count"
+HEADER_TIMING: Final = "server-timing"
+# With the value `timing.FULL_TIMING`: every hop measures this call and tells all parts of its time.
+HEADER_SAMPLE: Final = "x-timing"
 
 # What a caller of an operation waits for, as the timing record says it.
 _WAITS: Final[dict[Classe, Trecho]] = {
@@ -56,25 +56,25 @@ _LOG = logging.getLogger(__name__)
 class Names(NamedTuple):
     """What travels beside a message, by name; a transport may have a type of its own for them."""
 
-    prazo: str = deadline.CABECALHO_PRAZO
-    limite: str = deadline.CABECALHO_LIMITE
-    tentativa: str = CABECALHO_TENTATIVA
-    chave: str = CABECALHO_CHAVE
-    amostra: str = CABECALHO_AMOSTRA
+    prazo: str = deadline.HEADER_DEADLINE
+    limite: str = deadline.HEADER_TIMEOUT
+    tentativa: str = HEADER_ATTEMPT
+    chave: str = HEADER_KEY
+    amostra: str = HEADER_SAMPLE
     rastro: str = TRACEPARENT
     rastro_estado: str = TRACESTATE
-    cadeia: str = CABECALHO_CADEIA
+    cadeia: str = HEADER_CHAIN
 
 
 NAMES: Final = Names()
 # Those that mean one thing, so that two of them contradict each other even when they say the same.
 _ONCE: Final = (
-    CABECALHO_CHAVE,
-    deadline.CABECALHO_LIMITE,
-    deadline.CABECALHO_PRAZO,
-    CABECALHO_TENTATIVA,
-    CABECALHO_AMOSTRA,
-    CABECALHO_CADEIA,
+    HEADER_KEY,
+    deadline.HEADER_TIMEOUT,
+    deadline.HEADER_DEADLINE,
+    HEADER_ATTEMPT,
+    HEADER_SAMPLE,
+    HEADER_CHAIN,
 )
 
 
@@ -162,7 +162,7 @@ class Endpoint:
         left_until -= arrived - since
         ctx.prazo = deadline.deadline(since, mark(names.limite), at, left_until)
         ctx.primeira = mark(names.tentativa) == "1"
-        if mark(names.amostra) == COMPLETO:
+        if mark(names.amostra) == FULL_TIMING:
             ctx.completo, ctx.medidor = True, Meter(arrived)
         if self._keyed:
             ctx.chave = mark(names.chave)
@@ -190,7 +190,7 @@ class Endpoint:
             raise prazo_esgotado("o prazo terminou antes do início")
         if in_flight.fechado:
             raise encerrando()
-        if not in_flight.enter(step=bounded, steps_max=PASSOS_EM_VOO_MAX):
+        if not in_flight.enter(step=bounded, steps_max=STEPS_IN_FLIGHT_MAX):
             raise sobrecarga("há chamadas demais em andamento neste serviço", 1.0)
         ctx.pedido_id = getattr(req, "pedido_id", 0)
         token = current.set(ctx)
@@ -275,7 +275,7 @@ def marks(
     if ctx.chave is not None:
         beside.append((names.chave, ctx.chave))
     if ctx.completo:
-        beside.append((names.amostra, COMPLETO))
+        beside.append((names.amostra, FULL_TIMING))
     if ctx.rastro:
         por = waited_for(operacao)
         beside.append((names.rastro, sent(ctx.rastro, por, ctx.esperas(por) + 1)))

@@ -13,13 +13,13 @@ from math import inf
 from typing import Final
 
 # Seconds between two beats.
-BATIDA_S: Final = 0.2
+BEAT_S: Final = 0.2
 # Seconds between two beats that are a standstill: a loop that merely has much to do turns sooner.
-PARADO_S: Final = 0.5
+STOOD_STILL_S: Final = 0.5
 # Seconds after a standstill in which what came meanwhile is read, also by a machine that is busy.
-LEITURA_S: Final = 1.0
+READING_S: Final = 1.0
 # Standstills that are remembered: a busy machine may stop again before all is read.
-LEMBRADAS: Final = 8
+REMEMBERED: Final = 8
 
 
 class Standstill:
@@ -36,14 +36,14 @@ class Standstill:
 
     def beat(self, now: float) -> None:
         """It is alive at this instant."""
-        if now - self._last > PARADO_S:
-            self._gaps = (*self._gaps[1 - LEMBRADAS :], (self._last, now + LEITURA_S))
-            self._read = now + LEITURA_S
+        if now - self._last > STOOD_STILL_S:
+            self._gaps = (*self._gaps[1 - REMEMBERED :], (self._last, now + READING_S))
+            self._read = now + READING_S
         self._last = now
 
     def since(self, arrived: float) -> float:
         """The instant since which a call that was read at `arrived` may have been waiting."""
-        since = self._last if arrived - self._last > PARADO_S else arrived
+        since = self._last if arrived - self._last > STOOD_STILL_S else arrived
         if arrived < self._read:
             since = min([since, *(begun for begun, read in self._gaps if arrived < read)])
         return since

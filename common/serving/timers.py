@@ -16,10 +16,10 @@ from typing import Final
 
 # Seconds between looks at the deadlines that are far. A look takes about a millisecond where ten
 # thousand calls are under way.
-OLHADA_S: Final = 1.0
+GLANCE_S: Final = 1.0
 # Seconds. A nearer deadline has a timer: more than one look away, so that none is seen too late by
 # a loop that is busy.
-PERTO_S: Final = 2.0
+NEAR_S: Final = 2.0
 
 Ring = Callable[[], object]
 
@@ -46,12 +46,12 @@ class Alarms:
     def after(self, seconds: float, ring: Ring) -> int:
         """Have `ring` called in so many seconds; returns the number to take that back by."""
         number = next(self._numbers)
-        if seconds < PERTO_S:
+        if seconds < NEAR_S:
             self._set(number, seconds, ring)
         else:
             self._far[number] = time.monotonic() + seconds, ring
             if self._look is None:
-                self._look = asyncio.get_running_loop().call_later(OLHADA_S, self._look_through)
+                self._look = asyncio.get_running_loop().call_later(GLANCE_S, self._look_through)
         return number
 
     def forget(self, number: int) -> None:
@@ -71,14 +71,14 @@ class Alarms:
 
     def _look_through(self) -> None:
         now = time.monotonic()
-        come_near = [number for number, (at, _) in self._far.items() if at - now < PERTO_S]
+        come_near = [number for number, (at, _) in self._far.items() if at - now < NEAR_S]
         for number in come_near:
             at, ring = self._far.pop(number)
             self._set(number, at - now, ring)
         # Nothing is looked through while nothing is far: an idle client wakes nobody.
         self._look = None
         if self._far:
-            self._look = asyncio.get_running_loop().call_later(OLHADA_S, self._look_through)
+            self._look = asyncio.get_running_loop().call_later(GLANCE_S, self._look_through)
 
 
 class Limit:

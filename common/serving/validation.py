@@ -10,7 +10,7 @@ import msgspec
 from common.erros import Categoria, ErroServico, Violacao
 
 # msgspec's sentences, which are part of its documented behaviour, in the language of our users.
-_FRASES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+_SENTENCES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(padrao, re.DOTALL), frase)
     for padrao, frase in (
         (r"Object missing required field `(?P<campo>[^`]*)`", "falta este campo"),
@@ -23,28 +23,28 @@ _FRASES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"(Integer value|Number) out of range", "número fora da faixa"),
     )
 )
-_LUGAR: Final = re.compile(r" - at `(?:key in )?\$\.?(?P<campo>.*)`$", re.DOTALL)
+_PLACE: Final = re.compile(r" - at `(?:key in )?\$\.?(?P<campo>.*)`$", re.DOTALL)
 # Characters of an offending name, and of what is said of it, that are repeated to the caller: an
 # echo of all that was sent would not fit a gRPC status (8 KiB of metadata).
-CAMPO_MAX: Final = 80
-_DETALHE_MAX: Final = 200
+FIELD_MAX: Final = 80
+_DETAIL_MAX: Final = 200
 
 
 def violation(error: msgspec.ValidationError) -> ErroServico:
     """The error for a message that breaks a rule: the path of its field, and the rule."""
     texto = str(error)
     campo = ""
-    if lugar := _LUGAR.search(texto):
+    if lugar := _PLACE.search(texto):
         campo, texto = lugar["campo"], texto[: lugar.start()]
     detalhe = texto
-    for padrao, frase in _FRASES:
+    for padrao, frase in _SENTENCES:
         if achado := padrao.match(texto):
             partes = achado.groupdict()
             if "campo" in partes:
                 campo = f"{campo}.{partes['campo']}" if campo else partes["campo"]
             detalhe = frase.format(**partes)
             break
-    campo, detalhe = campo[:CAMPO_MAX] or "corpo", detalhe[:_DETALHE_MAX]
+    campo, detalhe = campo[:FIELD_MAX] or "corpo", detalhe[:_DETAIL_MAX]
     return ErroServico(
         Categoria.INVALIDO, f"{campo}: {detalhe}", violacoes=(Violacao(campo, detalhe),)
     )

@@ -38,7 +38,7 @@ ANOS: Final = (2006, 2099)
 # Names asked of Faker: about all it has; drawing pairs from them costs far less than asking it.
 _NOMES_SORTEADOS: Final = 1_000
 # Orders, customers or products a batch: a few megabytes, and no statement waits long for the next.
-_LOTE: Final = 5_000
+_BATCH: Final = 5_000
 # KiB of page cache: the indexes of a million orders fit, so that building them reads nothing back.
 _CACHE_KIB: Final = 64 * 1_024
 
@@ -53,11 +53,11 @@ PRAGMA cache_size = -{_CACHE_KIB};
 """
 
 # SQLite numbers the rows of these in the order of insertion: nothing refers to them.
-_SEM_ID: Final = frozenset({"itens_pedido", "pagamentos", "envios"})
+_NO_ID: Final = frozenset({"itens_pedido", "pagamentos", "envios"})
 
 
 def _insercao(tabela: str) -> str:
-    colunas = COLUNAS[tabela][1:] if tabela in _SEM_ID else COLUNAS[tabela]
+    colunas = COLUNAS[tabela][1:] if tabela in _NO_ID else COLUNAS[tabela]
     marcas = ", ".join("?" * len(colunas))
     return f"INSERT INTO {tabela} ({', '.join(colunas)}) VALUES ({marcas})"  # noqa: S608 - constants
 
@@ -175,12 +175,12 @@ def _lotes(opcoes: Opcoes) -> Iterator[dict[str, list[Any]]]:
         precos_centavos=precos,
         pedidos=opcoes.pedidos,
     )
-    for parte in historico.lotes(_LOTE):
+    for parte in historico.lotes(_BATCH):
         yield parte._asdict()
 
 
 def _em_lotes(linhas: Iterator[_T]) -> Iterator[list[_T]]:
-    while lote := list(islice(linhas, _LOTE)):
+    while lote := list(islice(linhas, _BATCH)):
         yield lote
 
 

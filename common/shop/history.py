@@ -42,13 +42,13 @@ EM_SEPARACAO: Final = 0.5
 _HORA_S: Final = 3_600
 _DIA_S: Final = 24 * _HORA_S
 PAGAMENTO_S: Final = _HORA_S // 4
-COMPENSACAO_S: Final = 3 * _DIA_S  # a boleto clears in up to three days
+CATCH_UP_S: Final = 3 * _DIA_S  # a boleto clears in up to three days
 NOTA_S: Final = 12 * _HORA_S
 DESPACHO_S: Final = 2 * _DIA_S
 ENTREGA_S: Final = 6 * _DIA_S  # after the first day, within which nothing arrives
 
 # A series of its own, so that no past invoice shares its fiscal number with one of the services'.
-SERIE_HISTORICO: Final = 2
+HISTORY_SERIES: Final = 2
 
 # Tracking numbers have nine digits, the first not 0. Stepping by a number that shares no factor
 # with how many there are visits each once: no code repeats, and they look drawn at random.
@@ -136,7 +136,7 @@ class Historico:
         if pedido >= self._fim:
             return "pendente"
         metodo = METODOS_PAGAMENTO[int(self._sortear() * len(METODOS_PAGAMENTO))]
-        decidido = pedido + self._atraso(COMPENSACAO_S) if metodo == "boleto" else pedido
+        decidido = pedido + self._atraso(CATCH_UP_S) if metodo == "boleto" else pedido
         if decidido >= self._fim:
             lote.pagamentos.append((pedido_id, self._texto(pedido), "pendente", metodo))
             return "pendente"
@@ -154,7 +154,7 @@ class Historico:
             emitida_em=self._dias[emitida // _DIA_S],
             numero=self._notas,
             codigo=int(self._sortear() * (CODIGO_MAX + 1)),
-            serie=SERIE_HISTORICO,
+            serie=HISTORY_SERIES,
         )
         # The dash keeps these numbers apart from the services' own, NF and nine digits.
         numero = f"NF{self._notas:05d}-{pedido_id}"

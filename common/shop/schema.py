@@ -63,7 +63,7 @@ REFERENCIAS: Final = (
 # Reais. The dearest price at which no order's total exceeds what the contract carries.
 PRECO_MAX: Final = CENTAVOS_MAX // (ITENS_POR_PEDIDO_MAX * UNIDADES_POR_ITEM_MAX) / 100
 # Numbers that the contract carries: a table's column, the least and the most.
-FAIXAS: Final = (
+BANDS: Final = (
     ("clientes", "id", 1, ID_MAX),
     ("produtos", "id", 1, ID_MAX),
     ("produtos", "preco", 0.01, PRECO_MAX),
@@ -198,7 +198,7 @@ def _erros(con: sqlite3.Connection) -> Iterator[str]:
         for linha, valor in con.execute(sql):
             named = "no " + coluna if valor is None else f"{coluna} {valor}, which is not in {alvo}"
             yield f"row {linha} of {tabela} has {named}"
-    for tabela, coluna, menor, maior in FAIXAS:
+    for tabela, coluna, menor, maior in BANDS:
         sql = (
             f"SELECT id, {coluna} FROM {tabela} "  # noqa: S608 - names of ours
             f"WHERE typeof({coluna}) NOT IN ('integer', 'real') "

@@ -20,18 +20,18 @@ from common.storage.pressure import Pressure
 _LOG = logging.getLogger(__name__)
 
 # Units. Bounds the time that the first of a batch waits for the last.
-LOTE_MAX: Final = 256
+BATCH_MAX: Final = 256
 # Seconds. The longest that a unit waits for company before its batch begins, when the processors
 # are the bottleneck: then one flush and two thread switches for many are worth the wait.
-ESPERA_LOTE_S: Final = 0.02
+COMPANY_WAIT_S: Final = 0.02
 # Units. A batch begins at once when it holds so many: sharing among more saves little.
-LOTE_BASTANTE: Final = 24
+BATCH_ENOUGH: Final = 24
 # Units. A batch begins at once when fewer than this may be expected to join it in that time.
-COMPANHIA_MIN: Final = 4
+COMPANY_MIN: Final = 4
 # Seconds over which the rate of units is taken.
-_RITMO_S: Final = 0.25
+_RATE_OVER_S: Final = 0.25
 # Seconds. A shorter wait is not worth a timer.
-_PACIENCIA_MIN_S: Final = 0.001
+_PATIENCE_MIN_S: Final = 0.001
 
 
 class Commit(NamedTuple):
@@ -73,16 +73,16 @@ class Company:
 
     def patience(self, waiting: int, now: float) -> float:
         """Seconds that a batch of `waiting` units waits for company; 0 when it begins at once."""
-        if waiting >= LOTE_BASTANTE:
+        if waiting >= BATCH_ENOUGH:
             return 0.0
-        patience_s = ESPERA_LOTE_S * self._pressure.read()
+        patience_s = COMPANY_WAIT_S * self._pressure.read()
         expected = self._rate(now) * patience_s
-        return patience_s if patience_s >= _PACIENCIA_MIN_S and expected >= COMPANHIA_MIN else 0.0
+        return patience_s if patience_s >= _PATIENCE_MIN_S and expected >= COMPANY_MIN else 0.0
 
     def _rate(self, now: float) -> float:
         """Units a second, of the last interval that is over."""
         passed = now - self._counted_from
-        if passed >= _RITMO_S:
+        if passed >= _RATE_OVER_S:
             self._per_s = self._arrived / passed
             self._arrived, self._counted_from = 0, now
         return self._per_s
@@ -91,7 +91,7 @@ class Company:
 def take(waiting: deque[Unit]) -> list[Unit]:
     """Take a batch from those that wait, first come first."""
     batch: list[Unit] = []
-    while waiting and len(batch) < LOTE_MAX:
+    while waiting and len(batch) < BATCH_MAX:
         batch.append(waiting.popleft())
     return batch
 

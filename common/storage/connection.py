@@ -14,9 +14,9 @@ _LOG = logging.getLogger(__name__)
 
 # Pages of the write-ahead log between checkpoints. Hot pages come again and again: the longer the
 # log, the fewer of their copies are written back. 16 MB, read through in a blink at start.
-PAGINAS_POR_CHECKPOINT: Final = 4_000
+PAGES_PER_CHECKPOINT: Final = 4_000
 # Bytes that fill one page of the reservation below, whatever the page's own header takes.
-_ENCHIMENTO: Final = 4_000
+_FILLING: Final = 4_000
 # Milliseconds. Only an auditor's snapshot or a checkpoint may ever be in the way.
 BUSY_TIMEOUT_MS: Final = 5_000
 
@@ -43,7 +43,7 @@ def reserve_log(con: sqlite3.Connection, path: Path) -> None:
     spills into the log, and when it is rolled back the next one begins where it began.
     """
     log = path.with_name(f"{path.name}-wal")
-    if log.exists() and log.stat().st_size >= PAGINAS_POR_CHECKPOINT * _ENCHIMENTO:
+    if log.exists() and log.stat().st_size >= PAGES_PER_CHECKPOINT * _FILLING:
         # Left by a process that was killed.
         return
     (cache,) = con.execute("PRAGMA cache_size").fetchone()
@@ -53,7 +53,7 @@ def reserve_log(con: sqlite3.Connection, path: Path) -> None:
         con.execute("CREATE TABLE reserva (enchimento BLOB)")
         con.executemany(
             "INSERT INTO reserva VALUES (zeroblob(?))",
-            repeat((_ENCHIMENTO,), PAGINAS_POR_CHECKPOINT),
+            repeat((_FILLING,), PAGES_PER_CHECKPOINT),
         )
     except sqlite3.OperationalError as error:
         # A disk without room for the log may still have room for orders: they will tell.
@@ -89,7 +89,7 @@ def connect(
         if not read_only:
             con.execute("PRAGMA journal_mode = WAL")
             con.execute(f"PRAGMA synchronous = {synchronous}")
-            con.execute(f"PRAGMA wal_autocheckpoint = {PAGINAS_POR_CHECKPOINT}")
+            con.execute(f"PRAGMA wal_autocheckpoint = {PAGES_PER_CHECKPOINT}")
     except BaseException:
         con.close()
         raise

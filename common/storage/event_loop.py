@@ -25,7 +25,7 @@ import aiosqlite
 from common.erros import indisponivel
 from common.servicos.protocolo.contexto import Contexto
 from common.storage.batching import (
-    LOTE_BASTANTE,
+    BATCH_ENOUGH,
     Commit,
     Company,
     Outcome,
@@ -102,7 +102,7 @@ class GroupConnection(aiosqlite.Connection):
         """Begin a batch if there is enough company, else wait for more, but not for long."""
         if self._running_batch or not self._waiting:
             return
-        if len(self._waiting) >= LOTE_BASTANTE:
+        if len(self._waiting) >= BATCH_ENOUGH:
             # Enough, whatever it was waiting for.
             self._begin_batch(loop)
         elif self._patience is None:
@@ -154,7 +154,7 @@ def _nothing(con: sqlite3.Connection) -> None:
 
 
 class Storage:
-    """The port `Banco` on two aiosqlite connections: the only writer, and a read-only one."""
+    """The port `Database` on two aiosqlite connections: the only writer, and a read-only one."""
 
     def __init__(self, writer: GroupConnection, reader: GroupConnection) -> None:
         self._writer = writer
@@ -185,24 +185,24 @@ class Storage:
         """The connection that writes, and what it has counted."""
         return self._writer
 
-    def unidade(
+    def unit(
         self,
         ctx: Contexto | None,
         funcao: Callable[Concatenate[sqlite3.Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Coroutine[Any, Any, R]:
-        """One durable unit of work; see portas.Banco."""
+        """One durable unit of work; see portas.Database."""
         return _timed(self._writer, ctx, funcao, *args, **kwargs)
 
-    def leitura(
+    def read(
         self,
         ctx: Contexto | None,
         funcao: Callable[Concatenate[sqlite3.Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Coroutine[Any, Any, R]:
-        """One read; see portas.Banco."""
+        """One read; see portas.Database."""
         return _timed(self._reader, ctx, funcao, *args, **kwargs)
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Final
 
 from common.contratos import OPERACOES, Operacao
-from common.erros import CODIGO_GRPC, STATUS_HTTP, Categoria
+from common.erros import GRPC_CODE, STATUS_HTTP, Categoria
 from common.telemetry.retention import Kept
 from common.telemetry.spans import Span, spans
 
@@ -23,12 +23,12 @@ from common.telemetry.spans import Span, spans
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 DISABLED: Final = "OTEL_SDK_DISABLED"
 # Spans that wait to be sent; an outage of a moment under full load has some ten thousand.
-FILA_MAX: Final = 32_768
-LOTE_MAX: Final = 512
+QUEUE_MAX: Final = 32_768
+BATCH_MAX: Final = 512
 # Milliseconds between batches that are not full.
-INTERVALO_MS: Final = 500
+INTERVAL_MS: Final = 500
 # Seconds that a stop waits for the last batch.
-FIM_MAX_S: Final = 1.0
+END_MAX_S: Final = 1.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,9 +96,9 @@ class Exporter:
         self._exporter = heard
         self._processor: Any = BatchSpanProcessor(
             heard,
-            max_queue_size=FILA_MAX,
-            max_export_batch_size=LOTE_MAX,
-            schedule_delay_millis=INTERVALO_MS,
+            max_queue_size=QUEUE_MAX,
+            max_export_batch_size=BATCH_MAX,
+            schedule_delay_millis=INTERVAL_MS,
         )
 
     def send(self, kept: Kept) -> None:
@@ -112,11 +112,11 @@ class Exporter:
         """Send what waits, and end; a collector that does not answer is not waited for."""
         ending = threading.Thread(target=self._processor.shutdown, daemon=True)
         ending.start()
-        ending.join(FIM_MAX_S)
+        ending.join(END_MAX_S)
         if ending.is_alive():
             # Ends the pause between its attempts; the thread goes with the process.
             self._exporter.shutdown()
-            ending.join(FIM_MAX_S / 4)
+            ending.join(END_MAX_S / 4)
 
     def _readable(self, span: Span, kept: Kept, origin_ns: int) -> Any:
         from opentelemetry.sdk.trace import ReadableSpan
@@ -187,7 +187,7 @@ class Exporter:
             return {}
         categoria = Categoria(span.error) if span.error else None
         if self._grpc:
-            return {"rpc.response.status_code": CODIGO_GRPC[categoria] if categoria else "OK"}
+            return {"rpc.response.status_code": GRPC_CODE[categoria] if categoria else "OK"}
         if categoria is not None:
             return {"http.response.status_code": STATUS_HTTP[categoria]}
         if operacao.classe == "passo":

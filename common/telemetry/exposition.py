@@ -36,14 +36,14 @@ from prometheus_client.utils import floatToGoString
 
 from common.callers import Hosts
 from common.erros import STATUS_HTTP
-from common.telemetry.metrics import CONTENT_TYPE, LIMITES_S, Metrics
+from common.telemetry.metrics import BOUNDS_S, CONTENT_TYPE, Metrics
 
 # Bytes of a body that is read and left; whoever sends more is not listened to.
 BODY_MAX: Final = 1 << 16
 
 _LOG = logging.getLogger(__name__)
 
-_BOUNDS: Final = (*map(floatToGoString, LIMITES_S), "+Inf")
+_BOUNDS: Final = (*map(floatToGoString, BOUNDS_S), "+Inf")
 
 
 def renderer(metrics: Metrics) -> Callable[[], bytes]:
@@ -120,8 +120,8 @@ class _Inside(Collector):
             yield self._gauge("worker_queue", "Calls that wait for a worker", pool.waiting)
         places = gauges.places
         if places is not None:
-            yield self._gauge("orders_driven", "Orders that hold a place", places.ativas)
-            yield self._gauge("orders_waiting", "Orders that wait for a place", places.esperando)
+            yield self._gauge("orders_driven", "Orders that hold a place", places.driven)
+            yield self._gauge("orders_waiting", "Orders that wait for a place", places.waiting)
         if gauges.retries is not None:
             yield self._count("retries", "Steps asked for again", gauges.retries())
         if gauges.closed:

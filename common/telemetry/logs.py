@@ -23,8 +23,8 @@ from common.telemetry.trace_context import trace_of
 
 LOGS: Final = "logs"
 # Bytes of a file, and files that are kept beside the one that grows.
-ARQUIVO_MAX: Final = 16 * 2**20
-GUARDADOS: Final = 3
+FILE_MAX: Final = 16 * 2**20
+KEPT_MAX: Final = 3
 
 # The call that this task or thread works for.
 current: ContextVar[Contexto | None] = ContextVar("current", default=None)
@@ -81,7 +81,7 @@ class _File(RotatingFileHandler):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            path, maxBytes=ARQUIVO_MAX, backupCount=GUARDADOS, encoding="utf-8", delay=True
+            path, maxBytes=FILE_MAX, backupCount=KEPT_MAX, encoding="utf-8", delay=True
         )
 
     def _open(self) -> TextIOWrapper:
@@ -115,7 +115,7 @@ def log_path(data_dir: Path, servico: str) -> Path:
 def log_paths(data_dir: Path, servico: str) -> list[Path]:
     """The files of a service's log, the newest first."""
     newest = log_path(data_dir, servico)
-    return [newest, *(newest.with_name(f"{newest.name}.{n}") for n in range(1, GUARDADOS + 1))]
+    return [newest, *(newest.with_name(f"{newest.name}.{n}") for n in range(1, KEPT_MAX + 1))]
 
 
 def entries(data_dir: Path, *holding: str) -> Iterator[Entry]:

@@ -16,15 +16,15 @@ from common.telemetry.stats import Gauges, Lag
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Seconds. From a step that nothing waits for to the default deadline, each about half as much again:
 # a percentile read from them is off by at most that.
-LIMITES_S: Final = (
+BOUNDS_S: Final = (
     0.001, 0.0015, 0.0025, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.4, 0.6,
     0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
 # Calls that are counted at once.
-JUNTOS: Final = 256
+COUNTED_AT_ONCE: Final = 256
 # The code of a call that was answered as asked, and of one whose caller went away.
 OK: Final = "ok"
-SAIU: Final = "cancelled"
+LEFT_CODE: Final = "cancelled"
 
 
 class Durations:
@@ -37,14 +37,14 @@ class Durations:
     def __init__(self) -> None:
         self._lock = Lock()
         # The last is for what took longer than every bound.
-        self._counts = [0] * (len(LIMITES_S) + 1)
+        self._counts = [0] * (len(BOUNDS_S) + 1)
         self._sum_s = 0.0
         self._waiting: list[float] = []
 
     def note(self, seconds: float) -> None:
         """Count a call."""
         self._waiting.append(seconds)
-        if len(self._waiting) >= JUNTOS:
+        if len(self._waiting) >= COUNTED_AT_ONCE:
             with self._lock:
                 self._count()
 
@@ -53,7 +53,7 @@ class Durations:
         taken = self._waiting[:]
         del self._waiting[: len(taken)]
         for seconds in taken:
-            self._counts[bisect_left(LIMITES_S, seconds)] += 1
+            self._counts[bisect_left(BOUNDS_S, seconds)] += 1
         self._sum_s += sum(taken)
 
     def counts(self) -> tuple[list[int], float]:

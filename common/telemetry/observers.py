@@ -11,12 +11,12 @@ from common.contratos import Operacao, PedidoResponse
 from common.erros import STATUS_HTTP, Categoria
 from common.servicos.pedidos.livro import TERMINAIS
 from common.servicos.protocolo.contexto import Contexto
-from common.telemetry.metrics import SAIU, Metrics
+from common.telemetry.metrics import LEFT_CODE, Metrics
 from common.telemetry.retention import Keeping, Kept
 from common.telemetry.trace_context import TraceContext, begun, caller_of, reseeded
 
 # Operations with which an order's way begins: there its trace begins too, and ends.
-COMECOS: Final = frozenset({"pedido", "cancelamento"})
+STARTS: Final = frozenset({"pedido", "cancelamento"})
 BORDA: Final = "pedidos"
 # Errors that are the services' own; what a caller did wrong, and what was refused with no effect, is
 # told to the caller and worth no trace.
@@ -44,7 +44,7 @@ class Watching:
 
     def of(self, operacao: Operacao) -> Watch | EdgeWatch:
         """Who watches an operation."""
-        if self._servico == BORDA and operacao.classe in COMECOS:
+        if self._servico == BORDA and operacao.classe in STARTS:
             return EdgeWatch(operacao.nome, self._metrics, self._traces)
         return Watch(operacao.nome, self._metrics)
 
@@ -70,7 +70,7 @@ class Watch:
 
     def left(self, ctx: Contexto, seconds: float) -> None:
         """Nobody to answer: it has a code of its own."""
-        self._metrics.durations(self._operation, SAIU).note(seconds)
+        self._metrics.durations(self._operation, LEFT_CODE).note(seconds)
 
 
 class Traces(NamedTuple):

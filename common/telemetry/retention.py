@@ -17,15 +17,15 @@ from common.telemetry.trace_context import TraceContext, draw_of, wanted
 Why = Literal["asked", "failed", "slow", "share"]
 
 # Share of orders that are slow: the slowest hundredth of those of late.
-LENTOS: Final = 0.01
+SLOW_SHARE: Final = 0.01
 # As many more may be slow while everything becomes slower: each of a crowd that came at once takes
 # longer than all before it. In orders, how many of them may follow each other.
-RAJADA: Final = 5
-SEGUIDOS_MAX: Final = 20
+BURST: Final = 5
+RUN_MAX: Final = 20
 # Orders of late that an order is compared with, and how many pass until that is looked at again, at
 # first as well: a sort for each would cost more than the trace.
-JANELA: Final = 512
-OLHAR: Final = 64
+RECENT_ORDERS: Final = 512
+LOOK_EVERY: Final = 64
 
 # Digits of a trace's draw, and what is above all of them.
 _DIGITS: Final = 14
@@ -51,16 +51,16 @@ class Kept(Struct, frozen=True, kw_only=True):
 class Slow:
     """Whether an order took longer than nearly all of late, of which no crowd is made."""
 
-    def __init__(self, share: float = LENTOS) -> None:
+    def __init__(self, share: float = SLOW_SHARE) -> None:
         self._share = share
-        self._late: deque[float] = deque(maxlen=JANELA)
-        self._left = OLHAR
+        self._late: deque[float] = deque(maxlen=RECENT_ORDERS)
+        self._left = LOOK_EVERY
         self._bound_s = inf
-        self._credit = float(SEGUIDOS_MAX)
+        self._credit = float(RUN_MAX)
 
     def note(self, seconds: float) -> bool:
         """Take an order into account; True when it was slow."""
-        self._credit = min(self._credit + RAJADA * self._share, SEGUIDOS_MAX)
+        self._credit = min(self._credit + BURST * self._share, RUN_MAX)
         slow = seconds > self._bound_s and self._credit >= 1
         if slow:
             self._credit -= 1
@@ -69,7 +69,7 @@ class Slow:
         if self._left <= 0:
             ordered = sorted(self._late)
             self._bound_s = ordered[-1 - int(len(ordered) * self._share)]
-            self._left = OLHAR
+            self._left = LOOK_EVERY
         return slow
 
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 from common.callers import Hosts
 
 # Connections at once, each with a thread: a few scrapers and the panel. One more is closed.
-JUNTAS_MAX: Final = 16
+TOGETHER_MAX: Final = 16
 # Seconds until a connection is taken again after one could not be: descriptors may be short.
-PAUSA_S: Final = 0.2
+PAUSE_BETWEEN_S: Final = 0.2
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class SidePort:
         self._listener = socket.create_server((host, port))
         self._page = page
         self._hosts = Hosts(host, self._listener.getsockname()[1], allowed)
-        self._free = threading.Semaphore(JUNTAS_MAX)
+        self._free = threading.Semaphore(TOGETHER_MAX)
         self._closed = threading.Event()
         self.address = f"{host}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, name="metrics", daemon=True).start()
@@ -53,7 +53,7 @@ class SidePort:
                 if not failed and not self._closed.is_set():
                     _LOG.warning("metrics: a connection could not be taken: %s", error)
                 failed = True
-                self._closed.wait(PAUSA_S)
+                self._closed.wait(PAUSE_BETWEEN_S)
             else:
                 failed = False
 

@@ -26,10 +26,10 @@ from common.servicos.protocolo.contexto import Contexto
 from common.telemetry.in_flight import InFlight
 
 # Seconds between lines.
-INTERVALO_S: Final = 0.25
+SAMPLE_INTERVAL_S: Final = 0.25
 # Looks at what is in flight between two lines, one in ten milliseconds. A mean over half a minute
 # then has some 3,000 of them: where one call is in flight, it is known to some 2 %.
-OLHARES: Final = 25
+LOOKS_PER_LINE: Final = 25
 
 _LOG = logging.getLogger(__name__)
 
@@ -153,11 +153,11 @@ class Places(Protocol):
     """Admission at the edge."""
 
     @property
-    def ativas(self) -> int:
+    def driven(self) -> int:
         """Orders that hold a place."""
 
     @property
-    def esperando(self) -> int:
+    def waiting(self) -> int:
         """Orders that wait for one."""
 
 
@@ -248,7 +248,7 @@ class Sampler:
     """The thread that looks and writes, from `start` to `stop`."""
 
     def __init__(
-        self, path: Path, servico: str, gauges: Gauges, *, interval_s: float = INTERVALO_S
+        self, path: Path, servico: str, gauges: Gauges, *, interval_s: float = SAMPLE_INTERVAL_S
     ) -> None:
         self._path = path
         self._servico = servico
@@ -280,9 +280,9 @@ class Sampler:
             with self._path.open("ab", buffering=0) as file:
                 last = False
                 while not last:
-                    for _ in range(OLHARES):
+                    for _ in range(LOOKS_PER_LINE):
                         self._look()
-                        last = self._told.wait(self._interval_s / OLHARES)
+                        last = self._told.wait(self._interval_s / LOOKS_PER_LINE)
                         if last:
                             break
                     file.write(msgspec.json.encode(self._line()) + b"\n")
@@ -323,8 +323,8 @@ class Sampler:
             units=writer.units if writer else None,
             commit_s=round(writer.commit_s, 6) if writer else None,
             open_breakers=[nome for nome, closed in gauges.closed.items() if not closed()],
-            driven=places.ativas if places else None,
-            waiting=places.esperando if places else None,
+            driven=places.driven if places else None,
+            waiting=places.waiting if places else None,
             loop=gauges.loop() if gauges.loop else None,
             pool=self._pool(),
             collections=self._collector.collections,

@@ -26,8 +26,8 @@ from common.servicos.protocolo.contexto import Secao
 
 R = TypeVar("R")
 
-# What a caller sends, in the field `pipeline.CABECALHO_AMOSTRA`, to have its order measured.
-COMPLETO: Final = "full"
+# What a caller sends, in the field `pipeline.HEADER_SAMPLE`, to have its order measured.
+FULL_TIMING: Final = "full"
 
 _TRABALHO: Final = "trabalho"
 _ESPERA: Final = "espera"
@@ -35,7 +35,7 @@ _PROXIMO: Final = "proximo"
 # Waits for the next service before its last call.
 _TENTATIVAS: Final = "tentativas"
 # A wait that no port has claimed.
-_SEM_DONO: Final = ""
+_UNCLAIMED: Final = ""
 
 # A kind, its begin and end, and for a step the processor seconds in it.
 _Segment = tuple[str, float, float, float]
@@ -81,7 +81,7 @@ class Meter:
         now = time.monotonic()
         self._segments.append((self._section, self._since, now, 0.0))
         if self._section == _ESPERA:
-            self._section = _SEM_DONO
+            self._section = _UNCLAIMED
         self._steps = True
         self._since = now
         self._cpu_s = time.thread_time()
@@ -115,7 +115,7 @@ class Meter:
     def entrar(self, secao: Secao) -> str:
         """Claim the waits from here on; returns what `sair` wants. The outermost claim holds."""
         before = self._section
-        if before == _SEM_DONO:
+        if before == _UNCLAIMED:
             self._section = secao
             if secao == _PROXIMO:
                 self.saida, self.chamada = 0.0, time.monotonic()
@@ -180,7 +180,7 @@ class Meter:
                 parts[_ESPERA] = parts.get(_ESPERA, 0.0) + seconds - work
             elif kind == _PROXIMO and end <= self.chamada:
                 parts[_TENTATIVAS] = parts.get(_TENTATIVAS, 0.0) + seconds
-            elif kind != _SEM_DONO:
+            elif kind != _UNCLAIMED:
                 parts[kind] = parts.get(kind, 0.0) + seconds
         return parts
 

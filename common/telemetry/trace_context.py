@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 # Characters of a vendor's list that are passed on; the standard asks for at least so many.
-ESTADO_MAX: Final = 512
+STATE_MAX: Final = 512
 
 _IDS: Final = r"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-"
 # Version 00 ends after its flags; a later one may go on after a dash. Version ff is none.
@@ -98,7 +98,7 @@ def received(text: str) -> str:
 
 def state_of(text: str | None) -> str:
     """A vendors' list, where it may be passed on; "" for none."""
-    if text is None or len(text) > ESTADO_MAX or not (text.isascii() and text.isprintable()):
+    if text is None or len(text) > STATE_MAX or not (text.isascii() and text.isprintable()):
         return ""
     return text
 

@@ -27,9 +27,9 @@ from loadgen.testbed.clients import ClientError, Cost, bare, generator, has_locu
 from loadgen.testbed.trivial import PROTOCOLS
 
 # Of the bare loop's rate, the least that the generator may reach.
-RAZAO_MIN: Final = 0.80
+RATIO_MIN: Final = 0.80
 # Pairs below which a median says nothing: single runs vary by a fifth on a small machine.
-PARES_MIN: Final = 5
+PAIRS_MIN: Final = 5
 
 # What stands beside Locust's figure: it does less for an order than the other two.
 LOCUST_WORDS: Final = (
@@ -42,8 +42,8 @@ EXIT_BELOW: Final = 1
 EXIT_UNUSABLE: Final = 2
 EXIT_INVALID: Final = 3
 
-EPILOG: Final = f"""exit codes: 0 the median ratio reaches {RAZAO_MIN:.2f} in each protocol, 1 it does not, 2 wrong
-options or a client that does not run, 3 INVALID (fewer than {PARES_MIN} pairs, or an order without an end)
+EPILOG: Final = f"""exit codes: 0 the median ratio reaches {RATIO_MIN:.2f} in each protocol, 1 it does not, 2 wrong
+options or a client that does not run, 3 INVALID (fewer than {PAIRS_MIN} pairs, or an order without an end)
 
 Locust must not be installed beside this project (gevent replaces parts of the standard library):
 python -m venv elsewhere && elsewhere/bin/pip install locust, then --locust elsewhere/bin/python"""
@@ -82,7 +82,7 @@ class Arm(Struct, frozen=True):
             ratio=round(median(ratios), 4),
             ratio_min=round(min(ratios), 4),
             ratio_max=round(max(ratios), 4),
-            met=median(ratios) >= RAZAO_MIN,
+            met=median(ratios) >= RATIO_MIN,
         )
 
 
@@ -150,10 +150,10 @@ def _costs(args: argparse.Namespace, arms: list[Arm]) -> Costs:
         for pair in arm.pairs
         for reason in pair.generator.invalid_reasons
     ]
-    if args.pairs < PARES_MIN:
-        reasons.append(f"{args.pairs} pairs say nothing, {PARES_MIN} are needed")
+    if args.pairs < PAIRS_MIN:
+        reasons.append(f"{args.pairs} pairs say nothing, {PAIRS_MIN} are needed")
     options = {key: str(value) for key, value in vars(args).items()}
-    return Costs(arms, RAZAO_MIN, not reasons, reasons, options, environment())
+    return Costs(arms, RATIO_MIN, not reasons, reasons, options, environment())
 
 
 def show(costs: Costs, console: Console) -> None:
@@ -210,8 +210,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--mode", choices=PROTOCOLS, nargs="+", default=PROTOCOLS, help="default: both")
     add("--concurrency", type=positive, default=50, metavar="N", help="callers (default 50)")
     add(
-        "--pairs", type=positive, default=PARES_MIN, metavar="N",
-        help=f"interleaved pairs (default {PARES_MIN}; fewer are INVALID)",
+        "--pairs", type=positive, default=PAIRS_MIN, metavar="N",
+        help=f"interleaved pairs (default {PAIRS_MIN}; fewer are INVALID)",
     )  # fmt: skip
     add("--seconds", type=seconds, default=5.0, metavar="S", help="of each run (default 5)")
     add(

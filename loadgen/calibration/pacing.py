@@ -31,7 +31,7 @@ from loadgen.options import rate
 from loadgen.results.percentiles import Latency
 from loadgen.results.recorder import CELL_NS
 from loadgen.results.result import Result, make_result
-from loadgen.results.selfcheck import TAXA_DIFERENCA_MAX
+from loadgen.results.selfcheck import RATE_DIFFERENCE_MAX
 from loadgen.results.timeline import OpenLoop
 from loadgen.testbed.chains import Chain, ChainError, trivial_server
 from loadgen.testbed.trivial import PROTOCOLS
@@ -42,13 +42,13 @@ from loadgen.workload.schedule import steady
 P_MIN: Final = 0.01
 # Windows of equal length whose rates are compared. The number of orders of the whole is decided
 # beforehand, so that the rate over all of it could hardly be wrong; that of a part could.
-JANELAS: Final = 10
+WINDOWS: Final = 10
 # Counts that a class must be expected to hold, for the chi-square distribution to apply.
-ESPERADO_MIN: Final = 5.0
+EXPECTED_MIN: Final = 5.0
 # Of the p99 that a stall must cause, the least that the open loop shows; of the stall's length, the
 # most that the naive caller may show.
-MOSTRADO_MIN: Final = 0.8
-NOTADO_MAX: Final = 0.1
+SHOWN_MIN: Final = 0.8
+NOTED_MAX: Final = 0.1
 
 EXIT_OK: Final = 0
 EXIT_MISSED: Final = 1
@@ -157,8 +157,8 @@ def rate_check(kept: OpenLoop) -> Check:
     return Check(
         name="sent against asked",
         found=f"{kept.sent_per_s:,.2f} of {kept.asked_per_s:,.2f} a second, {share - 1:+.2%}",
-        bound=f"within {TAXA_DIFERENCA_MAX:.0%}",
-        passed=abs(share - 1) <= TAXA_DIFERENCA_MAX,
+        bound=f"within {RATE_DIFFERENCE_MAX:.0%}",
+        passed=abs(share - 1) <= RATE_DIFFERENCE_MAX,
     )
 
 
@@ -167,13 +167,13 @@ def windows_check(sent: Sequence[int], length_s: float) -> Check:
 
     Given their number, each order of a Poisson process falls into each window with the same chance.
     """
-    width = max(1, int(length_s * 1_000_000_000 // CELL_NS) // JANELAS)
-    counts = [sum(sent[first : first + width]) for first in range(0, JANELAS * width, width)]
+    width = max(1, int(length_s * 1_000_000_000 // CELL_NS) // WINDOWS)
+    counts = [sum(sent[first : first + width]) for first in range(0, WINDOWS * width, width)]
     rates = [count / (width * CELL_NS / 1e9) for count in counts]
-    told = sum(counts) >= ESPERADO_MIN * JANELAS
+    told = sum(counts) >= EXPECTED_MIN * WINDOWS
     p_value = float(stats.chisquare(counts).pvalue) if told else 0.0
     return Check(
-        name=f"rate in each of {JANELAS} windows, by chi-square",
+        name=f"rate in each of {WINDOWS} windows, by chi-square",
         found=f"{min(rates):,.1f} to {max(rates):,.1f} a second, p = {p_value:.3f}"
         if told
         else "too few orders to say",
@@ -199,7 +199,7 @@ def poisson_check(sent: Sequence[int], rate_per_s: float, length_s: float) -> Ch
 def chi_square(counts: Sequence[int], mean: float) -> float | None:
     """The p-value of these counts under Poisson's law of that mean; None for too few to say.
 
-    Neighbouring values are joined until each class is expected to hold ESPERADO_MIN counts.
+    Neighbouring values are joined until each class is expected to hold EXPECTED_MIN counts.
     """
     observed: list[int] = []
     expected: list[float] = []
@@ -209,7 +209,7 @@ def chi_square(counts: Sequence[int], mean: float) -> float | None:
         seen += counts.count(value)
         awaited += len(counts) * float(stats.poisson.pmf(value, mean))
         rest = len(counts) * float(stats.poisson.sf(value, mean))
-        if awaited >= ESPERADO_MIN and rest >= ESPERADO_MIN:
+        if awaited >= EXPECTED_MIN and rest >= EXPECTED_MIN:
             observed.append(seen)
             expected.append(awaited)
             seen, awaited = 0, 0.0
@@ -232,14 +232,14 @@ def stall_checks(opened: Result, naive: Result, stall_s: float, length_s: float)
         Check(
             name="the open loop's p99 shows the stall",
             found=f"{shown:,.0f} ms",
-            bound=f">= {MOSTRADO_MIN * due_ms:,.0f} ms, {due_ms:,.0f} ms by theory",
-            passed=shown >= MOSTRADO_MIN * due_ms > 0,
+            bound=f">= {SHOWN_MIN * due_ms:,.0f} ms, {due_ms:,.0f} ms by theory",
+            passed=shown >= SHOWN_MIN * due_ms > 0,
         ),
         Check(
             name="a naive caller's p99 does not",
             found=f"{noticed:,.1f} ms",
-            bound=f"< {NOTADO_MAX * stall_s * 1e3:,.0f} ms",
-            passed=noticed < NOTADO_MAX * stall_s * 1e3,
+            bound=f"< {NOTED_MAX * stall_s * 1e3:,.0f} ms",
+            passed=noticed < NOTED_MAX * stall_s * 1e3,
         ),
     ]
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from common.audit import AuditReport, audit
 from loadgen.chaos.arm import ArmError, AttackedArm
 from loadgen.chaos.result import SETTLE_S
-from loadgen.workload.history import INTERVALO_ESCRITA_S, History
+from loadgen.workload.history import WRITE_INTERVAL_S, History
 
 # Seconds that orders may take to end before the run itself is given up.
 PATIENCE_S: Final = 60.0
@@ -69,7 +69,7 @@ async def _keep(history: History, beat: Callable[[], None]) -> None:
     """Write the history, and tell how it goes once a second."""
     halves = 0
     while True:
-        await asyncio.sleep(INTERVALO_ESCRITA_S)
+        await asyncio.sleep(WRITE_INTERVAL_S)
         history.flush()
         halves += 1
         if halves % 2 == 0:

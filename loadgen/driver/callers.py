@@ -15,13 +15,13 @@ from loadgen.workload.outcomes import Outcome
 # Callers that start at once, callers a wave after that, and seconds between waves. The connections
 # of ten thousand would overrun the listening queue (4,096 on many machines) of a service that is
 # busy with the first of them, and the kernel resets what it had to forget: so they take 4.5 s.
-CHAMADORES_DE_UMA_VEZ: Final = 1_000
-CHAMADORES_POR_LEVA: Final = 100
-LEVA_S: Final = 0.05
+CALLERS_AT_ONCE: Final = 1_000
+CALLERS_PER_WAVE: Final = 100
+WAVE_S: Final = 0.05
 # Seconds that a caller waits after an order failed; doubles with each failure in a row, up to the
 # second. Without it, a refusal in a closed loop is answered by a storm.
-PAUSA_INICIAL_S: Final = 0.1
-PAUSA_MAX_S: Final = 1.0
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 1.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -61,9 +61,9 @@ class ClosedLoop:
                 if self._stopping.is_set():
                     break
                 group.create_task(self._buy(caller))
-                later = position - CHAMADORES_DE_UMA_VEZ
-                if later >= 0 and later % CHAMADORES_POR_LEVA == 0:
-                    await self._sleep(LEVA_S)
+                later = position - CALLERS_AT_ONCE
+                if later >= 0 and later % CALLERS_PER_WAVE == 0:
+                    await self._sleep(WAVE_S)
 
     async def _buy(self, caller: int) -> None:
         failures = 0
@@ -75,6 +75,6 @@ class ClosedLoop:
             if outcome.completed:
                 failures = 0
                 continue
-            pause = min(PAUSA_INICIAL_S * 2 ** min(failures, 10), PAUSA_MAX_S)
+            pause = min(FIRST_PAUSE_S * 2 ** min(failures, 10), LONGEST_PAUSE_S)
             failures += 1
             await self._sleep(pause)

@@ -15,7 +15,7 @@ from loadgen.workload.dial import PedidosPort
 from loadgen.workload.history import History, Line, LineError, LineType, Op
 from loadgen.workload.outcomes import (
     DEFEITO,
-    INTERROMPIDO,
+    INTERRUPTED_WORDS,
     SEM_EFEITO,
     TERMINAIS,
     Outcome,
@@ -26,11 +26,11 @@ from loadgen.workload.targets import Basket
 
 # Seconds between looks at an order that was accepted but is not terminal: first, and at most.
 # Doubling in between; a hundred times shorter than a slow order, so that it adds little to it.
-CONSULTA_INICIAL_S: Final = 0.05
-CONSULTA_MAX_S: Final = 1.0
+FIRST_LOOKUP_S: Final = 0.05
+LOOKUP_PAUSE_MAX_S: Final = 1.0
 
 
-INTERRUPTED: Final = Outcome("erro", INTERROMPIDO, "the run was interrupted")
+INTERRUPTED: Final = Outcome("erro", INTERRUPTED_WORDS, "the run was interrupted")
 
 
 class Checkout:
@@ -76,7 +76,7 @@ class Checkout:
         try:
             answer = await self._pedidos.criar_pedido(ctx, basket.request)
         except asyncio.CancelledError:
-            self._note("info", "criar_pedido", caller, key, error=LineError(INTERROMPIDO, ""))
+            self._note("info", "criar_pedido", caller, key, error=LineError(INTERRUPTED_WORDS, ""))
             raise
         except Exception as error:
             outcome = self._failed("criar_pedido", caller, key, error)
@@ -111,13 +111,13 @@ class Checkout:
     ) -> Outcome:
         """Look the order up until it is terminal or its deadline has come."""
         request = c.ConsultarPedidoRequest(answer.pedido_id)
-        pause = CONSULTA_INICIAL_S
+        pause = FIRST_LOOKUP_S
         while answer.status not in TERMINAIS:
             left = until - time.monotonic()
             if left <= 0:
                 break
             await asyncio.sleep(min(pause, left))
-            pause = min(2 * pause, CONSULTA_MAX_S)
+            pause = min(2 * pause, LOOKUP_PAUSE_MAX_S)
             if until <= time.monotonic():
                 break
             found = await self._look_up(caller, key, until, request)
@@ -136,7 +136,9 @@ class Checkout:
         try:
             answer = await self._pedidos.consultar_pedido(Contexto(until, key), request)
         except asyncio.CancelledError:
-            self._note("info", "consultar_pedido", caller, key, error=LineError(INTERROMPIDO, ""))
+            self._note(
+                "info", "consultar_pedido", caller, key, error=LineError(INTERRUPTED_WORDS, "")
+            )
             raise
         except Exception as error:
             outcome = self._failed("consultar_pedido", caller, key, error, request.pedido_id)

@@ -17,16 +17,16 @@ from typing import Final
 import msgspec
 
 from common import ROOT
-from loadgen.driver.worker import LINHA_MAX, Report, Start
+from loadgen.driver.worker import LINE_MAX, Report, Start
 from loadgen.results.merge import merge
 from loadgen.results.recorder import Live, Recording
 from loadgen.workload.history import join_histories
 from loadgen.workload.plan import Plan, Share
 
 # Seconds between "all are ready" and the common start.
-ANTES_DO_INICIO_S: Final = 0.05
+BEFORE_START_S: Final = 0.05
 # Seconds that a process may take until it is ready: imports, and baskets for its callers.
-PRONTO_MAX_S: Final = 60.0
+CREW_READY_MAX_S: Final = 60.0
 
 OnProgress = Callable[[Live], None]
 # Told the monotonic instant, in nanoseconds, at which all processes begin: just before it comes.
@@ -68,7 +68,7 @@ class Crew:
         """Run to the end. Raises CrewError when a process died, or when stopped before it began."""
         try:
             await self._prepare()
-            start = Start(time.monotonic_ns() + int(ANTES_DO_INICIO_S * 1e9))
+            start = Start(time.monotonic_ns() + int(BEFORE_START_S * 1e9))
             for process in self._processes:
                 _send(process, start)
             if self._on_start is not None:
@@ -77,7 +77,7 @@ class Crew:
                 *(self._follow(index, each) for index, each in enumerate(self._processes))
             )
         except TimeoutError:
-            msg = f"a generator process was not ready after {PRONTO_MAX_S:.0f} s"
+            msg = f"a generator process was not ready after {CREW_READY_MAX_S:.0f} s"
             raise CrewError(msg) from None
         finally:
             await _end(self._processes)
@@ -90,7 +90,7 @@ class Crew:
         """Start the processes and wait until all are ready."""
         for share in self._shares:
             self._processes.append(await _start(share))
-        async with asyncio.timeout(PRONTO_MAX_S):
+        async with asyncio.timeout(CREW_READY_MAX_S):
             for process in self._processes:
                 await _report(process)
         # From here to the start nothing is awaited: no stop comes in between.
@@ -132,7 +132,7 @@ async def _start(share: Share) -> Process:
         stdin=PIPE,
         stdout=PIPE,
         cwd=ROOT,
-        limit=LINHA_MAX,
+        limit=LINE_MAX,
         # An interrupt at the terminal is for this process, which passes it on in order.
         start_new_session=True,
     )

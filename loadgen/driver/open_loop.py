@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from loadgen.workload.outcomes import Outcome
 
 # Seconds that it sleeps at a stretch: how long a stop may go unnoticed.
-ESPERA_MAX_S: Final = 0.25
+WAIT_MAX_S: Final = 0.25
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -86,5 +86,5 @@ class OpenLoop:
             await self._sleep(0)
         while left_ns > 0 and not self._stopping:
             # Event loops count in milliseconds, and uvloop rounds a part of one down to nothing.
-            await self._sleep(min(math.ceil(left_ns / 1e6) / 1e3, ESPERA_MAX_S))
+            await self._sleep(min(math.ceil(left_ns / 1e6) / 1e3, WAIT_MAX_S))
             left_ns = due_ns - self._now_ns()

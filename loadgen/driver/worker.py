@@ -26,15 +26,15 @@ from loadgen.driver.open_loop import OpenLoop
 from loadgen.results.recorder import Live, Recorder, Recording
 from loadgen.results.selfcheck import LoopWatch
 from loadgen.workload.dial import PedidosPort, dial
-from loadgen.workload.history import INTERVALO_ESCRITA_S, History
+from loadgen.workload.history import WRITE_INTERVAL_S, History
 from loadgen.workload.plan import Share
 from loadgen.workload.targets import Basket, baskets
 
 # Seconds between reports of progress.
-INTERVALO_PROGRESSO_S: Final = 1.0
+PROGRESS_INTERVAL_S: Final = 1.0
 # Bytes of one line of the protocol: a plan with ten thousand customers takes 70 kB. Recordings grow
 # with the length of a run, by about 1 MB an hour, and are not lines.
-LINHA_MAX: Final = 2**26
+LINE_MAX: Final = 2**26
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -155,12 +155,12 @@ class ShareRun:
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(INTERVALO_ESCRITA_S)
+            await asyncio.sleep(WRITE_INTERVAL_S)
             self._history.flush()
 
 
 async def _work() -> None:
-    reader = asyncio.StreamReader(limit=LINHA_MAX)
+    reader = asyncio.StreamReader(limit=LINE_MAX)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     share = msgspec.json.decode(await reader.readline(), type=Share)
@@ -208,7 +208,7 @@ async def _attended(run: ShareRun, reader: asyncio.StreamReader) -> Recording:
 
     async def report() -> None:
         while True:
-            await asyncio.sleep(INTERVALO_PROGRESSO_S)
+            await asyncio.sleep(PROGRESS_INTERVAL_S)
             say(Report(live=run.live()))
 
     helpers = [asyncio.create_task(listen()), asyncio.create_task(report())]

@@ -22,7 +22,7 @@ from rich.console import Console
 from common.settings import add_lab_options, latency_range, natural, positive, seconds
 from loadgen.cli import run_interruptibly
 from loadgen.driver.crew import Crew, CrewError
-from loadgen.floor.report import PARES_MIN, Floor, Pair, Run, show, summarise
+from loadgen.floor.report import PAIRS_MIN, Floor, Pair, Run, show, summarise
 from loadgen.machine.disk import appends_ms, memory_disk
 from loadgen.machine.environment import environment
 from loadgen.machine.usage import Meter
@@ -133,8 +133,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--mode", choices=LOOP_ARMS, required=True, help="the arm")
     add("--concurrency", type=positive, default=100, metavar="N", help="callers (default 100)")
     add(
-        "--pairs", type=positive, default=PARES_MIN, metavar="N",
-        help=f"interleaved pairs (default {PARES_MIN}; fewer are INVALID)",
+        "--pairs", type=positive, default=PAIRS_MIN, metavar="N",
+        help=f"interleaved pairs (default {PAIRS_MIN}; fewer are INVALID)",
     )  # fmt: skip
     add(
         "--payment-wait", type=latency_range, default=(0.0, 0.0), metavar="MIN:MAX",

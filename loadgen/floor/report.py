@@ -14,7 +14,7 @@ from loadgen.machine.usage import Used
 from loadgen.results.result import Result
 
 # Pairs below which a median says nothing here: single runs vary by a fifth.
-PARES_MIN: Final = 5
+PAIRS_MIN: Final = 5
 # The generator's name beside those of the services.
 GERADOR: Final = "generator"
 
@@ -126,8 +126,8 @@ def summarise(
     reasons = []
     if memory_disk is not None:
         reasons.append(f"the data lies on {memory_disk}, a memory disk: nothing was made durable")
-    if len(pairs) < PARES_MIN:
-        reasons.append(f"{len(pairs)} pairs are too few for a median: {PARES_MIN} are needed")
+    if len(pairs) < PAIRS_MIN:
+        reasons.append(f"{len(pairs)} pairs are too few for a median: {PAIRS_MIN} are needed")
     for number, pair in enumerate(pairs, 1):
         for run in (pair.floor, pair.real):
             reasons += [f"pair {number}, {run.name}: {reason}" for reason in _doubts(run)]

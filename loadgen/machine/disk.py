@@ -10,11 +10,11 @@ from typing import Final
 from loadgen.machine.environment import filesystem
 
 # Appends that a durable order makes one after the other: the claim, the four steps, the end.
-APPENDS_POR_PEDIDO: Final = 6
+APPENDS_PER_ORDER: Final = 6
 # Bytes of one append: a page of a write-ahead log.
 APPEND_BYTES: Final = 4_096
 # Orders' worth of appends in one measurement: half a second on a slow disk.
-RODADAS: Final = 100
+ROUNDS_OF: Final = 100
 # File systems in memory: an fdatasync on them does nothing.
 MEMORIA: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
@@ -25,7 +25,7 @@ def memory_disk(directory: Path) -> str | None:
     return kind if kind in MEMORIA else None
 
 
-def appends_ms(directory: Path, rounds: int = RODADAS) -> list[float]:
+def appends_ms(directory: Path, rounds: int = ROUNDS_OF) -> list[float]:
     """Milliseconds of six appends with fdatasync one after the other, `rounds` times."""
     path = directory / "appends"
     block = bytes(APPEND_BYTES)
@@ -39,7 +39,7 @@ def appends_ms(directory: Path, rounds: int = RODADAS) -> list[float]:
 
 def _round_ms(file: int, block: bytes) -> float:
     start = time.perf_counter()
-    for _ in range(APPENDS_POR_PEDIDO):
+    for _ in range(APPENDS_PER_ORDER):
         os.write(file, block)
         os.fdatasync(file)
     return (time.perf_counter() - start) * 1e3

@@ -17,7 +17,7 @@ import psutil
 from common import ROOT
 
 # The packages that a figure depends on.
-PACOTES: Final = (
+PACKAGES: Final = (
     "grpcio", "protobuf", "aiohttp", "aiosqlite", "msgspec", "uvloop", "hdrhistogram",
 )  # fmt: skip
 
@@ -27,7 +27,7 @@ def environment(data_dir: Path | None = None) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
-        "packages": {name: _version(name) for name in PACOTES},
+        "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "machine": platform.machine(),
         "processor": _processor(),

@@ -8,7 +8,7 @@ from hdrh.histogram import HdrHistogram
 from msgspec import Struct
 
 # Samples. Below it the slowest thousandth is a handful of orders, and no statistic.
-AMOSTRAS_P999: Final = 10_000
+P999_SAMPLES: Final = 10_000
 
 
 class Latency(Struct, frozen=True):
@@ -33,7 +33,7 @@ def latency(histogram: HdrHistogram) -> Latency:
     if samples == 0:
         return NO_LATENCY
     values = histogram.get_percentile_to_value_dict([50, 90, 95, 99, 99.9])
-    p999 = values[99.9] / 1e3 if samples >= AMOSTRAS_P999 else None
+    p999 = values[99.9] / 1e3 if samples >= P999_SAMPLES else None
     return Latency(
         mean=round(histogram.get_mean_value() / 1e3, 3),
         p50=values[50] / 1e3,

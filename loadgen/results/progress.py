@@ -17,7 +17,7 @@ from loadgen.results.plot import COLUMNS, Point, latency_plot
 from loadgen.results.recorder import Live
 
 # Times a second that a terminal is drawn at most.
-QUADROS_POR_S: Final = 4
+FRAMES_PER_S: Final = 4
 
 
 class Board:
@@ -26,7 +26,7 @@ class Board:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._screen = (
-            Screen(console=console, refresh_per_second=QUADROS_POR_S, transient=True)
+            Screen(console=console, refresh_per_second=FRAMES_PER_S, transient=True)
             if console.is_terminal
             else None
         )

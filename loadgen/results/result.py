@@ -19,7 +19,7 @@ from loadgen.results.timeline import OpenLoop, Second, Steady, open_loop, rate, 
 from loadgen.workload.plan import Plan
 
 # Share of orders without stock above which a run says more about stock than about services.
-SEM_ESTOQUE_MAX: Final = 0.05
+OUT_OF_STOCK_MAX: Final = 0.05
 
 
 class Outcomes(Struct, frozen=True):

@@ -13,22 +13,22 @@ from loadgen.workload.plan import Plan
 from loadgen.workload.schedule import Schedule
 
 # Seconds between looks at the loop.
-INTERVALO_S: Final = 0.02
+SAMPLE_INTERVAL_S: Final = 0.02
 # Milliseconds at the 99th percentile, and as a share of the median latency: the loop of the
 # generator may be late by the larger of the two. On a small machine that the services keep busy,
 # a process waits for a core for tens of milliseconds whatever it does; beyond that, one look in a
 # hundred may be late by a tenth of what is measured, so that a median hardly moves.
-ATRASO_P99_MAX_MS: Final = 50.0
-ATRASO_P99_MAX_PARTE: Final = 0.1
+LATE_P99_MAX_MS: Final = 50.0
+LATE_P99_MAX_SHARE: Final = 0.1
 # Milliseconds at the 99th percentile, and as a share of the same percentile of latency: an open loop
 # may send late by the larger of the two. Latency counts from the instant, so that lateness is part
 # of it; above this share it would say more about the generator than about the services.
-ENVIO_P99_MAX_MS: Final = 20.0
-ENVIO_P99_MAX_PARTE: Final = 0.25
+SENDING_P99_MAX_MS: Final = 20.0
+SENDING_P99_MAX_SHARE: Final = 0.25
 # Share of the asked rate by which the rate of sending, with what was counted as unsent, may differ.
-TAXA_DIFERENCA_MAX: Final = 0.01
+RATE_DIFFERENCE_MAX: Final = 0.01
 # Share of the offered orders that may be unsent: so many are missing from the percentiles.
-SEM_ENVIO_MAX: Final = 0.01
+UNSENT_MAX: Final = 0.01
 # Share of one core. A process above it has nothing left, and measures itself.
 CPU_MAX: Final = 0.95
 # Seconds of the stretches of which the busiest counts: the wait for the last orders, in which a
@@ -36,7 +36,7 @@ CPU_MAX: Final = 0.95
 # burst in which all callers come at once for it.
 TRECHO_CPU_S: Final = 2.0
 # Seconds. Deadlines travel as instants of the wall clock: a step moves them all.
-PASSO_RELOGIO_MAX_S: Final = 1.0
+CLOCK_STEP_MAX_S: Final = 1.0
 
 
 class LoopWatch:
@@ -60,8 +60,8 @@ class LoopWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            due = time.monotonic() + INTERVALO_S
-            await asyncio.sleep(INTERVALO_S)
+            due = time.monotonic() + SAMPLE_INTERVAL_S
+            await asyncio.sleep(SAMPLE_INTERVAL_S)
             late_us = int((time.monotonic() - due) * 1e6)
             self.lag.record_value(max(1, late_us))
             self.look_at_cpu()
@@ -95,7 +95,7 @@ def invalid_reasons(plan: Plan, recording: Recording) -> list[str]:
     reasons += _own_load(recording)
     if plan.schedule is not None:
         reasons += _schedule_kept(plan.schedule, recording)
-    if abs(recording.clock_step_s) > PASSO_RELOGIO_MAX_S:
+    if abs(recording.clock_step_s) > CLOCK_STEP_MAX_S:
         reasons.append(f"the wall clock moved by {recording.clock_step_s:+.1f} s during the run")
     return reasons
 
@@ -124,7 +124,7 @@ def _own_load(recording: Recording) -> list[str]:
         )
     median_ms = decoded(recording.latency).get_value_at_percentile(50) / 1e3
     late_ms = decoded(recording.lag).get_value_at_percentile(99) / 1e3
-    bound_ms = max(ATRASO_P99_MAX_MS, ATRASO_P99_MAX_PARTE * median_ms)
+    bound_ms = max(LATE_P99_MAX_MS, LATE_P99_MAX_SHARE * median_ms)
     if late_ms > bound_ms:
         reasons.append(
             f"the generator's loop was late by {late_ms:.0f} ms at its 99th percentile,"
@@ -137,7 +137,7 @@ def _schedule_kept(schedule: Schedule, recording: Recording) -> list[str]:
     """What an open loop did otherwise than its schedule says."""
     reasons = []
     late_ms = _p99_ms(recording.late)
-    bound_ms = max(ENVIO_P99_MAX_MS, ENVIO_P99_MAX_PARTE * _p99_ms(recording.latency))
+    bound_ms = max(SENDING_P99_MAX_MS, SENDING_P99_MAX_SHARE * _p99_ms(recording.latency))
     if late_ms > bound_ms:
         reasons.append(
             f"orders were sent late by {late_ms:.0f} ms at the 99th percentile, more than"
@@ -147,12 +147,12 @@ def _schedule_kept(schedule: Schedule, recording: Recording) -> list[str]:
     length_s = max(schedule.length_s, (recording.sending_ended_ns - recording.start_ns) / 1e9)
     share = offered / length_s / schedule.rate_per_s
     # An interrupted run is invalid for that alone.
-    if abs(share - 1) > TAXA_DIFERENCA_MAX and schedule.count and not recording.interrupted:
+    if abs(share - 1) > RATE_DIFFERENCE_MAX and schedule.count and not recording.interrupted:
         reasons.append(
             f"{offered / length_s:,.1f} orders a second were offered, {share:.1%} of the"
             f" {schedule.rate_per_s:,.1f} asked for; use --processes or a lower rate"
         )
-    if unsent > SEM_ENVIO_MAX * offered:
+    if unsent > UNSENT_MAX * offered:
         reasons.append(
             f"{unsent:,} of {offered:,} orders were not sent, because as many were under way as may"
             " be: the percentiles lack them; raise --under-way-max or lower the rate"

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from loadgen.attribution.cli import milliseconds, show_attribution
 from loadgen.results.objectives import LATENCIES, RATES, SHARES, Judged
-from loadgen.results.result import SEM_ESTOQUE_MAX, Outcomes, Result, without_stock
+from loadgen.results.result import OUT_OF_STOCK_MAX, Outcomes, Result, without_stock
 
 
 def show(result: Result, console: Console) -> None:
@@ -28,7 +28,7 @@ def show(result: Result, console: Console) -> None:
     for kind, detail in result.examples.items():
         console.print(f"{kind}, for example: {detail}", markup=False, highlight=False)
     share = without_stock(result.outcomes)
-    if share > SEM_ESTOQUE_MAX:
+    if share > OUT_OF_STOCK_MAX:
         console.print(
             f"{share:.0%} of the orders ended in estoque_insuficiente: the shop sold out. Start"
             " with more, for example: python run_all.py --fresh --stock 1000000",

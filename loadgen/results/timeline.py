@@ -14,7 +14,7 @@ from loadgen.workload.plan import Plan
 from loadgen.workload.schedule import Arrival
 
 # Cells. A steady phase shorter than a second has no rate.
-CELULAS_CONSTANTE_MIN: Final = 10
+CONSTANT_CELLS_MIN: Final = 10
 _CELLS_PER_S: Final = 1_000_000_000 // CELL_NS
 
 
@@ -74,7 +74,7 @@ def steady(plan: Plan, recording: Recording) -> Steady | None:
     """
     first = -(-int(plan.warmup_s * 1e9) // CELL_NS)
     last = _sending_ns(plan, recording) // CELL_NS
-    if last - first < CELULAS_CONSTANTE_MIN:
+    if last - first < CONSTANT_CELLS_MIN:
         return None
     completed = sum(recording.completed[first:last])
     in_time = completed - sum(recording.overdue[first:last])

@@ -27,9 +27,9 @@ from loadgen.workload.plan import Population
 from loadgen.workload.targets import fetch_population
 
 # Seconds. Twenty times what a start takes on two cores.
-INICIO_MAX_S: Final = 60.0
+READY_MAX_S: Final = 60.0
 # Seconds. Above what a clean stop may take.
-PARADA_MAX_S: Final = 15.0
+HALT_MAX_S: Final = 15.0
 # The ids of the shop that the generator makes by default, for chains that have none of their own.
 _SHOP: Final = Opcoes()
 LOJA_PADRAO: Final = Population(
@@ -100,7 +100,7 @@ async def trivial_server(
 async def _address_of(process: Process, name: str) -> str:
     assert process.stdout is not None
     with contextlib.suppress(TimeoutError, ValueError):
-        async with asyncio.timeout(INICIO_MAX_S):
+        async with asyncio.timeout(READY_MAX_S):
             line = await process.stdout.readline()
         address: str = json.loads(line)["address"]
         return address
@@ -161,7 +161,7 @@ async def real_arm(
 
 async def _chain_of(process: Process, mode: str, data_dir: Path, log: Path) -> Chain:
     try:
-        async with asyncio.timeout(INICIO_MAX_S):
+        async with asyncio.timeout(READY_MAX_S):
             while process.returncode is None:
                 run = _ready(data_dir)
                 if run is not None:
@@ -194,7 +194,7 @@ def _last_line(log: Path) -> str:
 
 async def _end(process: Process) -> None:
     try:
-        async with asyncio.timeout(PARADA_MAX_S):
+        async with asyncio.timeout(HALT_MAX_S):
             await process.wait()
     except TimeoutError:
         process.kill()

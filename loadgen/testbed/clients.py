@@ -24,7 +24,7 @@ from loadgen.testbed.chains import Chain
 from loadgen.workload.plan import Plan
 
 # Seconds beyond its run that a client may take: imports, baskets, and its end.
-ALEM_MAX_S: Final = 60.0
+BEYOND_MAX_S: Final = 60.0
 
 
 class ClientError(Exception):
@@ -123,7 +123,7 @@ async def _ended(words: list[str], length_s: float, env: dict[str, str] | None =
         *words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=ROOT, env=env, start_new_session=True
     )
     try:
-        async with asyncio.timeout(length_s + ALEM_MAX_S):
+        async with asyncio.timeout(length_s + BEYOND_MAX_S):
             out, problem = await process.communicate()
     except TimeoutError:
         raise ClientError(f"{' '.join(words[1:4])} did not end") from None

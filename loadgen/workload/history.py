@@ -21,7 +21,7 @@ LineType = Literal["invoke", "ok", "fail", "info"]
 Op = Literal["criar_pedido", "consultar_pedido", "cancelar_pedido"]
 
 # Seconds between writes.
-INTERVALO_ESCRITA_S: Final = 0.5
+WRITE_INTERVAL_S: Final = 0.5
 # Bytes gathered before a write is made at once: bounds the memory between two of the above.
 BUFFER_MAX: Final = 1_048_576
 

@@ -22,13 +22,13 @@ SEM_EFEITO: Final = frozenset(
         Categoria.PROIBIDO,
         Categoria.HOST,
         Categoria.METODO,
-        Categoria.TAMANHO,
-        Categoria.MIDIA,
+        Categoria.SIZE,
+        Categoria.MEDIA_TYPE,
     }
 )
 # What the generator calls an exception that no client should raise.
 DEFEITO: Final = "defeito"
-INTERROMPIDO: Final = "interrompido"
+INTERRUPTED_WORDS: Final = "interrompido"
 
 
 class Outcome(NamedTuple):

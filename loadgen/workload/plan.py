@@ -12,12 +12,12 @@ from loadgen.attribution.hops import SAMPLE_EVERY, sample_every
 from loadgen.workload.schedule import Schedule, share_of
 
 # Orders. What each caller places when the command names no length.
-CHECKOUTS_POR_CHAMADOR: Final = 5
+CHECKOUTS_PER_CALLER: Final = 5
 # Seconds of an open loop whose command names no length.
-DURACAO_ABERTA_S: Final = 60.0
+OPEN_RUN_S: Final = 60.0
 # Orders of an open loop under way at once: what ten seconds at a thousand a second come to. Beyond
 # it an order is not sent but counted, so that a system that stands still does not fill the memory.
-EM_CURSO_MAX: Final = 10_000
+RUNNING_MAX: Final = 10_000
 
 
 # Orders a second that any machine ends, where callers and their waits allow as many: a guess low
@@ -53,7 +53,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     checkouts: int | None = None
     duration_s: float | None = None
     schedule: Schedule | None = None
-    under_way_max: int = EM_CURSO_MAX
+    under_way_max: int = RUNNING_MAX
     warmup_s: float = 0.0
     timeout_s: float = 60.0
     seed: int = 42

@@ -22,16 +22,16 @@ from loadgen.workload.plan import Plan, Population
 # Baskets prepared before the run; the n-th order takes the n-th, and round again. Enough that no
 # cache sees a pattern, few enough to be ready in a moment. A prime number: one order in sixteen is
 # sampled, and a multiple of sixteen would have the sample see the same few baskets all the time.
-CESTAS: Final = 8_191
+BASKETS: Final = 8_191
 # Zipf's exponent: with thirty products the first sells a quarter of all, the last under a hundredth.
-ZIPF_PRODUTOS: Final = 1.0
+ZIPF_PRODUCTS: Final = 1.0
 # Customers differ less than products do.
-ZIPF_CLIENTES: Final = 0.5
+ZIPF_CUSTOMERS: Final = 0.5
 # Units of one line, as (units, weight): most people buy one.
 UNIDADES: Final = ((1, 2, 3), (70, 20, 10))
 METODOS: Final[tuple[c.MetodoPagamento, ...]] = ("pix", "cartao_credito", "boleto")
 # Seconds. Lists of a shop that answers at all come well within it.
-PRAZO_LISTAS_S: Final = 10.0
+LISTS_TIMEOUT_S: Final = 10.0
 
 
 class Basket(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ async def fetch_population(mode: str, pedidos: str, catalogo: str) -> Population
     The first page of customers is population enough. Raises ErroServico when a service does not
     answer and EmptyShopError when there is nobody to buy or nothing to be bought.
     """
-    ctx = Contexto(time.monotonic() + PRAZO_LISTAS_S)
+    ctx = Contexto(time.monotonic() + LISTS_TIMEOUT_S)
     shop = dial(mode, "pedidos", pedidos, connections=1)
     try:
         customers = await shop.listar_clientes(ctx, c.ListarClientesRequest())
@@ -73,11 +73,11 @@ async def fetch_population(mode: str, pedidos: str, catalogo: str) -> Population
     return population
 
 
-def baskets(plan: Plan, count: int = CESTAS) -> list[Basket]:
+def baskets(plan: Plan, count: int = BASKETS) -> list[Basket]:
     """The baskets of a plan, deterministic by its seed, population and items."""
     draw = Random(f"baskets {plan.seed}")
-    customers = _Popularity(plan.population.clientes, ZIPF_CLIENTES, draw)
-    products = _Popularity(plan.population.produtos, ZIPF_PRODUTOS, draw)
+    customers = _Popularity(plan.population.clientes, ZIPF_CUSTOMERS, draw)
+    products = _Popularity(plan.population.produtos, ZIPF_PRODUCTS, draw)
     low = min(plan.itens_min, len(plan.population.produtos))
     high = min(plan.itens_max, len(plan.population.produtos))
     return [_basket(draw, customers, products, draw.randint(low, high)) for _ in range(count)]

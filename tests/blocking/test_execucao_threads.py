@@ -20,8 +20,8 @@ from blocking import execution
 from blocking.execution import (
     TaskStoppedError,
     ThreadClock,
-    ThreadExecution,
     ThreadPromise,
+    ThreadTasks,
     in_task,
     interruptible,
     run_to_end,
@@ -29,7 +29,7 @@ from blocking.execution import (
 )
 from blocking.grpc_threads.client import _made
 from common.erros import Categoria, ErroServico, indisponivel, sobrecarga
-from common.runtime.execution import AsyncExecution
+from common.runtime.execution import AsyncTasks
 from common.storage.batching import Unit, run_batch
 from tests.support.entre_threads import PATIENCE_S, all_at_once, soon
 
@@ -43,7 +43,7 @@ def test_uma_corrotina_cujas_portas_bloqueiam_vai_ao_fim_de_uma_vez() -> None:
     """Driven once it has its value, or raises what it raises."""
 
     async def works() -> int:
-        await ThreadClock().dormir(0.001)
+        await ThreadClock().sleep(0.001)
         return 7
 
     async def fails() -> None:
@@ -73,13 +73,13 @@ def test_uma_porta_que_suspende_e_um_defeito() -> None:
     assert closed == [True]
 
 
-def test_uma_tarefa_para_na_espera_em_que_esta(tasks: ThreadExecution) -> None:
+def test_uma_tarefa_para_na_espera_em_que_esta(tasks: ThreadTasks) -> None:
     """Asked to stop while it waits, a task stops there, whatever it waits for, and cleans up."""
     promise = ThreadPromise[int]()
     waits = {
         "event": lambda: wait(threading.Event()),
-        "promise": lambda: run_to_end(promise.esperar(inf)),
-        "sleep": lambda: run_to_end(ThreadClock().dormir(PATIENCE_S)),
+        "promise": lambda: run_to_end(promise.wait(inf)),
+        "sleep": lambda: run_to_end(ThreadClock().sleep(PATIENCE_S)),
     }
     left: list[str] = []
 
@@ -90,18 +90,18 @@ def test_uma_tarefa_para_na_espera_em_que_esta(tasks: ThreadExecution) -> None:
         finally:
             left.append(name)
 
-    started = [tasks.iniciar(stuck(name)) for name in waits]
+    started = [tasks.start(stuck(name)) for name in waits]
     time.sleep(0.01)
-    assert tasks.em_curso() == 3
-    assert tasks.em_curso(exceto=started[0]) == 2
+    assert tasks.running() == 3
+    assert tasks.running(exceto=started[0]) == 2
     for task in started:
         task.cancelar()
-    soon(lambda: tasks.em_curso() == 0)
+    soon(lambda: tasks.running() == 0)
     assert sorted(left) == sorted(waits)
     assert promise._vigias == []
 
 
-def test_uma_tarefa_para_na_proxima_espera(tasks: ThreadExecution) -> None:
+def test_uma_tarefa_para_na_proxima_espera(tasks: ThreadTasks) -> None:
     """Asked to stop while it works, a task goes on until it would wait, and no further."""
     working, go, reached = threading.Event(), threading.Event(), []
 
@@ -112,16 +112,16 @@ def test_uma_tarefa_para_na_proxima_espera(tasks: ThreadExecution) -> None:
         wait(threading.Event(), time.monotonic())
         reached.append("beyond")
 
-    task = tasks.iniciar(works())
+    task = tasks.start(works())
     assert working.wait(PATIENCE_S)
     task.cancelar()
     go.set()
-    soon(lambda: tasks.em_curso() == 0)
+    soon(lambda: tasks.running() == 0)
     assert reached == ["the end of the work"]
 
 
 @pytest.mark.parametrize("raises", [True, False], ids=["call fails", "call ends"])
-def test_parar_interrompe_a_chamada_em_curso(tasks: ThreadExecution, raises: bool) -> None:
+def test_parar_interrompe_a_chamada_em_curso(tasks: ThreadTasks, raises: bool) -> None:
     """A call that holds the thread is made to fail; the task sees that it was stopped, no error."""
     interrupted, seen = threading.Event(), []
 
@@ -138,16 +138,16 @@ def test_parar_interrompe_a_chamada_em_curso(tasks: ThreadExecution, raises: boo
             seen.append(type(error))
             raise
 
-    task = tasks.iniciar(calls())
+    task = tasks.start(calls())
     time.sleep(0.01)
     task.cancelar()
-    soon(lambda: tasks.em_curso() == 0)
+    soon(lambda: tasks.running() == 0)
     assert seen == [TaskStoppedError]
 
 
 @pytest.mark.parametrize("asked", ["before the call", "as it is sent"])
 def test_uma_tarefa_que_deve_parar_nao_deixa_chamada_para_tras(
-    tasks: ThreadExecution, asked: str
+    tasks: ThreadTasks, asked: str
 ) -> None:
     """Over gRPC a task that is to stop sends nothing more; what it was just sending is cancelled."""
     begun, go, sent = threading.Event(), threading.Event(), []
@@ -166,15 +166,15 @@ def test_uma_tarefa_que_deve_parar_nao_deixa_chamada_para_tras(
             assert go.wait(PATIENCE_S)
         _made(Channel(), b"")
 
-    task = tasks.iniciar(calls())
+    task = tasks.start(calls())
     assert begun.wait(PATIENCE_S)
     task.cancelar()
     go.set()
-    soon(lambda: tasks.em_curso() == 0)
+    soon(lambda: tasks.running() == 0)
     assert [call.cancelled() for call in sent] == [True] * (asked == "as it is sent")
 
 
-def test_uma_falha_que_nao_e_parada_fica_como_e(tasks: ThreadExecution) -> None:
+def test_uma_falha_que_nao_e_parada_fica_como_e(tasks: ThreadTasks) -> None:
     """What a call raises by itself reaches whoever made it."""
     seen = []
 
@@ -183,33 +183,33 @@ def test_uma_falha_que_nao_e_parada_fica_como_e(tasks: ThreadExecution) -> None:
             raise OSError("broken")
         seen.append(True)
 
-    tasks.iniciar(calls())
-    soon(lambda: tasks.em_curso() == 0)
+    tasks.start(calls())
+    soon(lambda: tasks.running() == 0)
     assert seen == [True]
 
 
 def test_threads_sem_tarefa_servem_outra_vez(
-    tasks: ThreadExecution, monkeypatch: pytest.MonkeyPatch
+    tasks: ThreadTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One task after the other runs in one thread, which ends when it has been idle long enough."""
-    monkeypatch.setattr(execution, "OCIOSA_S", 0.05)
+    monkeypatch.setattr(execution, "IDLE_AFTER_S", 0.05)
     seen: set[int] = set()
 
     async def note() -> None:
         seen.add(threading.get_ident())
 
     for _ in range(20):
-        tasks.iniciar(note())
-        soon(lambda: tasks.em_curso() == 0)
+        tasks.start(note())
+        soon(lambda: tasks.running() == 0)
     assert len(seen) == 1
     soon(lambda: tasks._idle == 0)
 
 
 def test_nenhuma_tarefa_se_perde_entre_threads_que_terminam(
-    tasks: ThreadExecution, monkeypatch: pytest.MonkeyPatch
+    tasks: ThreadTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A task handed to a thread in the moment that this gives up waiting runs all the same."""
-    monkeypatch.setattr(execution, "OCIOSA_S", 0.0005)
+    monkeypatch.setattr(execution, "IDLE_AFTER_S", 0.0005)
     done = Counter[int]()
     lock = threading.Lock()
 
@@ -219,16 +219,16 @@ def test_nenhuma_tarefa_se_perde_entre_threads_que_terminam(
 
     def hand_over(number: int) -> None:
         for _ in range(50):
-            tasks.iniciar(note(number))
+            tasks.start(note(number))
             time.sleep(0.0005)
 
     all_at_once(hand_over, 4)
-    soon(lambda: tasks.em_curso() == 0)
+    soon(lambda: tasks.running() == 0)
     assert done == dict.fromkeys(range(4), 50)
 
 
 def test_um_defeito_numa_tarefa_fica_no_registro(
-    tasks: ThreadExecution, caplog: pytest.LogCaptureFixture
+    tasks: ThreadTasks, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a task raises by mistake is logged; a task that was stopped says nothing."""
 
@@ -239,16 +239,16 @@ def test_um_defeito_numa_tarefa_fica_no_registro(
         raise TaskStoppedError
 
     with caplog.at_level(logging.ERROR):
-        tasks.iniciar(stopped())
-        tasks.iniciar(defect())
-        soon(lambda: tasks.em_curso() == 0)
+        tasks.start(stopped())
+        tasks.start(defect())
+        soon(lambda: tasks.running() == 0)
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["oops"]
 
 
 def test_encerrar_nao_espera_para_sempre(monkeypatch: pytest.MonkeyPatch) -> None:
     """What can't be woken is left behind after a while, and daemonic; all else has ended."""
-    monkeypatch.setattr(execution, "PARADA_S", 0.05)
-    tasks, free = ThreadExecution(), threading.Event()
+    monkeypatch.setattr(execution, "HALT_S", 0.05)
+    tasks, free = ThreadTasks(), threading.Event()
 
     async def deaf() -> None:
         free.wait(PATIENCE_S)
@@ -256,12 +256,12 @@ def test_encerrar_nao_espera_para_sempre(monkeypatch: pytest.MonkeyPatch) -> Non
     async def waits() -> None:
         wait(threading.Event())
 
-    tasks.iniciar(deaf())
-    tasks.iniciar(waits())
-    run_to_end(tasks.encerrar())
-    assert tasks.em_curso() == 1
+    tasks.start(deaf())
+    tasks.start(waits())
+    run_to_end(tasks.stop())
+    assert tasks.running() == 1
     free.set()
-    soon(lambda: tasks.em_curso() == 0)
+    soon(lambda: tasks.running() == 0)
 
 
 def test_uma_promessa_acorda_todos_e_fica_com_o_primeiro_valor() -> None:
@@ -271,21 +271,21 @@ def test_uma_promessa_acorda_todos_e_fica_com_o_primeiro_valor() -> None:
 
     def take(number: int) -> None:
         if number < 4:
-            got.append(run_to_end(promise.esperar(inf)))
+            got.append(run_to_end(promise.wait(inf)))
         else:
-            promise.resolver(number)
+            promise.resolve(number)
 
     all_at_once(take)
     assert len(got) == 4
     assert len(set(got)) == 1
-    promise.falhar(indisponivel("tarde"))
-    assert run_to_end(promise.esperar(0.0)) == got[0]
+    promise.fail(indisponivel("tarde"))
+    assert run_to_end(promise.wait(0.0)) == got[0]
 
 
 def test_uma_espera_tem_o_seu_fim() -> None:
     """A promise that is not kept in time gives None, and forgets who waited."""
     promise = ThreadPromise[int]()
-    assert run_to_end(promise.esperar(time.monotonic() + 0.01)) is None
+    assert run_to_end(promise.wait(time.monotonic() + 0.01)) is None
     assert promise._vigias == []
 
 
@@ -307,21 +307,21 @@ def _apart(errors: list[ErroServico]) -> None:
 
 async def test_whoever_waits_on_a_loop_gets_an_error_of_its_own() -> None:
     """One exception raised by thousands would grow a frame with each of them."""
-    promise = AsyncExecution().promessa()
-    waiting = [asyncio.create_task(promise.esperar(inf)) for _ in range(MANY)]
+    promise = AsyncTasks().promise()
+    waiting = [asyncio.create_task(promise.wait(inf)) for _ in range(MANY)]
     await asyncio.sleep(0)
-    promise.falhar(sobrecarga("cheio", 2.0))
+    promise.fail(sobrecarga("cheio", 2.0))
     _apart(await asyncio.gather(*waiting, return_exceptions=True))
 
 
 def test_whoever_waits_in_a_thread_gets_an_error_of_its_own() -> None:
     """The same on threads, also for those who come when it has failed already."""
-    promise = ThreadExecution().promessa()
-    promise.falhar(sobrecarga("cheio", 2.0))
+    promise = ThreadTasks().promise()
+    promise.fail(sobrecarga("cheio", 2.0))
     errors = []
     for _ in range(MANY):
         with pytest.raises(ErroServico) as caught:
-            run_to_end(promise.esperar(inf))
+            run_to_end(promise.wait(inf))
         errors.append(caught.value)
     _apart(errors)
 

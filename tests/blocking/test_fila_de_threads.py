@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocking.entrance import Entrance
-from blocking.execution import ThreadExecution
+from blocking.execution import ThreadTasks
 from blocking.http_threads.workers import Workers, wait_until
 from common.erros import ENCERRANDO, Categoria
 from common.serving.admission import Slots
-from common.settings import TRABALHADORES_MAX
+from common.settings import WORKERS_MAX
 from loadgen.workload.dial import THREAD_ARMS
 from tests.support.chain import FORWARD, step
 from tests.support.cluster import NEVER_S, Cluster, open_cluster
@@ -81,7 +81,7 @@ async def test_a_fila_que_nao_termina_no_prazo_e_recusada_cedo(
     async with open_cluster(arm, tmp_path, shop, workers=1, **latency) as cluster:
         await cluster.create()
         running = asyncio.create_task(cluster.create())
-        while cluster.apps["pedidos"].slots.ativas == 0:
+        while cluster.apps["pedidos"].slots.driven == 0:
             await asyncio.sleep(0.002)
         start = time.monotonic()
         shed = await cluster.create(timeout_s=0.4)
@@ -158,7 +158,7 @@ async def test_o_pagamento_que_nao_terminaria_e_acordado(
 
 def test_muitos_trabalhadores_parados_terminam_logo(caplog: pytest.LogCaptureFixture) -> None:
     """Threads are begun as calls need them; a thousand idle ones end without being waited for."""
-    workers = Workers(TRABALHADORES_MAX, Entrance(TRABALHADORES_MAX, None))
+    workers = Workers(WORKERS_MAX, Entrance(WORKERS_MAX, None))
     assert not workers.threads
     held, released = threading.Semaphore(0), threading.Event()
 
@@ -206,7 +206,7 @@ async def _in_flight(cluster: Cluster, servico: str, number: int) -> None:
 )
 def test_a_entrada_conta_como_um_modelo(workers: int, bound: int, steps: list[str]) -> None:
     """Whoever comes and goes: an order is refused when no worker is free and the bound is met."""
-    entrance = Entrance(workers, Slots(bound, bound, ThreadExecution()))
+    entrance = Entrance(workers, Slots(bound, bound, ThreadTasks()))
     waiting: list[bool] = []
     served: list[bool] = []
     for move in steps:

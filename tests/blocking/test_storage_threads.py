@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blocking.execution import TaskStoppedError, ThreadExecution, run_to_end
+from blocking.execution import TaskStoppedError, ThreadTasks, run_to_end
 from blocking.storage import PlainStorage, SharedStorage
 from common.erros import Categoria, ErroServico
 from common.servicos.protocolo.contexto import Contexto
@@ -62,11 +62,11 @@ def banco(open_storage: Callable[[Path], AnyStorage], path: Path) -> Iterator[An
 
 
 def _write(banco: AnyStorage, *unit: Any) -> Any:
-    return run_to_end(banco.unidade(None, *unit))
+    return run_to_end(banco.unit(None, *unit))
 
 
 def _read(banco: AnyStorage, *unit: Any) -> Any:
-    return run_to_end(banco.leitura(None, *unit))
+    return run_to_end(banco.read(None, *unit))
 
 
 def _put(con: sqlite3.Connection, n: int) -> int:
@@ -263,7 +263,7 @@ def test_abrir_o_que_nao_existe_e_indisponivel(
 
 def test_uma_tarefa_parada_tem_a_sua_unidade_feita(path: Path) -> None:
     """Stopping the task that waits does not undo a unit that was handed over."""
-    banco, tasks = _shared(path), ThreadExecution()
+    banco, tasks = _shared(path), ThreadTasks()
     held, free, seen = threading.Event(), threading.Event(), []
 
     def slow(con: sqlite3.Connection) -> None:
@@ -273,15 +273,15 @@ def test_uma_tarefa_parada_tem_a_sua_unidade_feita(path: Path) -> None:
 
     async def waits() -> None:
         try:
-            await banco.unidade(None, slow)
+            await banco.unit(None, slow)
         except TaskStoppedError:
             seen.append("stopped")
             raise
 
-    task = tasks.iniciar(waits())
+    task = tasks.start(waits())
     assert held.wait(PATIENCE_S)
     task.cancelar()
-    run_to_end(tasks.encerrar())
+    run_to_end(tasks.stop())
     assert seen == ["stopped"]
     free.set()
     run_to_end(banco.close())
@@ -292,7 +292,7 @@ def test_uma_tarefa_parada_tem_a_sua_unidade_feita(path: Path) -> None:
 def test_o_tempo_do_banco_entra_no_registro(banco: AnyStorage) -> None:
     """A call's record holds the time it spent waiting for storage, the commit within it."""
     ctx = Contexto()
-    run_to_end(banco.unidade(ctx, _put, 1))
+    run_to_end(banco.unit(ctx, _put, 1))
     assert 0 < ctx.commit <= ctx.banco
 
 
@@ -302,7 +302,7 @@ def test_sob_pressao_o_lote_espera_por_companhia(
     """The writer thread waits for company by the same rule as the loops' storage."""
     monkeypatch.setattr(batching.Company, "patience", lambda self, waiting, now: 60.0)
     banco = _shared(path)
-    enough = batching.LOTE_BASTANTE
+    enough = batching.BATCH_ENOUGH
     threads = [threading.Thread(target=_write, args=(banco, _put, n)) for n in range(enough)]
     for thread in threads[:-1]:
         thread.start()

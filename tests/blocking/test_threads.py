@@ -15,7 +15,7 @@ import pytest
 
 from blocking.execution import (
     ThreadClock,
-    ThreadExecution,
+    ThreadTasks,
     run_to_end,
 )
 from common import contratos as c
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 # --- what threads share ---------------------------------------------------------------------------
 
 
-def test_vagas_nunca_sao_mais_do_que_ha(tasks: ThreadExecution) -> None:
+def test_vagas_nunca_sao_mais_do_que_ha(tasks: ThreadTasks) -> None:
     """Under any interleaving at most so many places are held, and in the end none is."""
-    slots = Slots(em_voo_max=6, ativas_max=3, execucao=tasks)
+    slots = Slots(in_flight_max=6, driven_max=3, tasks=tasks)
     held, peak, lock = 0, 0, threading.Lock()
     outcomes: list[Categoria | None] = []
 
@@ -51,7 +51,7 @@ def test_vagas_nunca_sao_mais_do_que_ha(tasks: ThreadExecution) -> None:
         for _ in range(60):
             patience = drawn.choice((0.0005, 0.005, PATIENCE_S))
             try:
-                slot = run_to_end(slots.ocupar(Contexto(time.monotonic() + patience)))
+                slot = run_to_end(slots.take(Contexto(time.monotonic() + patience)))
             except ErroServico as error:
                 outcomes.append(error.categoria)
                 continue
@@ -61,21 +61,21 @@ def test_vagas_nunca_sao_mais_do_que_ha(tasks: ThreadExecution) -> None:
             time.sleep(drawn.random() * 0.001)
             with lock:
                 held -= 1
-            slot.liberar()
-            slot.liberar()
+            slot.release()
+            slot.release()
             outcomes.append(None)
 
     all_at_once(buy)
     assert peak == 3
-    assert (slots.ativas, slots.esperando) == (0, 0)
+    assert (slots.driven, slots.waiting) == (0, 0)
     assert set(outcomes) == {None, Categoria.SOBRECARGA}
 
 
-def test_fechar_as_vagas_responde_a_todos(tasks: ThreadExecution) -> None:
+def test_fechar_as_vagas_responde_a_todos(tasks: ThreadTasks) -> None:
     """Whoever waits when the places are closed is told so, also in the moment its time runs out."""
     for _ in range(20):
-        slots = Slots(em_voo_max=CALLERS, ativas_max=1, execucao=tasks)
-        first = run_to_end(slots.ocupar(Contexto()))
+        slots = Slots(in_flight_max=CALLERS, driven_max=1, tasks=tasks)
+        first = run_to_end(slots.take(Contexto()))
         ends = time.monotonic() + 0.005
         seen: list[Categoria] = []
 
@@ -85,17 +85,17 @@ def test_fechar_as_vagas_responde_a_todos(tasks: ThreadExecution) -> None:
                 slots.fechar()
                 return
             with pytest.raises(ErroServico) as told:
-                run_to_end(slots.ocupar(Contexto(ends)))
+                run_to_end(slots.take(Contexto(ends)))
             seen.append(told.value.categoria)
 
         all_at_once(wait_in_line)
         assert set(seen) <= {Categoria.INDISPONIVEL, Categoria.SOBRECARGA}
         assert len(seen) == CALLERS - 1
-        first.liberar()
-        assert (slots.ativas, slots.esperando) == (0, 0)
+        first.release()
+        assert (slots.driven, slots.waiting) == (0, 0)
 
 
-def test_o_disjuntor_conta_certo_entre_threads(tasks: ThreadExecution) -> None:
+def test_o_disjuntor_conta_certo_entre_threads(tasks: ThreadTasks) -> None:
     """However calls interleave none is left counted, and an answer leaves it closed."""
     breaker = CircuitBreaker("estoque", Timing(5.0, 0.001), tasks, random.Random(1).random)
     failing, categories = threading.Event(), set()
@@ -117,18 +117,18 @@ def test_o_disjuntor_conta_certo_entre_threads(tasks: ThreadExecution) -> None:
                 run_to_end(guarded(Contexto(), number))
             except ErroServico as error:
                 categories.add(error.categoria)
-                run_to_end(breaker.esperar(time.monotonic() + 0.01))
+                run_to_end(breaker.wait(time.monotonic() + 0.01))
 
     all_at_once(call)
     assert categories == {Categoria.INDISPONIVEL}
     assert (breaker._waiting, breaker._trials) == (0, 0)
-    run_to_end(breaker.esperar(time.monotonic() + PATIENCE_S))
+    run_to_end(breaker.wait(time.monotonic() + PATIENCE_S))
     assert run_to_end(guarded(Contexto(), 1)) == 1
-    assert breaker.firme()
+    assert breaker.steady()
     assert breaker._failures == 0 < FAILURES
 
 
-def test_a_memoria_busca_uma_so_vez_ao_mesmo_tempo(tasks: ThreadExecution) -> None:
+def test_a_memoria_busca_uma_so_vez_ao_mesmo_tempo(tasks: ThreadTasks) -> None:
     """Never two fetches at once; nobody is given an older value than asked for, or an older error."""
     under_way, peak, lock = 0, 0, threading.Lock()
 
@@ -159,7 +159,7 @@ def test_a_memoria_busca_uma_so_vez_ao_mesmo_tempo(tasks: ThreadExecution) -> No
     soon(lambda: memory._em_curso is None)
 
 
-def test_uma_busca_que_falhou_nao_e_de_quem_vem_depois(tasks: ThreadExecution) -> None:
+def test_uma_busca_que_falhou_nao_e_de_quem_vem_depois(tasks: ThreadTasks) -> None:
     """Who asks after a fetch has failed begins another one."""
     fetches = 0
 
@@ -238,12 +238,12 @@ async def test_nunca_duas_conducoes_de_um_pedido_entre_threads(shop: Path, tmp_p
             for key, seen in ids.items():
                 itens = (livro.ItemPrecificado(1, 1, 100),)
                 novo = livro.NovoPedido(key, b"resumo", 1, "pix", itens)
-                vaga = run_to_end(slots.ocupar(Contexto()))
+                vaga = run_to_end(slots.take(Contexto()))
                 conducao = condutor.reivindicar(novo, vaga, Contexto())
-                linha = run_to_end(conducao.reivindicada.esperar(inf))
+                linha = run_to_end(conducao.reivindicada.wait(inf))
                 if not conducao.minha and not linha.terminal:
                     conducao = condutor.retomar(linha)
-                run_to_end(conducao.fim.esperar(inf if conducao.minha else time.monotonic()))
+                run_to_end(conducao.fim.wait(inf if conducao.minha else time.monotonic()))
                 seen.add(linha.pedido_id)
 
         await cluster.arm.run(_as_coroutine(lambda: all_at_once(buy)))
@@ -253,7 +253,7 @@ async def test_nunca_duas_conducoes_de_um_pedido_entre_threads(shop: Path, tmp_p
         assert shaky.twice == []
         assert cluster.orders() == orders
         await cluster.idle()
-        soon(lambda: slots.ativas == 0)
+        soon(lambda: slots.driven == 0)
         recovery = condutor._recuperacao
         assert (condutor._vivas, condutor._reivindicando) == ({}, set())
         assert (recovery._em_curso, recovery._tentadas) == (set(), {})

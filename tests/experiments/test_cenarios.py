@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
-from common.erros import ENCERRANDO, RECUSADA
+from common.erros import ENCERRANDO, REFUSED_WORDS
 from loadgen.chaos import cli
 from loadgen.chaos.customers.crowd import Phase, Sample, arrivals
 from loadgen.chaos.progress import View, sparkline
@@ -73,11 +73,11 @@ def test_latency_is_not_normal_while_orders_are_refused_or_slow_to_the_end() -> 
 def test_a_call_that_was_cut_is_not_forgiven() -> None:
     """Refused with nothing begun, while Pedidos itself restarts: nothing else is."""
     window = (10.0, 12.0)
-    refused = [Failed(10.5, 10.5, "indisponivel", words) for words in (ENCERRANDO, RECUSADA)]
+    refused = [Failed(10.5, 10.5, "indisponivel", words) for words in (ENCERRANDO, REFUSED_WORDS)]
     others = [
         Failed(10.5, 10.9, "indisponivel", "pedidos não respondeu"),
         Failed(10.5, 10.9, "prazo_esgotado", "o prazo terminou durante a chamada"),
-        Failed(5.0, 5.0, "indisponivel", RECUSADA),
+        Failed(5.0, 5.0, "indisponivel", REFUSED_WORDS),
     ]
     assert refused_by(refused + others, window) == 2
 

@@ -129,7 +129,7 @@ def test_ao_lado_da_cifra_do_locust_esta_o_que_ele_nao_faz() -> None:
     for found in (None, spent(500)):
         arm = cost.Arm.of("http", [cost.Pair(spent(900), spent(1_000), found)])
         console = Console(width=200, record=True, file=io.StringIO())
-        cost.show(cost.Costs([arm], cost.RAZAO_MIN, True, [], {}, {}), console)
+        cost.show(cost.Costs([arm], cost.RATIO_MIN, True, [], {}, {}), console)
         assert ("without a key and a deadline" in console.export_text()) == (found is not None)
 
 

@@ -31,14 +31,14 @@ from common.faults.failpoints import (
     read_rules,
     write_rules,
 )
-from common.runtime.execution import AsyncClock, AsyncExecution
-from common.servicos.protocolo.portas import Ponto
+from common.runtime.execution import AsyncClock, AsyncTasks
+from common.servicos.protocolo.portas import Point
 from common.storage import connection
 from common.storage import event_loop as storage
 
 pytestmark = pytest.mark.asyncio
 
-_PORTS = (AsyncClock(), AsyncExecution())
+_PORTS = (AsyncClock(), AsyncTasks())
 
 
 def _error(**more: Any) -> Rule:
@@ -46,7 +46,7 @@ def _error(**more: Any) -> Rule:
     return Rule(**(given | more))
 
 
-async def _struck(failpoints: Failpoints, ponto: Ponto, pedido_id: int) -> bool:
+async def _struck(failpoints: Failpoints, ponto: Point, pedido_id: int) -> bool:
     try:
         await failpoints.em(ponto, pedido_id)
     except ErroServico as error:
@@ -157,7 +157,7 @@ async def test_the_next_call_is_struck_before_while_and_after(tmp_path: Path) ->
         with pytest.raises(ErroServico):
             await failpoints.chamada(1, next_hop)
         assert calls == seen
-        while _PORTS[1].em_curso():
+        while _PORTS[1].running():
             await asyncio.sleep(0.01)
         assert calls == (["began", "ended"] if seen else []), "the other side goes on"
     write_rules(path, Rules())
@@ -177,7 +177,7 @@ async def test_a_next_hop_that_was_done_before_is_no_hit(tmp_path: Path) -> None
 
 @given(
     service=st.sampled_from([*SERVICOS, "nobody"]),
-    point=st.sampled_from(get_args(Ponto)),
+    point=st.sampled_from(get_args(Point)),
     action=st.sampled_from(get_args(Action)),
     probability=st.floats(-0.5, 1.5),
 )
@@ -269,7 +269,7 @@ def _note(con: sqlite3.Connection, pedido_id: int) -> None:
 
 
 async def _noted(banco: FailingStorage) -> list[int]:
-    rows = await banco.leitura(None, lambda con: con.execute("SELECT * FROM feitos").fetchall())
+    rows = await banco.read(None, lambda con: con.execute("SELECT * FROM feitos").fetchall())
     return [pedido_id for (pedido_id,) in rows]
 
 
@@ -282,19 +282,19 @@ async def test_a_bad_disk_strikes_one_unit_of_the_order_and_keeps_nothing_of_it(
     action: Action, tmp_path: Path
 ) -> None:
     async with _failing(tmp_path, _at_storage(action, order_id=7, skip=1)) as banco:
-        await banco.unidade(None, _note, 8)
-        await banco.unidade(None, _note, 7)
+        await banco.unit(None, _note, 8)
+        await banco.unit(None, _note, 7)
         with pytest.raises(ErroServico) as failed:
-            await banco.unidade(None, _note, 7)
+            await banco.unit(None, _note, 7)
         assert failed.value.categoria is Categoria.INDISPONIVEL
-        await banco.unidade(None, _note, 7)
+        await banco.unit(None, _note, 7)
         assert await _noted(banco) == [8, 7, 7]
 
 
 async def test_a_lock_that_goes_in_time_makes_a_unit_wait(tmp_path: Path) -> None:
     async with _failing(tmp_path, _at_storage("locked", seconds=0.2)) as banco:
         start = time.monotonic()
-        await banco.unidade(None, _note, 7)
+        await banco.unit(None, _note, 7)
         assert time.monotonic() - start >= 0.2
         assert await _noted(banco) == [7]
 
@@ -305,7 +305,7 @@ async def test_a_lock_that_stays_is_sqlites_own_refusal(
     monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 50)
     async with _failing(tmp_path, _at_storage("locked", seconds=0.3)) as banco:
         with pytest.raises(ErroServico) as failed:
-            await banco.unidade(None, _note, 7)
+            await banco.unit(None, _note, 7)
         assert failed.value.categoria is Categoria.INDISPONIVEL
         cause = failed.value.__cause__
         assert isinstance(cause, sqlite3.OperationalError)
@@ -314,4 +314,4 @@ async def test_a_lock_that_stays_is_sqlites_own_refusal(
         async with asyncio.timeout(5):
             while not await _noted(banco):
                 with suppress(ErroServico):
-                    await banco.unidade(None, _note, 7)
+                    await banco.unit(None, _note, 7)

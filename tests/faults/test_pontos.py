@@ -27,7 +27,7 @@ UNDONE = {"pagamentos": "estornado", "estoque": "devolvido", "fiscal": "cancelad
 
 
 class Witness:
-    """The port `Falhas` of one service: writes down what is held, or fails at one point."""
+    """The port `Faults` of one service: writes down what is held, or fails at one point."""
 
     def __init__(self, cluster: Cluster, servico: str, seen: list[Any], fail_at: str = "") -> None:
         self._cluster = cluster
@@ -36,14 +36,14 @@ class Witness:
         self._fail_at = fail_at
 
     async def em(self, ponto: str, pedido_id: int) -> None:
-        """See Falhas."""
+        """See Faults."""
         self._seen.append((self._servico, ponto, self._cluster.situation(pedido_id)))
         if ponto == self._fail_at:
             self._fail_at = ""
             raise indisponivel("aqui")
 
     async def chamada(self, pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """See Falhas; what lies between the two points is the next hop's."""
+        """See Faults; what lies between the two points is the next hop's."""
         await self.em("P1", pedido_id)
         answer = await chamar()
         await self.em("P3", pedido_id)

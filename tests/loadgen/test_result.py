@@ -15,7 +15,7 @@ from loadgen.attribution.hops import Hops, means, parse
 from loadgen.results import selfcheck
 from loadgen.results.histograms import PRECISION, decoded, encoded, lag_histogram, latency_histogram
 from loadgen.results.merge import merge
-from loadgen.results.percentiles import AMOSTRAS_P999, latency
+from loadgen.results.percentiles import P999_SAMPLES, latency
 from loadgen.results.recorder import RECENT, Recorder, Recording
 from loadgen.results.result import make_result, to_json
 from loadgen.results.table import show
@@ -129,7 +129,7 @@ def test_percentis_de_varios_processos_sao_os_das_amostras(values, processes, la
 def test_sem_dez_mil_amostras_nao_ha_p999() -> None:
     """p99.9 is null below ten thousand samples, and there from then on."""
     histogram = latency_histogram(60.0)
-    histogram.record_value(5_000, AMOSTRAS_P999 - 1)
+    histogram.record_value(5_000, P999_SAMPLES - 1)
     assert latency(histogram).p999 is None
     histogram.record_value(5_000)
     assert latency(histogram).p999 == pytest.approx(5.0, rel=1e-3)
@@ -227,7 +227,7 @@ def test_gerador_dentro_dos_seus_limites_vale() -> None:
     recording = record(GOOD, lag_us=[99_000])
     recording.cpu_s = [0.94]
     recording.busiest = [0.94]
-    recording.clock_step_s = selfcheck.PASSO_RELOGIO_MAX_S
+    recording.clock_step_s = selfcheck.CLOCK_STEP_MAX_S
     assert result_of(recording).invalid_reasons == []
 
 

@@ -198,7 +198,7 @@ async def test_gravacao_mais_longa_que_qualquer_linha_chega_inteira(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The length of a recording has no bound in the protocol, that of a line has."""
-    monkeypatch.setattr(crew_module, "LINHA_MAX", 256)
+    monkeypatch.setattr(crew_module, "LINE_MAX", 256)
     # Nobody listens there: every order fails at once.
     recording = await Crew(plan(concurrency=4, checkouts=4)).run()
     assert recording.outcomes == {"erro": {"indisponivel": 4}}

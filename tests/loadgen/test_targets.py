@@ -9,7 +9,7 @@ from common.shop.generator import Opcoes, gerar
 from loadgen.attribution.hops import SAMPLE_EVERY
 from loadgen.testbed.chains import LOJA_PADRAO
 from loadgen.workload.plan import Population
-from loadgen.workload.targets import CESTAS, baskets
+from loadgen.workload.targets import BASKETS, baskets
 from tests.support.loadgen_support import POPULATION, plan
 
 
@@ -51,8 +51,8 @@ def test_a_amostra_ve_todas_as_cestas() -> None:
     """One order in sixteen, however many processes share them, comes from every basket in turn."""
     for processes in (1, 2, 3, 4):
         step = SAMPLE_EVERY * processes
-        seen = {number % CESTAS for number in range(0, step * CESTAS, step)}
-        assert len(seen) == CESTAS
+        seen = {number % BASKETS for number in range(0, step * BASKETS, step)}
+        assert len(seen) == BASKETS
 
 
 def test_a_loja_das_cadeias_e_a_que_o_gerador_faz(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ import loadgen.study.cli
 import run_all
 from common import ROOT, contratos, diagrams
 from common.contratos import OPERACOES
-from common.erros import CODIGO_GRPC, STATUS_HTTP, Categoria
+from common.erros import GRPC_CODE, STATUS_HTTP, Categoria
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.transicoes import diagrama
 from common.settings import parse_service
@@ -169,7 +169,7 @@ def test_readme_nao_nomeia_rotas_que_nao_existem() -> None:
 def test_readme_diz_os_codigos_de_cada_erro(categoria: Categoria) -> None:
     """The table of errors gives each category's HTTP status and gRPC code."""
     row = next(row for row in _rows(README) if row[0] == f"`{categoria.value}`")
-    assert row[2:] == [str(STATUS_HTTP[categoria]), f"`{CODIGO_GRPC[categoria]}`"]
+    assert row[2:] == [str(STATUS_HTTP[categoria]), f"`{GRPC_CODE[categoria]}`"]
 
 
 def test_readme_diz_os_campos_dos_tempos() -> None:

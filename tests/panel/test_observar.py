@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from common.contratos import SERVICOS, operacoes_de
 from common.process.sidecar import beside
-from common.telemetry.metrics import JUNTOS, LIMITES_S, Durations
+from common.telemetry.metrics import BOUNDS_S, COUNTED_AT_ONCE, Durations
 from panel.observer import STEP, Bucket, parse, percentile
 
 NAME: Final = "checkout_request_duration_seconds"
@@ -28,7 +28,7 @@ def buckets_of(seconds: list[float]) -> list[Bucket]:
     """What the panel reads of these calls, by way of Prometheus' own page."""
     registry = CollectorRegistry()
     family = Histogram(
-        NAME, "", ("service", "operation", "code"), buckets=LIMITES_S, registry=registry
+        NAME, "", ("service", "operation", "code"), buckets=BOUNDS_S, registry=registry
     )
     for each in seconds:
         family.labels("fiscal", "emitir_nota_fiscal", "ok").observe(each)
@@ -42,8 +42,8 @@ def test_um_percentil_cai_na_faixa_do_exato(seconds: list[float], share: float) 
     """It lies between the bounds of the bucket that holds the exact one."""
     exact = sorted(seconds)[max(0, -(-int(share * 100) * len(seconds) // 100) - 1)]
     found = percentile(buckets_of(seconds), [], share) / 1e3
-    upper = next(bound for bound in LIMITES_S if exact <= bound)
-    lower = max((bound for bound in LIMITES_S if bound < exact), default=0.0)
+    upper = next(bound for bound in BOUNDS_S if exact <= bound)
+    lower = max((bound for bound in BOUNDS_S if bound < exact), default=0.0)
     assert lower - 1e-9 <= found <= upper + 1e-9
 
 
@@ -53,13 +53,13 @@ def test_so_o_que_veio_entre_duas_leituras_conta() -> None:
     assert percentile(buckets_of(old), buckets_of(old), 0.5) == 0.0
 
 
-@given(st.lists(st.floats(0.0, 200.0), max_size=3 * JUNTOS))
+@given(st.lists(st.floats(0.0, 200.0), max_size=3 * COUNTED_AT_ONCE))
 def test_cada_chamada_conta_uma_vez_na_sua_faixa(seconds: list[float]) -> None:
     durations = Durations()
     for each in seconds:
         durations.note(each)
     counts, sum_s = durations.counts()
-    bounds = [*LIMITES_S, inf]
+    bounds = [*BOUNDS_S, inf]
     assert counts == [
         sum(low < each <= high for each in seconds) for low, high in pairwise([-inf, *bounds])
     ]
@@ -138,7 +138,7 @@ async def test_o_que_roda_ao_lado_e_recomecado_e_termina_com_o_bloco(tmp_path: P
 
 
 async def test_o_que_nunca_vive_e_deixado(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.process.sidecar.PAUSA_S", 0.0)
+    monkeypatch.setattr("common.process.sidecar.PAUSE_BETWEEN_S", 0.0)
     said: list[str] = []
     async with beside("it", [sys.executable, "-c", "raise SystemExit(3)"], said.append):
         await until(said, 5)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blocking.execution import ThreadExecution, run_to_end
+from blocking.execution import ThreadTasks, run_to_end
 from common.audit import audit
 from common.erros import Categoria, ErroServico, sem_recursos
 from common.servicos.catalogo import IDADE_SALDOS_MAX_S
@@ -40,8 +40,8 @@ class Starts:
 
     def __init__(self, cluster: Cluster, servico: str) -> None:
         self._execution = cluster.apps[servico].execution
-        self._start = self._execution.iniciar
-        self._execution.iniciar = self._counted
+        self._start = self._execution.start
+        self._execution.start = self._counted
         self.failing = 0
         self.made = 0
 
@@ -109,7 +109,7 @@ async def test_each_start_at_pedidos_may_fail_once(open_fresh: OpenCluster) -> N
                 assert (await cluster.terminal(pedido_id))["status"] == "enviado"
             cluster.check_cancelled(cancelled, "solicitado")
             await cluster.quiet()
-            assert (app.slots.ativas, app.slots.esperando, app.slots._por_abrir) == (0, 0, 0)
+            assert (app.slots.driven, app.slots.waiting, app.slots._por_abrir) == (0, 0, 0)
             assert (condutor._vivas, condutor._abertas) == ({}, set())
             assert condutor._reivindicando == condutor._recuperacao._em_curso == set()
             assert condutor._recuperacao._tentadas == {}
@@ -168,7 +168,7 @@ async def test_a_listing_survives_a_fetch_that_could_not_be_started(
 
 def test_a_task_without_a_thread_is_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller is told, the coroutine is closed, and the service does not wait for it."""
-    tasks = ThreadExecution()
+    tasks = ThreadTasks()
     ran: list[int] = []
 
     async def work() -> None:
@@ -180,16 +180,16 @@ def test_a_task_without_a_thread_is_no_task(monkeypatch: pytest.MonkeyPatch) -> 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(ErroServico) as error:
-            tasks.iniciar(work())
+            tasks.start(work())
     assert error.value.categoria is Categoria.INDISPONIVEL
-    assert tasks.em_curso() == 0
-    promise = tasks.promessa()
+    assert tasks.running() == 0
+    promise = tasks.promise()
 
     async def later() -> None:
-        promise.resolver(2)
+        promise.resolve(2)
 
-    tasks.iniciar(later())
-    assert run_to_end(promise.esperar(inf)) == 2
+    tasks.start(later())
+    assert run_to_end(promise.wait(inf)) == 2
     assert ran == []
 
 

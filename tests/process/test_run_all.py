@@ -20,7 +20,7 @@ import pytest
 from common import ROOT
 from common.contratos import SERVICOS
 from common.process.runfile import read_run
-from common.settings import TRABALHADORES_MAX
+from common.settings import WORKERS_MAX
 from common.shop.generator import Opcoes, gerar
 from common.storage.files import GATEWAY, SALAS, prepare
 from common.storage.lock import held
@@ -28,7 +28,7 @@ from run_all import ARMS, _load_and_audit
 from run_all import _parse as argumentos_de
 from run_all import _plan as plano_de
 from tests.support.lancamento import (
-    PARADA_MAX_S,
+    HALT_MAX_S,
     PRAZO_S,
     comando,
     ler_ate,
@@ -64,10 +64,10 @@ if TYPE_CHECKING:
         ),
         (["--mode", "http", "--storage", "shared"], "http has no workers"),
         (["--mode", "grpc-threads", "--loop", "asyncio"], "grpc-threads has no event loop"),
-        (["--mode", "http-threads", "--workers", "0"], f"from 1 to {TRABALHADORES_MAX}"),
+        (["--mode", "http-threads", "--workers", "0"], f"from 1 to {WORKERS_MAX}"),
         (
-            ["--mode", "http-threads", "--workers", str(TRABALHADORES_MAX + 1)],
-            f"from 1 to {TRABALHADORES_MAX}",
+            ["--mode", "http-threads", "--workers", str(WORKERS_MAX + 1)],
+            f"from 1 to {WORKERS_MAX}",
         ),
         (["--mode", "grpc-threads", "--storage", "none"], "invalid choice"),
     ],
@@ -198,7 +198,7 @@ def test_braco_inteiro_comeca_diz_e_para(arm: str, tmp_path: Path) -> None:
         inicio = time.monotonic()
         corrente.send_signal(signal.SIGINT)
         assert corrente.wait(PRAZO_S) == 0
-        assert time.monotonic() - inicio < PARADA_MAX_S
+        assert time.monotonic() - inicio < HALT_MAX_S
     assert not any(filho.is_running() for filho in filhos)
     assert not (dados / "run.json").exists()
     assert "--fresh" in recusa(*comando(arm, dados, "--stock=8"))

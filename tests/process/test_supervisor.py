@@ -16,7 +16,7 @@ from common.contratos import SERVICOS
 from common.process.child import python, run_errand
 from common.process.runfile import NotRunningError, read_run, supervising
 from common.process.supervisor import STARTS_MAX, STOP_MAX_S, Supervisor
-from tests.support.lancamento import PARADA_MAX_S, PRAZO_S, ler_ate, processo, supervisor_falso
+from tests.support.lancamento import HALT_MAX_S, PRAZO_S, ler_ate, processo, supervisor_falso
 from tests.support.supervisor_falso import plano
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ async def test_quem_morre_volta_na_mesma_porta_e_run_json_o_diz(tmp_path: Path) 
         assert psutil.pid_exists(depois.pid)
         codigo, duracao_s = await palco.parar()
     assert codigo == 0
-    assert duracao_s < PARADA_MAX_S
+    assert duracao_s < HALT_MAX_S
     assert not (tmp_path / "run.json").exists()
 
 
@@ -155,7 +155,7 @@ async def test_pedidos_para_primeiro(tmp_path: Path) -> None:
     assert avisados[0] == "pedidos    | pedidos was told"
     assert len(avisados) == len(SERVICOS)
     assert codigo == 0
-    assert duracao_s < PARADA_MAX_S
+    assert duracao_s < HALT_MAX_S
 
 
 async def test_quem_nao_ouve_e_morto_antes_de_cinco_segundos(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ async def test_quem_nao_ouve_e_morto_antes_de_cinco_segundos(tmp_path: Path) -> 
         await palco.falas.esperar("ready: grpc")
         codigo, duracao_s = await palco.parar()
     assert codigo == 0
-    assert duracao_s < PARADA_MAX_S
+    assert duracao_s < HALT_MAX_S
     assert sum("killing it" in linha for linha in palco.queixas.linhas) == len(surdos)
 
 
@@ -244,7 +244,7 @@ async def test_interromper_o_trabalho_para_tudo(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         codigo, duracao_s = await palco.parar()
     assert codigo == 1
-    assert duracao_s < PARADA_MAX_S
+    assert duracao_s < HALT_MAX_S
 
 
 # --- A supervisor that dies ---------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_ninguem_sobrevive_ao_supervisor_morto(tmp_path: Path) -> None:
         filhos = [psutil.Process(s.pid) for s in read_run(tmp_path).services.values()]
         supervisor.kill()
         supervisor.wait(PRAZO_S)
-        _, vivos = psutil.wait_procs(filhos, timeout=PARADA_MAX_S)
+        _, vivos = psutil.wait_procs(filhos, timeout=HALT_MAX_S)
     assert not vivos
     assert (tmp_path / "run.json").exists()
     with pytest.raises(NotRunningError, match="nothing runs on"):

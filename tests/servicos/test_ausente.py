@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from common.servicos.protocolo.contexto import Contexto
-    from common.servicos.protocolo.portas import Vaga
+    from common.servicos.protocolo.portas import Place
     from tests.conftest import OpenCluster
     from tests.support.cluster import Cluster
     from tests.support.edges import Reply
@@ -26,7 +26,7 @@ ORDER = 700_000
 
 
 class Holding:
-    """Holds a call at one place until its caller has gone: the ports `Falhas` and `Vagas`."""
+    """Holds a call at one place until its caller has gone: the ports `Faults` and `Admission`."""
 
     def __init__(self, place: str, inner: Any = None) -> None:
         self.gate = Gate()
@@ -35,24 +35,24 @@ class Holding:
         self._ctx: Contexto | None = None
 
     async def em(self, ponto: str, _pedido_id: int) -> None:
-        """See Falhas."""
+        """See Faults."""
         if ponto == self._place:
             self._ctx = current.get()
             await self.gate.hold()
 
     async def chamada(self, _pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """See Falhas."""
+        """See Faults."""
         return await chamar()
 
-    def livre(self) -> bool:
-        """See Vagas."""
-        return self._inner.livre()
+    def free(self) -> bool:
+        """See Admission."""
+        return self._inner.free()
 
-    async def ocupar(self, ctx: Contexto) -> Vaga:
-        """See Vagas."""
+    async def take(self, ctx: Contexto) -> Place:
+        """See Admission."""
         self._ctx = ctx
         await self.gate.hold()
-        return await self._inner.ocupar(ctx)
+        return await self._inner.take(ctx)
 
     async def left_by(self, call: Coroutine[Any, Any, Reply]) -> None:
         """Have a call come here, its caller hang up, and the call go on once that is known."""
@@ -89,12 +89,12 @@ async def test_nenhum_pedido_para_quem_ja_foi(open_fresh: OpenCluster) -> None:
     """An order whose customer left while it waited for its place is not claimed; the place is free."""
     async with open_fresh(active_max=1) as cluster:
         service = cluster.apps["pedidos"].service
-        slots = service._vagas
-        held = service._vagas = Holding("", slots)
+        slots = service._admission
+        held = service._admission = Holding("", slots)
         await held.left_by(cluster.create())
         await cluster.quiet()
         assert cluster.orders() == 0
-        service._vagas = slots
+        service._admission = slots
         assert (await cluster.create()).body["status"] == "enviado"
 
 

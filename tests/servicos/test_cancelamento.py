@@ -84,17 +84,17 @@ class _Told:
     """The storage of Pedidos, where the flip of an order is committed and nobody was told yet."""
 
     def __init__(self, banco: Any, gate: Gate) -> None:
-        self._banco = banco
+        self._database = banco
         self._gate = gate
 
-    async def unidade(self, ctx: Any, funcao: Any, *args: Any) -> Any:
-        value = await self._banco.unidade(ctx, funcao, *args)
+    async def unit(self, ctx: Any, funcao: Any, *args: Any) -> Any:
+        value = await self._database.unit(ctx, funcao, *args)
         if funcao is livro.desistir:
             await self._gate.hold()
         return value
 
-    async def leitura(self, ctx: Any, funcao: Any, *args: Any) -> Any:
-        return await self._banco.leitura(ctx, funcao, *args)
+    async def read(self, ctx: Any, funcao: Any, *args: Any) -> Any:
+        return await self._database.read(ctx, funcao, *args)
 
 
 async def test_a_cancel_is_pursued_though_its_caller_hung_up(open_fresh: OpenCluster) -> None:
@@ -129,10 +129,8 @@ async def test_the_sweep_turns_the_forward_drive_of_a_cancelled_order(
     await forward.reached()
     pedido_id = cluster.last()
     condutor = cluster.apps["pedidos"]._condutor
-    now = condutor._relogio.data_hora()
-    await cluster.arm.run(
-        condutor._banco.unidade(None, livro.desistir, pedido_id, "solicitado", now)
-    )
+    now = condutor._clock.timestamp()
+    await cluster.arm.run(condutor._banco.unit(None, livro.desistir, pedido_id, "solicitado", now))
     assert await cluster.sweep() == 1
     assert (await creating).body["status"] == "cancelado"
     forward.open()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from common.erros import Categoria, ErroServico
-from common.servicos.pedidos.retentativa import ESPERA_TETO_S, TENTATIVAS_MAX, espera
+from common.servicos.pedidos.retentativa import BACKOFF_CAP_S, DRIVE_CALLS_MAX, espera
 from tests.support.chain import CHAIN, FORWARD
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ async def test_pedido_cortado_na_ida_continua_depois(cluster: Cluster, servico: 
 
 
 @pytest.mark.parametrize(
-    "category", [c for c in Categoria if c not in {Categoria.METODO, Categoria.MIDIA}]
+    "category", [c for c in Categoria if c not in {Categoria.METODO, Categoria.MEDIA_TYPE}]
 )
 async def test_erro_de_um_salto_interno_e_desconhecido(
     cluster: Cluster, category: Categoria
@@ -124,7 +124,7 @@ async def test_cobranca_sem_linha_e_encontrada_pela_repeticao(open_fresh: OpenCl
 
 
 @pytest.mark.parametrize(
-    "category", [c for c in Categoria if c not in {Categoria.METODO, Categoria.MIDIA}]
+    "category", [c for c in Categoria if c not in {Categoria.METODO, Categoria.MEDIA_TYPE}]
 )
 async def test_erro_do_catalogo_e_indisponibilidade(
     open_fresh: OpenCluster, category: Categoria
@@ -143,6 +143,6 @@ async def test_erro_do_catalogo_e_indisponibilidade(
 
 async def test_as_pausas_de_uma_conducao_cobrem_um_reinicio() -> None:
     """The pauses of one drive last several seconds on average, and never more than the cap each."""
-    pauses = [espera(n, 0.5) for n in range(1, TENTATIVAS_MAX)]
+    pauses = [espera(n, 0.5) for n in range(1, DRIVE_CALLS_MAX)]
     assert 3.0 < sum(pauses) < 5.0
-    assert max(espera(n, 1.0) for n in range(1, 1_000)) == ESPERA_TETO_S
+    assert max(espera(n, 1.0) for n in range(1, 1_000)) == BACKOFF_CAP_S

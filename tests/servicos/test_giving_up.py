@@ -11,7 +11,7 @@ import pytest
 
 from common.servicos.pedidos import livro
 from common.servicos.pedidos.recuperacao import Politica
-from common.servicos.pedidos.retentativa import TENTATIVAS_MAX
+from common.servicos.pedidos.retentativa import DRIVE_CALLS_MAX
 from common.storage.files import database_path
 from tests.support.chain import FORWARD
 from tests.support.recovery_support import left_open, stuck
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 class _Closed:
     """A way down the chain by which no call would be made."""
 
-    def livre(self) -> bool:
+    def free(self) -> bool:
         return False
 
-    async def esperar(self, ate: float) -> bool:
+    async def wait(self, ate: float) -> bool:
         return False
 
 
@@ -50,7 +50,7 @@ async def test_an_order_is_not_given_up_before_its_age_however_often_it_was_trie
     """Short of the give-up age an open order goes forward."""
     async with open_fresh(give_up_age_s=60.0, circuit_breaker=False) as cluster:
         attempts = 2 * Politica().tentativas_desistencia
-        cluster.link("pagamentos").cut(times=attempts * TENTATIVAS_MAX)
+        cluster.link("pagamentos").cut(times=attempts * DRIVE_CALLS_MAX)
         pedido_id = (await cluster.create()).body["pedido_id"]
         assert (await cluster.end_of(pedido_id))["status"] == "enviado"
         assert cluster.link("pagamentos").count("cancelar_pagamento") == 0
@@ -63,7 +63,7 @@ async def test_an_order_that_was_hardly_tried_is_not_given_up_whatever_its_age(
     """An outage is no reason to cancel: what lay in the book meanwhile is tried, and shipped."""
     async with open_fresh(give_up_age_s=0.0, circuit_breaker=False) as cluster:
         attempts = Politica().tentativas_desistencia - 1 if tried else 1
-        cluster.link("pagamentos").cut(times=attempts * TENTATIVAS_MAX)
+        cluster.link("pagamentos").cut(times=attempts * DRIVE_CALLS_MAX)
         ids = [(await cluster.create()).body["pedido_id"]]
         for _ in range(attempts - 1):
             assert await cluster.sweep() == 1
@@ -83,11 +83,11 @@ async def test_what_was_never_sent_is_no_attempt(open_fresh: OpenCluster) -> Non
     async with open_fresh(give_up_age_s=0.0, circuit_breaker=False) as cluster:
         (pedido_id,) = await left_open(cluster, 1)
         condutor = cluster.apps["pedidos"]._condutor
-        closed, condutor._passagem = condutor._passagem, _Closed()
+        closed, condutor._passage = condutor._passage, _Closed()
         for _ in range(2 * Politica().tentativas_desistencia):
             assert await cluster.sweep() == 1
             await cluster.idle()
-        condutor._passagem = closed
+        condutor._passage = closed
         assert (await cluster.end_of(pedido_id))["status"] == "enviado"
 
 

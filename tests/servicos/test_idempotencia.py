@@ -10,7 +10,7 @@ import pytest
 
 from common.erros import Categoria
 from common.servicos.pedidos import livro
-from common.servicos.pedidos.retentativa import TENTATIVAS_MAX
+from common.servicos.pedidos.retentativa import DRIVE_CALLS_MAX
 from tests.support.chain import FORWARD, basket, step
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ async def test_leitura_antiga_nao_conduz_de_novo_o_que_terminou(cluster: Cluster
     gate = cluster.gateway.hold("before")
     first = asyncio.create_task(cluster.create(key="antiga"))
     await gate.reached()
-    stale = await pedidos._banco.leitura(None, livro.por_chave, "antiga")
+    stale = await pedidos._banco.read(None, livro.por_chave, "antiga")
     gate.open()
     await first
     await cluster.idle()
-    final = await pedidos._condutor.retomar(stale).fim.esperar(inf)
+    final = await pedidos._condutor.retomar(stale).fim.wait(inf)
     assert (stale.status, final.status) == ("pendente", "enviado")
     assert cluster.link("pagamentos").count("processar_pagamento") == 1
 
@@ -169,7 +169,7 @@ async def test_chave_conhecida_responde_sem_o_catalogo(open_fresh: OpenCluster) 
 async def test_o_preco_e_o_do_momento_do_pedido(open_fresh: OpenCluster) -> None:
     """A retry of an open order is charged what was claimed, whatever prices do meanwhile."""
     async with open_fresh(circuit_breaker=False) as cluster:
-        cluster.link("estoque").cut(times=TENTATIVAS_MAX)
+        cluster.link("estoque").cut(times=DRIVE_CALLS_MAX)
         first = await cluster.create(key="a")
         assert first.body["status"] == "pendente"
         prices = cluster.apps["pedidos"].service._precos

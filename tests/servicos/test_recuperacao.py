@@ -12,7 +12,7 @@ from blocking.execution import TaskStoppedError
 from common.erros import Categoria, indisponivel
 from common.servicos.pedidos import livro, recuperacao
 from common.servicos.pedidos.recuperacao import Tentativas
-from common.servicos.pedidos.retentativa import TENTATIVAS_MAX, Orcamento
+from common.servicos.pedidos.retentativa import DRIVE_CALLS_MAX, Orcamento
 from loadgen.workload.dial import LOOP_ARMS
 from tests.support.chain import CANCEL, CHAIN, FORWARD
 from tests.support.links import Gate
@@ -66,7 +66,7 @@ async def test_a_varredura_se_repete(open_fresh: OpenCluster) -> None:
     """The timer finds what the start could not finish."""
     async with open_fresh(sweep_interval_s=0.02, circuit_breaker=False) as cluster:
         link = cluster.link("pagamentos")
-        link.cut(times=2 * TENTATIVAS_MAX + 3)
+        link.cut(times=2 * DRIVE_CALLS_MAX + 3)
         open_order = await cluster.create()
         assert open_order.body["status"] == "pendente"
         gate = link.hold("after")
@@ -201,9 +201,9 @@ async def test_a_commit_that_fails_gives_its_order_number_to_nobody_else(
             def __init__(self) -> None:
                 self.failed = False
 
-            async def unidade(self, ctx: Any, funcao: Any, *args: Any) -> Any:
+            async def unit(self, ctx: Any, funcao: Any, *args: Any) -> Any:
                 if self.failed or funcao != condutor._registrar:
-                    return await inner.unidade(ctx, funcao, *args)
+                    return await inner.unit(ctx, funcao, *args)
                 self.failed = True
 
                 def claim_and_fail(con: Any) -> None:
@@ -211,12 +211,12 @@ async def test_a_commit_that_fails_gives_its_order_number_to_nobody_else(
                     raise indisponivel("o banco de dados não está disponível")
 
                 try:
-                    await inner.unidade(ctx, claim_and_fail)
+                    await inner.unit(ctx, claim_and_fail)
                 finally:
                     await gate.hold()
 
-            async def leitura(self, ctx: Any, funcao: Any, *args: Any) -> Any:
-                return await inner.leitura(ctx, funcao, *args)
+            async def read(self, ctx: Any, funcao: Any, *args: Any) -> Any:
+                return await inner.read(ctx, funcao, *args)
 
         condutor._banco = Failing()
         failing = asyncio.create_task(cluster.create(key="fails"))
@@ -225,7 +225,7 @@ async def test_a_commit_that_fails_gives_its_order_number_to_nobody_else(
         held = cluster.gateway.hold("before", "cobrar")
         creating = asyncio.create_task(cluster.create(key="next"))
         await held.reached()
-        row = await cluster.arm.run(inner.leitura(None, livro.por_id, drive.pedido_id))
+        row = await cluster.arm.run(inner.read(None, livro.por_id, drive.pedido_id))
         assert row.chave == "next"
         living = condutor._vivas.pop(row.pedido_id)
         assert condutor._viva(row) is None
@@ -241,7 +241,7 @@ async def test_a_varredura_da_a_vez_a_todos(
     open_fresh: OpenCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Orders that cannot end for now do not keep those behind them from their turn."""
-    monkeypatch.setattr(recuperacao, "PAGINA", 2)
+    monkeypatch.setattr(recuperacao, "SWEEP_PAGE", 2)
     async with open_fresh(circuit_breaker=False) as cluster:
         ids = await left_open(cluster, 5)
         policy(cluster, recuperacoes_max=2)
@@ -328,7 +328,7 @@ async def test_o_que_terminou_antes_da_varredura_e_esquecido(open_fresh: OpenClu
         (pedido_id,) = await left_open(cluster, 1)
         condutor = cluster.apps["pedidos"]._condutor
         recovery = condutor._recuperacao
-        (stale,) = await condutor._banco.leitura(None, livro.abertos, 0, 10)
+        (stale,) = await condutor._banco.read(None, livro.abertos, 0, 10)
         recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
         assert (await cluster.cancel(pedido_id)).body["status"] == "cancelado"
         recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
@@ -350,10 +350,10 @@ async def test_registro_interrompido_solta_quem_se_juntou(
         real, committed = condutor._banco, Gate()
 
         class Cut:
-            leitura = staticmethod(real.leitura)
+            leitura = staticmethod(real.read)
 
-            async def unidade(self, *args):
-                await real.unidade(*args)
+            async def unit(self, *args):
+                await real.unit(*args)
                 await committed.hold()
                 raise failure
 
@@ -361,12 +361,12 @@ async def test_registro_interrompido_solta_quem_se_juntou(
         creating = asyncio.create_task(cluster.create(key="a"))
         await committed.reached()
         condutor._banco = real
-        line = await cluster.arm.run(real.leitura(None, livro.por_chave, "a"))
+        line = await cluster.arm.run(real.read(None, livro.por_chave, "a"))
         joined = condutor.retomar(line)
-        assert not joined.fim.pronta()
+        assert not joined.fim.done()
         assert await cluster.sweep() == 0
         committed.open()
-        assert await cluster.arm.run(joined.fim.esperar(inf)) is None
+        assert await cluster.arm.run(joined.fim.wait(inf)) is None
         assert (await creating).category is Categoria.INDISPONIVEL
         assert (await cluster.end_of(line.pedido_id))["status"] == "enviado"
         cluster.check_shipped(line.pedido_id)

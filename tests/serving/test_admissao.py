@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.erros import Categoria, ErroServico
-from common.runtime.execution import AsyncExecution
-from common.servicos.pedidos.retentativa import TENTATIVAS_MAX
+from common.runtime.execution import AsyncTasks
+from common.servicos.pedidos.retentativa import DRIVE_CALLS_MAX
 from common.servicos.protocolo.contexto import Contexto
 from common.serving import pipeline
 from common.serving.admission import Slots
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def _queued(cluster: Cluster, number: int) -> None:
     """Wait until so many orders wait for a place."""
-    while cluster.apps["pedidos"].slots.esperando != number:
+    while cluster.apps["pedidos"].slots.waiting != number:
         await asyncio.sleep(0.002)
 
 
@@ -75,7 +75,7 @@ async def test_o_que_nao_termina_no_prazo_e_recusado_cedo(open_fresh: OpenCluste
     async with open_fresh(in_flight_max=10, active_max=1, **latency) as cluster:
         await cluster.create()
         running = asyncio.create_task(cluster.create())
-        while cluster.apps["pedidos"].slots.livre():
+        while cluster.apps["pedidos"].slots.free():
             await asyncio.sleep(0.002)
         start = time.monotonic()
         shed = await cluster.create(timeout_s=0.4)
@@ -105,7 +105,7 @@ async def test_consultar_e_cancelar_passam_com_a_casa_cheia(open_fresh: OpenClus
 async def test_a_recuperacao_passa_com_a_casa_cheia(open_fresh: OpenCluster) -> None:
     """Recovering an open order needs no place at the edge."""
     async with open_fresh(in_flight_max=2, active_max=1, circuit_breaker=False) as cluster:
-        cluster.link("pagamentos").cut(times=TENTATIVAS_MAX)
+        cluster.link("pagamentos").cut(times=DRIVE_CALLS_MAX)
         pedido_id = (await cluster.create()).body["pedido_id"]
         gate = cluster.gateway.hold("before", times=1)
         running = asyncio.create_task(cluster.create())
@@ -142,36 +142,36 @@ async def test_the_bound_counts_what_is_open_in_the_book(open_fresh: OpenCluster
 async def test_nobody_stands_in_line_while_there_are_places() -> None:
     """Orders in the book may end between two looks at them: a place is taken or refused at once."""
     book = iter([5, 4, 0, 0, 0, 0, 0, 0])
-    slots = Slots(5, 5, AsyncExecution(), abertas=lambda: next(book))
+    slots = Slots(5, 5, AsyncTasks(), abertas=lambda: next(book))
     with pytest.raises(ErroServico):
-        await slots.ocupar(Contexto(inf))
-    assert slots.esperando == 0
-    place = await asyncio.wait_for(slots.ocupar(Contexto(inf)), 1.0)
-    assert (slots.ativas, slots.esperando) == (1, 0)
-    place.liberar()
+        await slots.take(Contexto(inf))
+    assert slots.waiting == 0
+    place = await asyncio.wait_for(slots.take(Contexto(inf)), 1.0)
+    assert (slots.driven, slots.waiting) == (1, 0)
+    place.release()
 
 
 async def test_who_waited_too_long_to_finish_is_refused_before_the_claim() -> None:
     """An order whose turn comes with less time left than orders take leaves no trace."""
-    slots = Slots(10, 1, AsyncExecution())
-    first = await slots.ocupar(Contexto(inf))
-    waiting = asyncio.create_task(slots.ocupar(Contexto(time.monotonic() + 0.5)))
+    slots = Slots(10, 1, AsyncTasks())
+    first = await slots.take(Contexto(inf))
+    waiting = asyncio.create_task(slots.take(Contexto(time.monotonic() + 0.5)))
     await _turn()
-    assert slots.esperando == 1
+    assert slots.waiting == 1
     # As if orders took longer than what is left by now.
     first.inicio -= 5.0
-    first.liberar()
+    first.release()
     with pytest.raises(ErroServico) as caught:
         await waiting
     assert caught.value.categoria is Categoria.SOBRECARGA
-    assert (slots.ativas, slots.esperando, slots._por_abrir) == (0, 0, 0)
-    assert slots.livre()
+    assert (slots.driven, slots.waiting, slots._por_abrir) == (0, 0, 0)
+    assert slots.free()
 
 
 async def test_o_lugar_volta_quando_o_pedido_fica_desconhecido(open_fresh: OpenCluster) -> None:
     """Every end of a drive gives its place back, also an unknown one or a caller's error."""
     async with open_fresh(in_flight_max=2, active_max=1, circuit_breaker=False) as cluster:
-        cluster.link("pagamentos").cut(times=TENTATIVAS_MAX)
+        cluster.link("pagamentos").cut(times=DRIVE_CALLS_MAX)
         assert (await cluster.create()).body["status"] == "pendente"
         unknown = await cluster.edge.call(
             "criar_pedido",
@@ -180,7 +180,7 @@ async def test_o_lugar_volta_quando_o_pedido_fica_desconhecido(open_fresh: OpenC
         )  # fmt: skip
         assert unknown.category is Categoria.INVALIDO
         slots = cluster.apps["pedidos"].slots
-        assert (slots.ativas, slots.esperando) == (0, 0)
+        assert (slots.driven, slots.waiting) == (0, 0)
         assert (await cluster.create()).body["status"] == "enviado"
 
 
@@ -189,44 +189,44 @@ async def test_um_servico_interno_recusa_o_excesso_mas_cancela(
 ) -> None:
     """Each hop bounds the steps that it works on; cancelling always passes."""
     body = step("logistica", 500_000)
-    monkeypatch.setattr(pipeline, "PASSOS_EM_VOO_MAX", 0)
+    monkeypatch.setattr(pipeline, "STEPS_IN_FLIGHT_MAX", 0)
     for servico, operation in FORWARD.items():
         reply = await cluster.edge.call(operation, step(servico, 500_000))
         assert reply.category is Categoria.SOBRECARGA
         assert reply.retry_after_s == 1.0
     assert cluster.situation(500_000).passos == {}
     assert (await cluster.edge.call(CANCEL["pagamentos"], {"pedido_id": 500_000})).category is None
-    monkeypatch.setattr(pipeline, "PASSOS_EM_VOO_MAX", 1)
+    monkeypatch.setattr(pipeline, "STEPS_IN_FLIGHT_MAX", 1)
     assert (await cluster.edge.call(FORWARD["logistica"], body)).body["status"] == "cancelado"
 
 
 async def test_quem_desiste_da_fila_nao_segura_lugar() -> None:
     """A caller that leaves the queue, even as its turn comes, holds nothing."""
-    slots = Slots(10, 1, AsyncExecution())
-    first = await slots.ocupar(Contexto(inf))
-    leaving = asyncio.create_task(slots.ocupar(Contexto(inf)))
-    staying = asyncio.create_task(slots.ocupar(Contexto(inf)))
+    slots = Slots(10, 1, AsyncTasks())
+    first = await slots.take(Contexto(inf))
+    leaving = asyncio.create_task(slots.take(Contexto(inf)))
+    staying = asyncio.create_task(slots.take(Contexto(inf)))
     await asyncio.sleep(0)
-    assert slots.esperando == 2
-    first.liberar()
+    assert slots.waiting == 2
+    first.release()
     leaving.cancel()
     place = await staying
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    place.liberar()
-    assert (slots.ativas, slots.esperando) == (0, 0)
+    place.release()
+    assert (slots.driven, slots.waiting) == (0, 0)
 
 
 async def test_a_vez_que_nao_vem_no_prazo_e_sobrecarga() -> None:
     """Waiting ends with the deadline, as a refusal without effect."""
-    slots = Slots(10, 1, AsyncExecution())
-    place = await slots.ocupar(Contexto(inf))
+    slots = Slots(10, 1, AsyncTasks())
+    place = await slots.take(Contexto(inf))
     with pytest.raises(ErroServico) as caught:
-        await slots.ocupar(Contexto(time.monotonic() + 0.02))
+        await slots.take(Contexto(time.monotonic() + 0.02))
     assert caught.value.categoria is Categoria.SOBRECARGA
-    place.liberar()
-    place.liberar()
-    assert (slots.ativas, slots.esperando) == (0, 0)
+    place.release()
+    place.release()
+    assert (slots.driven, slots.waiting) == (0, 0)
 
 
 class _Crowd:
@@ -238,7 +238,7 @@ class _Crowd:
 
     def __init__(self, em_voo: int, ativas: int) -> None:
         self.em_voo, self.limit = em_voo, min(ativas, em_voo)
-        self.slots = Slots(em_voo, ativas, AsyncExecution(), abertas=self.book)
+        self.slots = Slots(em_voo, ativas, AsyncTasks(), abertas=self.book)
         self.active: list[asyncio.Task] = []
         self.queue: list[asyncio.Task] = []
         self.opened: set[asyncio.Task] = set()
@@ -253,7 +253,7 @@ class _Crowd:
 
     async def come(self) -> None:
         full = self.open_orders() >= self.em_voo
-        task = asyncio.create_task(self.slots.ocupar(Contexto(inf)))
+        task = asyncio.create_task(self.slots.take(Contexto(inf)))
         await _turn()
         if full:
             assert isinstance(task.exception(), ErroServico)
@@ -289,7 +289,7 @@ class _Crowd:
     def _give_back(self, index: int) -> None:
         task = self.active.pop(index % len(self.active))
         self.opened.discard(task)
-        task.result().liberar()
+        task.result().release()
 
     async def leave(self, index: int) -> None:
         if self.queue:
@@ -312,7 +312,7 @@ class _Crowd:
             self.active.append(self.queue.pop(0))
 
     def check(self) -> None:
-        assert (self.slots.ativas, self.slots.esperando) == (len(self.active), len(self.queue))
+        assert (self.slots.driven, self.slots.waiting) == (len(self.active), len(self.queue))
         assert self.slots._em_voo() == self.open_orders() <= self.em_voo
         assert all(task.done() for task in self.active)
         assert not any(task.done() for task in self.queue)
@@ -322,7 +322,7 @@ class _Crowd:
             await self.finish(0)
             self.check()
         self.abandoned = 0
-        assert self.slots.livre()
+        assert self.slots.free()
 
 
 async def _turn() -> None:

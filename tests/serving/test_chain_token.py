@@ -14,7 +14,7 @@ import requests
 
 import run_all
 from common import ROOT
-from common.callers import CABECALHO_CADEIA, CHAIN_GIVEN, chain_only, credential, same
+from common.callers import CHAIN_GIVEN, HEADER_CHAIN, chain_only, credential, same
 from common.contratos import OPERACOES
 from common.erros import Categoria
 from common.process.runfile import read_run
@@ -50,7 +50,7 @@ async def by_hand(
     cluster: Cluster, servico: str, operation: str, pedido_id: int, *token: str
 ) -> Any:
     """Call an inner operation as a stranger does."""
-    headers = dict.fromkeys([CABECALHO_CADEIA], token[0]) if token else {}
+    headers = dict.fromkeys([HEADER_CHAIN], token[0]) if token else {}
     body = body_of(servico, operation, pedido_id)
     return await cluster.edge.call(operation, body, headers=headers)
 

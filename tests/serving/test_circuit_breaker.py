@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from common import contratos as c
 from common.erros import Categoria, ErroServico, conflito, indisponivel, prazo_esgotado, sobrecarga
-from common.runtime.execution import AsyncExecution
+from common.runtime.execution import AsyncTasks
 from common.servicos.protocolo.contexto import Contexto
 from common.serving.circuit_breaker import FAILURES, PAUSE_EDGE_S, CircuitBreaker, Timing
 from tests.support.chain import FORWARD
@@ -36,7 +36,7 @@ class _Neighbour:
         self.calls = 0
         self.trials = 0
         self.breaker = CircuitBreaker(
-            "estoque", timing, AsyncExecution(), lambda: draw, lambda: self.now
+            "estoque", timing, AsyncTasks(), lambda: draw, lambda: self.now
         )
         self._guarded = self.breaker.guard(self._call)
 
@@ -64,11 +64,11 @@ async def test_opens_after_failures_in_a_row_and_fails_fast() -> None:
     neighbour = _Neighbour()
     neighbour.error = indisponivel("fora")
     await neighbour.ask(FAILURES - 1)
-    assert neighbour.breaker.livre()
+    assert neighbour.breaker.free()
     outcomes = await neighbour.ask(100)
     assert neighbour.calls == FAILURES
     assert set(outcomes) == {Categoria.INDISPONIVEL}
-    assert not neighbour.breaker.livre()
+    assert not neighbour.breaker.free()
 
 
 async def test_an_answer_in_between_keeps_it_closed() -> None:
@@ -98,7 +98,7 @@ async def test_one_call_a_pause_tries_and_the_first_answer_closes() -> None:
     await neighbour.ask(FAILURES)
     for number in range(1, 4):
         neighbour.now += TIMING.pause_s
-        assert neighbour.breaker.livre()
+        assert neighbour.breaker.free()
         await neighbour.ask(10)
         assert neighbour.calls == FAILURES + number
         assert neighbour.trials == number
@@ -152,7 +152,7 @@ async def test_time_in_which_nobody_waited_is_no_silence() -> None:
 
 async def test_who_waits_is_woken_when_it_closes_and_leaves_at_its_instant() -> None:
     clock = time.monotonic
-    breaker = CircuitBreaker("estoque", Timing(5.0, 30.0), AsyncExecution(), lambda: 1.0)
+    breaker = CircuitBreaker("estoque", Timing(5.0, 30.0), AsyncTasks(), lambda: 1.0)
     outcomes: list[ErroServico | None] = [indisponivel("fora")] * FAILURES + [None]
 
     async def call(ctx: Contexto, req: Any) -> Any:
@@ -165,9 +165,9 @@ async def test_who_waits_is_woken_when_it_closes_and_leaves_at_its_instant() -> 
         with pytest.raises(ErroServico):
             await late(Contexto(), "?")
     start = clock()
-    assert not await breaker.esperar(start + 0.05)
+    assert not await breaker.wait(start + 0.05)
     assert 0.04 <= clock() - start < 5
-    waiting = [asyncio.create_task(breaker.esperar(clock() + 20)) for _ in range(3)]
+    waiting = [asyncio.create_task(breaker.wait(clock() + 20)) for _ in range(3)]
     await asyncio.sleep(0)
     # A call that was under way when it opened is answered now.
     breaker._answered()
@@ -197,7 +197,7 @@ async def test_while_it_is_open_never_more_than_one_call_in_half_a_pause(
             trials.append(neighbour.now)
         if neighbour.calls > before and outcome == "answers":
             assert category is None
-            assert neighbour.breaker.livre()
+            assert neighbour.breaker.free()
             trials.clear()
         assert all(b - a >= TIMING.pause_s / 2 - 1e-9 for a, b in pairwise(trials))
 
@@ -287,23 +287,23 @@ async def test_trials_that_hang_become_rarer() -> None:
     trials = []
     while neighbour.now < 60.0:
         neighbour.now += TIMING.pause_s
-        if neighbour.breaker.livre():
+        if neighbour.breaker.free():
             trials.append(asyncio.ensure_future(hanging(Contexto(), "?")))
             await asyncio.sleep(0)
     assert 5 < len(trials) < 40
     gate.set()
     await asyncio.gather(*trials)
-    assert neighbour.breaker.firme()
+    assert neighbour.breaker.steady()
 
 
 async def test_the_sweep_sends_one_order_to_try_an_open_breaker(open_fresh: OpenCluster) -> None:
     async with open_fresh() as cluster:
         await _open(cluster, "pagamentos", 10)
         await cluster.idle()
-        passagem = cluster.apps["pedidos"]._condutor._passagem
-        assert not passagem.firme()
-        assert await passagem.esperar(time.monotonic() + 5)
+        passage = cluster.apps["pedidos"]._condutor._passage
+        assert not passage.steady()
+        assert await passage.wait(time.monotonic() + 5)
         assert await cluster.sweep() == 1
         cluster.link("pagamentos").heal()
-        assert await passagem.esperar(time.monotonic() + 5)
+        assert await passage.wait(time.monotonic() + 5)
         await cluster.idle()

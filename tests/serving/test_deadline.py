@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from common.erros import Categoria, ErroServico
 from common.servicos.protocolo.contexto import Contexto
 from common.serving import deadline
-from common.settings import DEADLINE_PADRAO_S, RESERVA_SALTO_S
+from common.settings import DEADLINE_DEFAULT_S, HOP_RESERVE_S
 
-DAY_S = deadline.LIMITE_MAX_MS / 1e3
+DAY_S = deadline.TIMEOUT_MAX_MS / 1e3
 
 
 @given(st.floats(1e-3, DAY_S), st.floats(1.0, 1e7))
@@ -28,7 +28,7 @@ def test_no_caminho_um_prazo_so_se_aproxima(remaining: float, since: float) -> N
         deadline.deadline(since, at=at),
         deadline.deadline(since, timeout_ms, at),
     ):
-        exact = since + remaining - RESERVA_SALTO_S
+        exact = since + remaining - HOP_RESERVE_S
         # What floats of that size can tell apart is not at issue.
         assert exact - 1e-3 - 1e-7 <= read <= exact + 1e-7
 
@@ -46,13 +46,13 @@ def test_menos_de_um_milissegundo_nao_se_diz() -> None:
 def test_o_mais_cedo_vale_e_sem_nenhum_o_padrao() -> None:
     """Of what came the earliest counts, a day is the most, and without any the default counts."""
     own = f"{deadline.RELOGIO}:{int(105e9)}"
-    assert deadline.deadline(100.0, "6000", own, 107.0) == 105.0 - RESERVA_SALTO_S
-    assert deadline.deadline(100.0, "4000", own, 107.0) == 104.0 - RESERVA_SALTO_S
-    assert deadline.deadline(100.0, "6000", own, 103.0) == 103.0 - RESERVA_SALTO_S
-    assert deadline.deadline(100.0) == 100.0 + DEADLINE_PADRAO_S - RESERVA_SALTO_S
+    assert deadline.deadline(100.0, "6000", own, 107.0) == 105.0 - HOP_RESERVE_S
+    assert deadline.deadline(100.0, "4000", own, 107.0) == 104.0 - HOP_RESERVE_S
+    assert deadline.deadline(100.0, "6000", own, 103.0) == 103.0 - HOP_RESERVE_S
+    assert deadline.deadline(100.0) == 100.0 + DEADLINE_DEFAULT_S - HOP_RESERVE_S
     assert deadline.deadline(100.0, at="outro:1") == deadline.deadline(100.0)
     late = f"{deadline.RELOGIO}:{'9' * 19}"
-    assert deadline.deadline(100.0, at=late) == 100.0 + DAY_S - RESERVA_SALTO_S
+    assert deadline.deadline(100.0, at=late) == 100.0 + DAY_S - HOP_RESERVE_S
 
 
 def test_o_id_de_um_relogio_e_so_de_quem_o_le(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ from common.contratos import (
     SERVICOS,
     UNIDADES_POR_ITEM_MAX,
 )
-from common.serving.deadline import LIMITE_MAX_MS, RELOGIO
-from common.settings import CORPO_MAX
+from common.serving.deadline import RELOGIO, TIMEOUT_MAX_MS
+from common.settings import ORDER_BODY_MAX
 from tests.support.estranhos import (
     CHAVE,
     COBRANCA,
@@ -162,7 +162,7 @@ def test_mensagem_que_quebra_uma_regra_e_recusada(braco: Any, caso: Caso) -> Non
 
 
 METADADOS_RUINS = [
-    *((LIMITE, valor) for valor in ("0", "-1", "abc", "1.5", "1e3", str(LIMITE_MAX_MS + 1),
+    *((LIMITE, valor) for valor in ("0", "-1", "abc", "1.5", "1e3", str(TIMEOUT_MAX_MS + 1),
                                     "9" * 40, "+5", "0x10")),
     (CHAVE, ""),
     (CHAVE, "   "),
@@ -259,7 +259,7 @@ def test_mensagem_grande_ou_metodo_alheio_tem_o_codigo_do_grpc(grpc_: Grpc, serv
     with SemEfeito(grpc_):
         for operacao in OPERACOES:
             if operacao.servico == servico:
-                resposta = grpc_.cru(servico, caminho(operacao), b"\0" * (CORPO_MAX + 1))
+                resposta = grpc_.cru(servico, caminho(operacao), b"\0" * (ORDER_BODY_MAX + 1))
                 assert resposta.codigo is grpc.StatusCode.RESOURCE_EXHAUSTED
             else:
                 resposta = grpc_.cru(servico, caminho(operacao), b"")

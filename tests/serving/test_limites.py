@@ -9,7 +9,7 @@ import pytest
 
 from common import contratos as c
 from common.erros import Categoria
-from common.settings import CORPO_MAX
+from common.settings import ORDER_BODY_MAX
 from tests.support.chain import basket
 from tests.support.edges import OPERATIONS, GrpcEdge, HttpEdge
 from wire.grpc.codec import caminho, protobuf_type
@@ -99,9 +99,9 @@ async def test_clientes_por_pagina(cluster: Cluster) -> None:
 async def test_tamanho_do_corpo(cluster: Cluster) -> None:
     """A body of the largest size is read, one byte more is refused before any effect."""
     send = _send_http if isinstance(cluster.edge, HttpEdge) else _send_grpc
-    assert await send(cluster, CORPO_MAX) in {201, "OK"}
+    assert await send(cluster, ORDER_BODY_MAX) in {201, "OK"}
     before = cluster.orders()
-    assert await send(cluster, CORPO_MAX + 1) in {413, "RESOURCE_EXHAUSTED"}
+    assert await send(cluster, ORDER_BODY_MAX + 1) in {413, "RESOURCE_EXHAUSTED"}
     assert cluster.orders() == before
 
 

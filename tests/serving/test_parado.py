@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from common.erros import Categoria
-from common.serving.standstill import BATIDA_S, LEITURA_S, PARADO_S, Standstill
+from common.serving.standstill import BEAT_S, READING_S, STOOD_STILL_S, Standstill
 from tests.support.chain import FORWARD, basket, step
 from tests.support.edges import OPERATIONS, deadline_header
 from tests.support.http2_cru import Chamada
@@ -100,26 +100,26 @@ def test_uma_batida_atrasada_e_uma_parada() -> None:
     standstill = Standstill(10.0)
     now = 10.0
     for _ in range(20):
-        now += PARADO_S
+        now += STOOD_STILL_S
         assert standstill.since(now) == now
         standstill.beat(now)
     stopped, now = now, now + 3.0
     assert standstill.since(now) == stopped
     # Also when the beat comes before the call, or the call was taken in before the gap.
     ended = now
-    while now < ended + LEITURA_S - BATIDA_S:
+    while now < ended + READING_S - BEAT_S:
         standstill.beat(now)
         assert standstill.since(now) == stopped
         assert standstill.since(stopped - 1.0) == stopped - 1.0
-        now += BATIDA_S
-    standstill.beat(ended + LEITURA_S)
-    assert standstill.since(ended + LEITURA_S) == ended + LEITURA_S
+        now += BEAT_S
+    standstill.beat(ended + READING_S)
+    assert standstill.since(ended + READING_S) == ended + READING_S
 
 
 def test_uma_parada_logo_depois_de_outra_nao_a_apaga() -> None:
     """A call read after two gaps in a row counts from the beginning of the first, for a while."""
     standstill = Standstill(10.0)
     standstill.beat(13.0)
-    standstill.beat(13.0 + LEITURA_S - BATIDA_S)
-    assert standstill.since(13.0 + LEITURA_S - BATIDA_S) == 10.0
-    assert standstill.since(13.0 + LEITURA_S) == 13.0
+    standstill.beat(13.0 + READING_S - BEAT_S)
+    assert standstill.since(13.0 + READING_S - BEAT_S) == 10.0
+    assert standstill.since(13.0 + READING_S) == 13.0

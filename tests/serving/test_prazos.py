@@ -11,8 +11,8 @@ import pytest
 
 from common.erros import Categoria
 from common.servicos.pedidos import conducao
-from common.serving.deadline import LIMITE_MAX_MS, RELOGIO
-from common.settings import RESERVA_SALTO_S
+from common.serving.deadline import RELOGIO, TIMEOUT_MAX_MS
+from common.settings import HOP_RESERVE_S
 from tests.support.chain import CANCEL, CHAIN, FORWARD, step
 from tests.support.edges import deadline_header
 
@@ -81,10 +81,10 @@ async def test_cada_salto_recebe_um_prazo_absoluto_com_reserva(cluster: Cluster)
     start = time.monotonic()
     await cluster.create(timeout_s=5.0)
     deadlines = [cluster.link(servico).calls[-1].deadline - start for servico in HOPS]
-    assert 4.5 < deadlines[0] <= 5.5 - RESERVA_SALTO_S
+    assert 4.5 < deadlines[0] <= 5.5 - HOP_RESERVE_S
     for above, below in itertools.pairwise(deadlines):
         # Milliseconds travel beside the instant, and are cut.
-        assert above - below == pytest.approx(RESERVA_SALTO_S, abs=0.015)
+        assert above - below == pytest.approx(HOP_RESERVE_S, abs=0.015)
 
 
 async def test_sem_prazo_do_cliente_vale_o_padrao(open_fresh: OpenCluster) -> None:
@@ -95,7 +95,7 @@ async def test_sem_prazo_do_cliente_vale_o_padrao(open_fresh: OpenCluster) -> No
         assert 20 < cluster.link("pagamentos").calls[0].deadline - start < 60
 
 
-@pytest.mark.parametrize("ahead_s", [-5.0, 0.0, RESERVA_SALTO_S / 2])
+@pytest.mark.parametrize("ahead_s", [-5.0, 0.0, HOP_RESERVE_S / 2])
 async def test_prazo_vencido_nao_comeca_nada(cluster: Cluster, ahead_s: float) -> None:
     """A hop whose caller's instant has come, on the clock that both read, does no step, no fence."""
     for n, servico in enumerate(HOPS):
@@ -112,7 +112,7 @@ async def test_prazo_vencido_nao_comeca_nada(cluster: Cluster, ahead_s: float) -
 async def test_limite_menor_que_a_reserva_nao_comeca_pedido(cluster: Cluster) -> None:
     """A client that leaves less than a hop keeps for its answer gets no order."""
     before = cluster.orders()
-    reply = await cluster.create(headers={"x-timeout-ms": str(int(RESERVA_SALTO_S * 1e3))})
+    reply = await cluster.create(headers={"x-timeout-ms": str(int(HOP_RESERVE_S * 1e3))})
     assert reply.category is Categoria.PRAZO
     assert cluster.orders() == before
 
@@ -159,7 +159,7 @@ async def test_instante_invalido(cluster: Cluster, instant: str) -> None:
     assert cluster.situation(630_000).passos == {}
 
 
-@pytest.mark.parametrize("text", ["0", str(LIMITE_MAX_MS + 1), "abc", "-1", "1.5", "", "9" * 30])
+@pytest.mark.parametrize("text", ["0", str(TIMEOUT_MAX_MS + 1), "abc", "-1", "1.5", "", "9" * 30])
 async def test_limite_de_tempo_invalido(cluster: Cluster, text: str) -> None:
     """A timeout outside its bounds, or no number, is the caller's error."""
     before = cluster.orders()
@@ -171,7 +171,7 @@ async def test_limite_de_tempo_invalido(cluster: Cluster, text: str) -> None:
 
 async def test_o_maior_limite_de_tempo_e_aceito(cluster: Cluster) -> None:
     """A timeout of a whole day is within bounds."""
-    reply = await cluster.create(headers={"x-timeout-ms": str(LIMITE_MAX_MS)})
+    reply = await cluster.create(headers={"x-timeout-ms": str(TIMEOUT_MAX_MS)})
     assert reply.body["status"] == "enviado"
 
 
@@ -194,9 +194,9 @@ async def test_a_conducao_nao_dura_o_prazo_de_um_dia(cluster: Cluster) -> None:
     """However patient its client, an order is driven for a minute at most at a time."""
     start = time.monotonic()
     await cluster.create(
-        headers={"x-timeout-ms": str(LIMITE_MAX_MS)}, timeout_s=LIMITE_MAX_MS / 1e3
+        headers={"x-timeout-ms": str(TIMEOUT_MAX_MS)}, timeout_s=TIMEOUT_MAX_MS / 1e3
     )
-    latest = time.monotonic() + conducao.DURACAO_MAX_S
+    latest = time.monotonic() + conducao.DRIVE_MAX_S
     assert start < cluster.link("pagamentos").calls[0].deadline <= latest
 
 
@@ -204,7 +204,7 @@ async def test_conducao_que_desiste_responde_e_a_varredura_continua(
     open_fresh: OpenCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A drive that comes to its own bound answers its client where the order stands."""
-    monkeypatch.setattr(conducao, "DURACAO_MAX_S", 0.3)
+    monkeypatch.setattr(conducao, "DRIVE_MAX_S", 0.3)
     async with open_fresh() as cluster:
         gate = cluster.link("pagamentos").hold("before", FORWARD["pagamentos"])
         start = time.monotonic()

@@ -118,7 +118,7 @@ async def test_parar_serve_tambem_quem_espera_a_vez(arm: str, shop: Path, tmp_pa
         gate = cluster.gateway.hold("before")
         tasks = [asyncio.create_task(cluster.create(key=str(n))) for n in range(3)]
         await gate.reached()
-        while cluster.apps["pedidos"].slots.esperando < 2:
+        while cluster.apps["pedidos"].slots.waiting < 2:
             await asyncio.sleep(0.002)
         stopping = asyncio.create_task(cluster.stop("pedidos"))
         while not cluster.apps["pedidos"].in_flight.fechado:
@@ -135,7 +135,7 @@ async def test_parar_responde_a_quem_ainda_espera(arm: str, shop: Path, tmp_path
         driven = asyncio.create_task(cluster.create(key="a"))
         await gate.reached()
         waiting = asyncio.create_task(cluster.create(key="b"))
-        while cluster.apps["pedidos"].slots.esperando < 1:
+        while cluster.apps["pedidos"].slots.waiting < 1:
             await asyncio.sleep(0.002)
         await cluster.stop("pedidos")
         reply = await driven

@@ -16,8 +16,8 @@ from common.serving.timers import Alarms, Limit
 @pytest.fixture(autouse=True)
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines of a tenth of a second are far, so that no test waits for seconds."""
-    monkeypatch.setattr(alarms, "PERTO_S", 0.1)
-    monkeypatch.setattr(alarms, "OLHADA_S", 0.05)
+    monkeypatch.setattr(alarms, "NEAR_S", 0.1)
+    monkeypatch.setattr(alarms, "GLANCE_S", 0.05)
 
 
 async def test_o_que_nao_foi_retirado_toca_e_nunca_antes_do_prazo() -> None:

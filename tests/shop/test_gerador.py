@@ -278,7 +278,7 @@ def test_codigos_de_rastreamento_nao_se_repetem(loja: Path) -> None:
 
 def test_memoria_nao_cresce_com_os_pedidos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight times the orders take no more memory: only one batch is held at a time."""
-    monkeypatch.setattr(common.shop.generator, "_LOTE", 250)
+    monkeypatch.setattr(common.shop.generator, "_BATCH", 250)
     picos = []
     gerar(tmp_path / "loja.db", Opcoes(pedidos=1, data=DIA))
     for pedidos in (1_000, 8_000):

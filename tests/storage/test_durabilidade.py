@@ -91,20 +91,20 @@ async def _live(
         nonlocal acknowledged
         banco = await Storage.open(path, synchronous=synchronous)
         for _ in range(UNITS):
-            acknowledged = await banco.unidade(None, _put)
+            acknowledged = await banco.unit(None, _put)
         return banco
 
     disk = Disk(directory / "first", honest=honest)
     disk.root.mkdir()
     sala = SALA._replace(synchronous=synchronous)
-    monkeypatch.setattr(connection, "PAGINAS_POR_CHECKPOINT", SHORT_LOG)
+    monkeypatch.setattr(connection, "PAGES_PER_CHECKPOINT", SHORT_LOG)
     with mounted(watched(disk)):
         await (await filled(prepare(disk.root, sala, None))).close()
         killed = await filled(prepare(disk.root, sala, None))
     heir = disk.after_kill(directory / "second")
     disk.watch = lambda: None
     await killed.close()
-    monkeypatch.setattr(connection, "PAGINAS_POR_CHECKPOINT", 2 * SHORT_LOG)
+    monkeypatch.setattr(connection, "PAGES_PER_CHECKPOINT", 2 * SHORT_LOG)
     with mounted(watched(heir)):
         # Not prepared first: as when an auditor reads, and the log is kept as it was left.
         await (await filled(database_path(heir.root, sala.nome))).close()
@@ -118,8 +118,8 @@ async def _found(directory: Path) -> int:
     with closing(sqlite3.connect(path)) as con:
         assert con.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     banco = await Storage.open(path, synchronous="OFF")
-    found = await banco.leitura(None, _held)
-    assert await banco.unidade(None, _put) == found + 1
+    found = await banco.read(None, _held)
+    assert await banco.unit(None, _put) == found + 1
     await banco.close()
     shutil.rmtree(directory)
     return found
@@ -297,7 +297,7 @@ async def test_a_power_cut_in_the_middle_of_the_orders_loses_none_that_was_ackno
     arm: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six services at FULL lose their power at one instant; what clients were told still holds."""
-    monkeypatch.setattr(connection, "PAGINAS_POR_CHECKPOINT", 2 * SHORT_LOG)
+    monkeypatch.setattr(connection, "PAGES_PER_CHECKPOINT", 2 * SHORT_LOG)
     everything, cuts = await _cuts(arm, shop, tmp_path / "running")
     for number, cut in enumerate(cuts):
         for name, torn in (("dropped", None), ("torn", Random(number))):
@@ -319,7 +319,7 @@ async def test_at_normal_a_power_cut_loses_acknowledged_orders_and_the_books_dis
 ) -> None:
     """Each file is whole, as it was at its own last checkpoint; together they are no shop."""
     # Long enough for none but the service that is stopped to reach a checkpoint.
-    monkeypatch.setattr(connection, "PAGINAS_POR_CHECKPOINT", 40 * SHORT_LOG)
+    monkeypatch.setattr(connection, "PAGES_PER_CHECKPOINT", 40 * SHORT_LOG)
     for nome, sala in list(SALAS.items()):
         monkeypatch.setitem(SALAS, nome, sala._replace(synchronous="NORMAL"))
     told, cuts = await _cuts("http", shop, tmp_path / "running", "logistica")
@@ -346,7 +346,7 @@ TRACED_ORDERS: Final = 6
 AS_IT_IS: Final = """
 import runpy
 from common.storage import connection
-connection.PAGINAS_POR_CHECKPOINT = {pages}
+connection.PAGES_PER_CHECKPOINT = {pages}
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 # The same with its storage at another setting than the one promised.

@@ -60,7 +60,7 @@ VERSAO_1 = Sala("cartas", CARTAS_1)
 VERSAO_2 = VERSAO_1._replace(migracoes=(PARA_2,))
 VERSAO_3 = Sala("cartas", CARTAS_3, migracoes=(PARA_2, PARA_3))
 # Above what SQLite keeps in memory of a transaction.
-CARTAS, TAMANHO = 1_000, 4_000
+CARTAS, SIZE = 1_000, 4_000
 
 # Dies by SIGKILL before or after a statement, having said how commits are flushed.
 MORRENDO = """
@@ -111,7 +111,7 @@ def cartas(tmp_path: Path) -> Path:
         con.execute("INSERT INTO remetentes VALUES (1, 'Ana'), (2, 'Rui')")
         con.executemany(
             "INSERT INTO cartas (remetente_id, texto) VALUES (?, ?)",
-            [(1 + numero % 2, f"{numero:0{TAMANHO}d}") for numero in range(CARTAS)],
+            [(1 + numero % 2, f"{numero:0{SIZE}d}") for numero in range(CARTAS)],
         )
         con.commit()
     return path
@@ -161,7 +161,7 @@ def test_morto_na_migracao_fica_a_versao_de_antes_inteira(
     assert morto.returncode == -signal.SIGKILL, morto.stderr
     assert morto.stdout == "2\n"
     # The change was under way: a part of it had left the process.
-    assert cartas.with_name("cartas.db-wal").stat().st_size > CARTAS * TAMANHO / 4
+    assert cartas.with_name("cartas.db-wal").stat().st_size > CARTAS * SIZE / 4
     if versao == "1":
         prepare(cartas.parent, VERSAO_1, None)
         assert consultar(cartas, "SELECT * FROM cartas") == antes
@@ -187,11 +187,11 @@ async def test_pagina_estragada_so_se_ve_onde_e_lida(cartas: Path) -> None:
     banco = await Storage.open(prepare(cartas.parent, VERSAO_1, None))
     try:
         with pytest.raises(ErroServico) as erro:
-            await banco.leitura(
+            await banco.read(
                 None, lambda con: con.execute("SELECT sum(length(texto)) FROM cartas").fetchone()
             )
         assert erro.value.categoria is Categoria.INDISPONIVEL
-        assert await banco.leitura(
+        assert await banco.read(
             None, lambda con: con.execute("SELECT count(*) FROM remetentes").fetchone()
         ) == (2,)
     finally:

@@ -16,7 +16,7 @@ def test_a_pressao_cresce_entre_os_dois_limites(
 ) -> None:
     """Below the first limit there is none, at the second it is full, between them it is even."""
     monkeypatch.setattr(psutil, "cpu_percent", lambda interval: busy_percent)
-    monkeypatch.setattr(module, "LEITURA_S", 0.0)
+    monkeypatch.setattr(module, "READING_S", 0.0)
     assert module.Pressure().read() == pytest.approx(pressure)
 
 

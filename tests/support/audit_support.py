@@ -13,7 +13,7 @@ import msgspec
 
 from common import contratos as c
 from common.erros import ErroServico, indisponivel
-from common.runtime.execution import AsyncClock, AsyncExecution
+from common.runtime.execution import AsyncClock, AsyncTasks
 from common.servicos.catalogo import Catalogo
 from common.servicos.estoque import Estoque
 from common.servicos.fiscal import Fiscal
@@ -65,14 +65,14 @@ class RelogioAjustado(AsyncClock):
 
     adiante = 0.0
 
-    def data_hora(self) -> str:
+    def timestamp(self) -> str:
         """The wall clock as it was set."""
         agora = datetime.now(UTC) + timedelta(seconds=self.adiante)
         return agora.isoformat(timespec="milliseconds")
 
-    def epoca(self) -> float:
+    def epoch(self) -> float:
         """The same, seconds since 1970."""
-        return super().epoca() + self.adiante
+        return super().epoch() + self.adiante
 
 
 class Loja:
@@ -90,7 +90,7 @@ class Loja:
 
     async def abrir(self) -> Self:
         """Open the services from the last to the first."""
-        relogios, execucao = self.relogios, AsyncExecution()
+        relogios, tasks = self.relogios, AsyncTasks()
         bancos = {}
         for nome in (*SALAS, "gateway"):
             banco = await Storage.open(database_path(self.data_dir, nome), synchronous="OFF")
@@ -112,24 +112,24 @@ class Loja:
         )
         self.condutor = Condutor(
             banco=bancos["pedidos"],
-            relogio=relogios["pedidos"],
-            execucao=execucao,
+            clock=relogios["pedidos"],
+            tasks=tasks,
             pagamentos=pagamentos,
             # No pauses: what is cut stays cut until the test mends it.
             orcamento=Orcamento(lambda: 0.0),
             politica=Politica(),
-            passagem=AlwaysFree(),
+            passage=AlwaysFree(),
         )
         self.pedidos = Pedidos(
             banco=bancos["pedidos"],
-            relogio=relogios["pedidos"],
-            execucao=execucao,
-            vagas=Slots(1_000, 1_000, execucao),
-            catalogo=Catalogo(bancos["catalogo"], relogios["catalogo"], execucao, estoque),
+            clock=relogios["pedidos"],
+            tasks=tasks,
+            admission=Slots(1_000, 1_000, tasks),
+            catalogo=Catalogo(bancos["catalogo"], relogios["catalogo"], tasks, estoque),
             condutor=self.condutor,
             nova_chave=lambda: "nunca usada",
         )
-        self._pilha.push_async_callback(execucao.encerrar)
+        self._pilha.push_async_callback(tasks.stop)
         return self
 
     def _cabo(self, nome: str, servico: object) -> Any:
@@ -158,7 +158,7 @@ class Loja:
     async def assentar(self) -> None:
         """Sweep until every order has ended."""
         banco = self.condutor._banco
-        while await banco.leitura(None, livro.abertos, 0, 1):
+        while await banco.read(None, livro.abertos, 0, 1):
             await self.condutor.varrer()
             await asyncio.sleep(0.01)
 

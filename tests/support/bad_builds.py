@@ -46,7 +46,7 @@ def _fazer_de_novo(self: Passos[Any], con: sqlite3.Connection, req: Any, preparo
     linha = con.execute(_ESTADO, (req.pedido_id,)).fetchone()
     if linha is None or linha[1] is not None:
         return _registrar(self, con, req, preparo)
-    instante = self._relogio.data_hora()
+    instante = self._clock.timestamp()
     evento, motivo, partes = self._fazer(con, req, preparo, instante)
     estado = transicionar(self.TRANSICOES, AUSENTE, evento)
     con.execute(_LOG, (req.pedido_id, AUSENTE, estado, instante))
@@ -55,7 +55,7 @@ def _fazer_de_novo(self: Passos[Any], con: sqlite3.Connection, req: Any, preparo
 
 async def _cobrar_de_novo(self: Pagamentos, ctx: Contexto, req: Any) -> Any:
     """A charge under a fresh key for an order that has been charged already."""
-    linha = await self._banco.leitura(
+    linha = await self._database.read(
         ctx, lambda con: con.execute(_ESTADO, (req.pedido_id,)).fetchone()
     )
     if linha is None or linha[1] is not None:

@@ -70,7 +70,7 @@ DRAIN_S: Final = 0.3
 # Pages of a log. Seven of them are reserved on the disk for each cluster: at their full length that
 # costs more than all that most tests do.
 LOG_PAGES: Final = 64
-FULL_LOG_PAGES: Final = connection.PAGINAS_POR_CHECKPOINT
+FULL_LOG_PAGES: Final = connection.PAGES_PER_CHECKPOINT
 
 
 class Situation(NamedTuple):
@@ -152,7 +152,7 @@ class Cluster:
 
     async def crash(self, servico: str) -> None:
         """End a service with whatever it was doing cut off, as when its process dies."""
-        await self.arm.run(self.apps[servico].execution.encerrar())
+        await self.arm.run(self.apps[servico].execution.stop())
         await self.stop(servico)
 
     async def close(self) -> None:
@@ -220,7 +220,7 @@ class Cluster:
         """Wait until Pedidos drives nothing."""
         drives = self.apps["pedidos"]._condutor._vivas
         while living := list(drives.values()):
-            await self.arm.run(living[0].fim.esperar(inf))
+            await self.arm.run(living[0].fim.wait(inf))
             await asyncio.sleep(0)
 
     async def quiet(self) -> None:
@@ -378,19 +378,19 @@ async def open_cluster(
 def small_and_quick() -> Iterator[None]:
     """Short drains, and short logs where a test has not chosen a length of its own."""
     modules = (lifecycle, http_aio.server)
-    before, notice = [module.DRENO_S for module in modules], lifecycle.AVISO_S
-    pages = connection.PAGINAS_POR_CHECKPOINT
-    lifecycle.AVISO_S = 0.0
+    before, notice = [module.DRAIN_MAX_S for module in modules], lifecycle.NOTICE_S
+    pages = connection.PAGES_PER_CHECKPOINT
+    lifecycle.NOTICE_S = 0.0
     for module in modules:
-        module.DRENO_S = DRAIN_S
+        module.DRAIN_MAX_S = DRAIN_S
     if pages == FULL_LOG_PAGES:
-        connection.PAGINAS_POR_CHECKPOINT = LOG_PAGES
-    parado, standstill.PARADO_S = standstill.PARADO_S, NEVER_S
+        connection.PAGES_PER_CHECKPOINT = LOG_PAGES
+    parado, standstill.STOOD_STILL_S = standstill.STOOD_STILL_S, NEVER_S
     try:
         yield
     finally:
-        lifecycle.AVISO_S = notice
-        connection.PAGINAS_POR_CHECKPOINT = pages
-        standstill.PARADO_S = parado
+        lifecycle.NOTICE_S = notice
+        connection.PAGES_PER_CHECKPOINT = pages
+        standstill.STOOD_STILL_S = parado
         for module, value in zip(modules, before, strict=True):
-            module.DRENO_S = value
+            module.DRAIN_MAX_S = value

@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from multidict import CIMultiDict
 
 from common.contratos import OPERACOES
-from common.erros import CODIGO_GRPC, STATUS_HTTP, Categoria
+from common.erros import GRPC_CODE, STATUS_HTTP, Categoria
 from common.serving.deadline import RELOGIO
 from wire.grpc.codec import CODECS, caminho, protobuf_type
 from wire.grpc.options import CANAL
@@ -192,7 +192,7 @@ class GrpcEdge(Edge):
         raw = received.pop("grpc-status-details-bin", None)
         if raw is None:
             # The transport's own word: no service of ours has answered.
-            category = next(c for c, name in CODIGO_GRPC.items() if name == code)
+            category = next(c for c, name in GRPC_CODE.items() if name == code)
             return Reply(category, code, received, error.details())
         status = status_pb2.Status.FromString(raw)
         assert status.code == error.code().value[0]
@@ -208,7 +208,7 @@ class GrpcEdge(Edge):
                 info = error_details_pb2.RetryInfo.FromString(part.value)
                 retry = info.retry_delay.ToMilliseconds() / 1e3
         assert category is not None
-        assert code == CODIGO_GRPC[category]
+        assert code == GRPC_CODE[category]
         return Reply(category, code, received, status.message, fields, retry)
 
     async def close(self) -> None:

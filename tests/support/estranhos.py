@@ -18,7 +18,7 @@ from common.contratos import (
 )
 from tests.support.fuzz_support import CHAVE_NF, Servidores
 from wire.grpc.codec import caminho, protobuf_type
-from wire.grpc.status import DETALHES
+from wire.grpc.status import DETAILS
 from wire.rest.codec import CODECS
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Grpc:
 
 
 def _campo(erro: grpc.aio.AioRpcError) -> str | None:
-    bruto = dict(erro.trailing_metadata() or ()).get(DETALHES)
+    bruto = dict(erro.trailing_metadata() or ()).get(DETAILS)
     if bruto is None:
         return None
     status = status_pb2.Status.FromString(bruto)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Seconds that anything may take, and that a stop may.
 PRAZO_S = 15.0
-PARADA_MAX_S = 5.0
+HALT_MAX_S = 5.0
 
 
 def run_all(*argumentos: str | Path) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from common.servicos.protocolo.contexto import TRECHOS_MAX, Contexto, sem_rastro
 from common.telemetry import trace_context as w3c
-from common.telemetry.retention import JANELA, LENTOS, OLHAR, RAJADA, SEGUIDOS_MAX, Keeping, Slow
+from common.telemetry.retention import (
+    BURST,
+    LOOK_EVERY,
+    RECENT_ORDERS,
+    RUN_MAX,
+    SLOW_SHARE,
+    Keeping,
+    Slow,
+)
 from common.telemetry.spans import CALLS, Span, hops, spans
 
 EXAMPLE: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -321,23 +329,23 @@ def test_slow_is_the_slowest_hundredth_of_late(middle_s: float) -> None:
 
 def test_nothing_is_slow_before_there_is_anything_to_compare_with() -> None:
     slow = Slow()
-    found = [slow.note(float(n)) for n in range(OLHAR)]
+    found = [slow.note(float(n)) for n in range(LOOK_EVERY)]
     assert not any(found)
-    assert slow.note(float(OLHAR))
+    assert slow.note(float(LOOK_EVERY))
 
 
 def test_a_crowd_that_comes_at_once_is_not_slow_as_a_whole() -> None:
     """Each of its orders takes longer than all before it."""
     slow = Slow()
     found = [slow.note(n / 1_000) for n in range(1_000)]
-    assert 0 < sum(found) <= SEGUIDOS_MAX + RAJADA * LENTOS * len(found)
+    assert 0 < sum(found) <= RUN_MAX + BURST * SLOW_SHARE * len(found)
 
 
 def test_after_a_slow_spell_it_is_soon_as_before() -> None:
     slow = Slow()
     for level in (1.0, 20.0):
-        for _ in range(JANELA):
+        for _ in range(RECENT_ORDERS):
             slow.note(level)
-    for _ in range(JANELA + OLHAR):
+    for _ in range(RECENT_ORDERS + LOOK_EVERY):
         assert not slow.note(1.0)
     assert slow.note(1.1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from common.telemetry.side_port import JUNTAS_MAX, SidePort
+from common.telemetry.side_port import TOGETHER_MAX, SidePort
 
 PAGE = b"checkout_orders 1\n"
 
@@ -53,7 +53,7 @@ def test_a_page_that_cannot_be_made_is_an_error_and_not_the_end() -> None:
 def test_connections_that_say_nothing_are_bounded_and_leave_room_again(port: SidePort) -> None:
     host, _, number = port.address.partition(":")
     with ExitStack() as idle:
-        for _ in range(JUNTAS_MAX):
+        for _ in range(TOGETHER_MAX):
             idle.enter_context(socket.create_connection((host, int(number))))
         with (
             closing(HTTPConnection(port.address, timeout=10)) as late,

@@ -11,7 +11,7 @@ import pytest
 from msgspec import inspect
 
 from common import contratos as c
-from common.erros import CODIGO_GRPC, STATUS_HTTP, TITULO, Categoria
+from common.erros import GRPC_CODE, PROBLEM_TITLE, STATUS_HTTP, Categoria
 from common.servicos.catalogo import Catalogo
 from common.servicos.estoque import Estoque
 from common.servicos.fiscal import Fiscal
@@ -19,7 +19,7 @@ from common.servicos.logistica import Logistica
 from common.servicos.pagamentos.pagamentos import Pagamentos
 from common.servicos.pedidos.pedidos import Pedidos
 from common.settings import BASE_PORT
-from wire.grpc.codec import CODECS, MODULOS, nome_do_servico, protobuf_type
+from wire.grpc.codec import CODECS, MODULES, nome_do_servico, protobuf_type
 from wire.rest.openapi import documento
 
 SERVICES = {
@@ -43,8 +43,8 @@ operations = pytest.mark.parametrize("row", c.OPERACOES, ids=lambda row: row.nom
 
 def test_toda_categoria_tem_um_codigo_e_um_status() -> None:
     """The error tables are total, so two transports cannot disagree."""
-    assert set(CODIGO_GRPC) == set(STATUS_HTTP) == set(TITULO) == set(Categoria)
-    assert all(hasattr(grpc.StatusCode, name) for name in CODIGO_GRPC.values())
+    assert set(GRPC_CODE) == set(STATUS_HTTP) == set(PROBLEM_TITLE) == set(Categoria)
+    assert all(hasattr(grpc.StatusCode, name) for name in GRPC_CODE.values())
     assert all(http.HTTPStatus(status) for status in STATUS_HTTP.values())
 
 
@@ -64,14 +64,14 @@ def test_toda_categoria_tem_um_codigo_e_um_status() -> None:
 )
 def test_os_codigos_sao_os_do_contrato(category: Categoria, code: str, status: int) -> None:
     """What went wrong is said the way the contract fixes."""
-    assert (CODIGO_GRPC[category], STATUS_HTTP[category]) == (code, status)
+    assert (GRPC_CODE[category], STATUS_HTTP[category]) == (code, status)
 
 
 @operations
 def test_toda_operacao_existe_no_servico_e_no_proto(row: c.Operacao) -> None:
     """A row of the table is a method of its service, and a method of its .proto with its types."""
     assert callable(getattr(SERVICES[row.servico], row.nome))
-    service = MODULOS[row.servico].DESCRIPTOR.services_by_name[row.servico.capitalize()]
+    service = MODULES[row.servico].DESCRIPTOR.services_by_name[row.servico.capitalize()]
     method = service.methods_by_name[row.metodo_grpc]
     assert method.input_type.name == row.requisicao.__name__
     assert method.output_type.name == row.resposta.__name__
@@ -80,7 +80,7 @@ def test_toda_operacao_existe_no_servico_e_no_proto(row: c.Operacao) -> None:
 @pytest.mark.parametrize("servico", c.SERVICOS)
 def test_o_proto_nao_tem_metodos_a_mais(servico: str) -> None:
     """The .proto declares exactly the table's operations."""
-    service = MODULOS[servico].DESCRIPTOR.services_by_name[servico.capitalize()]
+    service = MODULES[servico].DESCRIPTOR.services_by_name[servico.capitalize()]
     assert service.full_name == nome_do_servico(servico)
     assert set(service.methods_by_name) == {row.metodo_grpc for row in c.operacoes_de(servico)}
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from common.contratos import CHAVE_IDEMPOTENCIA_MAX, OPERACOES, SERVICOS, Operacao
 from common.serving.deadline import RELOGIO
-from common.settings import CORPO_MAX
+from common.settings import ORDER_BODY_MAX
 from tests.support.fuzz_support import CHAVE_NF, CLIENTES, PRODUTOS, Servidores, servidores
-from wire.grpc.codec import MODULOS, caminho, nome_do_servico
+from wire.grpc.codec import MODULES, caminho, nome_do_servico
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,7 +227,7 @@ def _mensagens_de(operacao: Operacao) -> st.SearchStrategy[Message]:
 
 
 def _mensagem_de(operacao: Operacao) -> Descriptor:
-    servico = MODULOS[operacao.servico].DESCRIPTOR.services_by_name[operacao.servico.capitalize()]
+    servico = MODULES[operacao.servico].DESCRIPTOR.services_by_name[operacao.servico.capitalize()]
     return servico.methods_by_name[operacao.metodo_grpc].input_type
 
 
@@ -335,11 +335,11 @@ def test_mensagem_grande_demais_e_recusada(chamar: Any, servico: str) -> None:
     """A message over the limit is RESOURCE_EXHAUSTED; one at the limit is read."""
     for operacao in OPERACOES:
         if operacao.servico == servico:
-            resposta = chamar(servico, caminho(operacao), b"\0" * (CORPO_MAX + 1))
+            resposta = chamar(servico, caminho(operacao), b"\0" * (ORDER_BODY_MAX + 1))
             assert resposta.codigo is grpc.StatusCode.RESOURCE_EXHAUSTED
             # An unknown field, which protobuf skips by design, fills the message to the limit.
-            enchimento = b"\xfa\x07\xfc\xff\x03" + b"x" * (CORPO_MAX - 5)
-            assert len(enchimento) == CORPO_MAX
+            enchimento = b"\xfa\x07\xfc\xff\x03" + b"x" * (ORDER_BODY_MAX - 5)
+            assert len(enchimento) == ORDER_BODY_MAX
             _conferir(chamar(servico, caminho(operacao), enchimento))
 
 

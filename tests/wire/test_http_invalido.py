@@ -15,7 +15,7 @@ from common.contratos import (
     ID_MAX,
     PEDIDO_ID_MAX,
 )
-from common.settings import CORPO_MAX
+from common.settings import ORDER_BODY_MAX
 from tests.support.estranhos import CHAVE, ITEM, JSON, PEDIDO, QUANTIDADE, Rest, SemEfeito
 from tests.support.fuzz_support import CLIENTE_AUSENTE
 
@@ -139,7 +139,7 @@ def test_de_chaves_repetidas_no_json_vale_a_ultima(rest: Rest) -> None:
 @pytest.mark.parametrize("servico", ["pedidos", "pagamentos"])
 def test_corpo_grande_demais_e_recusado(rest: Rest, servico: str, em_partes: bool) -> None:
     """A body over the limit is 413, whether its length was announced or not."""
-    dados: Any = b" " * (CORPO_MAX + 1)
+    dados: Any = b" " * (ORDER_BODY_MAX + 1)
     with SemEfeito(rest):
         corpo = iter([dados[:40_000], dados[40_000:]]) if em_partes else dados
         assert rest.cru(servico, "POST", f"/{servico}", corpo, JSON).codigo == 413
@@ -147,7 +147,7 @@ def test_corpo_grande_demais_e_recusado(rest: Rest, servico: str, em_partes: boo
 
 def test_corpo_no_limite_e_lido(rest: Rest) -> None:
     """A body of exactly the limit is an order like any other."""
-    resposta = rest.cru("pedidos", "POST", "/pedidos", BOM.ljust(CORPO_MAX), JSON)
+    resposta = rest.cru("pedidos", "POST", "/pedidos", BOM.ljust(ORDER_BODY_MAX), JSON)
     assert resposta.codigo == 201
 
 

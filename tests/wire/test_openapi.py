@@ -13,8 +13,8 @@ from aiohttp import hdrs
 
 from common import contratos as c
 from common.erros import STATUS_HTTP
-from common.serving.deadline import INSTANTE, LIMITE_MAX_MS
-from common.settings import CORPO_MAX
+from common.serving.deadline import INSTANTE, TIMEOUT_MAX_MS
+from common.settings import ORDER_BODY_MAX
 from http_aio.server import HttpTransport
 from tests.support.fuzz_support import (
     CHAVE_NF,
@@ -174,7 +174,7 @@ def test_limites_dos_parametros_sao_os_do_contrato() -> None:
     chave = _parametro(criar, "Idempotency-Key")
     assert (chave["minLength"], chave["maxLength"]) == (1, c.CHAVE_IDEMPOTENCIA_MAX)
     assert _parametro(criar, "X-Timeout-Ms")["minimum"] == 1
-    assert _parametro(criar, "X-Timeout-Ms")["maximum"] == LIMITE_MAX_MS
+    assert _parametro(criar, "X-Timeout-Ms")["maximum"] == TIMEOUT_MAX_MS
     assert "X-Deadline-At" not in {parametro["name"] for parametro in criar["parameters"]}
     cobrar = _operacoes("pagamentos")["post", "/pagamentos"]
     assert _parametro(cobrar, "X-Deadline-At")["pattern"] == f"^{INSTANTE}$"
@@ -288,7 +288,7 @@ PROBLEMAS = [
     ("ausente", "post", "/pedidos/{pedido_id}/cancelamento", {}, 404),
     ("conflito", "post", "/pedidos",
      {"json": PEDIDO | {"cliente_id": 2}, "headers": {"Idempotency-Key": "openapi"}}, 409),
-    ("grande", "post", "/pedidos", {"data": b" " * (CORPO_MAX + 1), "headers": JSON}, 413),
+    ("grande", "post", "/pedidos", {"data": b" " * (ORDER_BODY_MAX + 1), "headers": JSON}, 413),
     ("midia", "post", "/pedidos", {"data": b"{}", "headers": {"Content-Type": "text/plain"}}, 415),
     ("tarde", "post", "/pedidos", {"json": PEDIDO, "headers": {"X-Timeout-Ms": "1"}}, 504),
     *(("de fora", metodo, caminho, {"headers": {"Origin": "http://mal.example"}}, 403)

@@ -27,8 +27,8 @@ from proto import (
     pedidos_pb2,
 )
 
-PACOTE = "ecommerce.v1"
-MODULOS: dict[str, Any] = {
+PACKAGE = "ecommerce.v1"
+MODULES: dict[str, Any] = {
     "pedidos": pedidos_pb2,
     "pagamentos": pagamentos_pb2,
     "estoque": estoque_pb2,
@@ -49,7 +49,7 @@ class Codec(NamedTuple):
 
 def nome_do_servico(servico: str) -> str:
     """The full gRPC name of a service."""
-    return f"{PACOTE}.{servico.capitalize()}"
+    return f"{PACKAGE}.{servico.capitalize()}"
 
 
 def caminho(operacao: Operacao) -> str:
@@ -59,7 +59,7 @@ def caminho(operacao: Operacao) -> str:
 
 def protobuf_type(tipo: type[Mensagem]) -> Any:
     """The protobuf class of a message."""
-    for modulo in (comum_pb2, *MODULOS.values()):
+    for modulo in (comum_pb2, *MODULES.values()):
         classe = getattr(modulo, tipo.__name__, None)
         if classe is not None:
             return classe
@@ -132,4 +132,4 @@ def _codecs() -> dict[type[Mensagem], Codec]:
 
 
 CODECS = _codecs()
-assert set(MODULOS) == set(SERVICOS)
+assert set(MODULES) == set(SERVICOS)

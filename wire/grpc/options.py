@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Final
 
-from common.settings import CORPO_MAX
+from common.settings import ORDER_BODY_MAX
 
 CANAL: Final[tuple[tuple[str, Any], ...]] = (
     # Milliseconds. A restarted service is found again in a fifth of a second, not in eight.
@@ -23,14 +23,14 @@ CANAL: Final[tuple[tuple[str, Any], ...]] = (
 
 # The core drops calls, without a word, once a thousand wait to be picked up; the bound is ours to
 # keep, at the edge, where it comes with a clear refusal.
-_PENDENTES_MAX: Final = 100_000
+_PENDING_MAX: Final = 100_000
 
 SERVIDOR: Final[tuple[tuple[str, Any], ...]] = (
     # An old process and its replacement must never answer on the same port.
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", CORPO_MAX),
-    ("grpc.server.max_pending_requests", _PENDENTES_MAX),
-    ("grpc.server.max_pending_requests_hard_limit", _PENDENTES_MAX),
+    ("grpc.max_receive_message_length", ORDER_BODY_MAX),
+    ("grpc.server.max_pending_requests", _PENDING_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", _PENDING_MAX),
     # Seconds. Longer than any deadline: an order may wait its turn.
     ("grpc.server_max_unrequested_time_in_server", 3_600),
 )

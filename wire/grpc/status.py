@@ -10,28 +10,28 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from common.erros import CODIGO_GRPC, Categoria, ErroServico, Violacao, conexao_recusada
+from common.erros import GRPC_CODE, Categoria, ErroServico, Violacao, conexao_recusada
 from common.servicos.protocolo.contexto import Contexto
-from common.serving.pipeline import CABECALHO_CHAVE, CABECALHO_TEMPOS, ended
+from common.serving.pipeline import HEADER_KEY, HEADER_TIMING, ended
 
 _LOG = logging.getLogger(__name__)
 
 # Where the error model puts its details (https://google.aip.dev/193).
-DETALHES: Final = "grpc-status-details-bin"
-DOMINIO: Final = "ecommerce"
+DETAILS: Final = "grpc-status-details-bin"
+ERROR_DOMAIN: Final = "ecommerce"
 
 # How the core says that it never came to send anything.
-_NAO_CONECTOU: Final = "failed to connect to all addresses"
+_NOT_CONNECTED: Final = "failed to connect to all addresses"
 
-_CODIGO: Final = {categoria: grpc.StatusCode[nome] for categoria, nome in CODIGO_GRPC.items()}
+_CODE: Final = {categoria: grpc.StatusCode[nome] for categoria, nome in GRPC_CODE.items()}
 # The first category of a code: the one that a service of ours means by it. Codes that none of ours
 # sends (CANCELLED, UNKNOWN, ...) come from the transport and leave the outcome unknown.
-_CATEGORIA: Final = {codigo: categoria for categoria, codigo in reversed(_CODIGO.items())}
+_CATEGORY: Final = {codigo: categoria for categoria, codigo in reversed(_CODE.items())}
 
 
 def codigo(categoria: Categoria) -> grpc.StatusCode:
     """The status code of a category."""
-    return _CODIGO[categoria]
+    return _CODE[categoria]
 
 
 def detalhes(erro: ErroServico) -> tuple[tuple[str, bytes], ...]:
@@ -43,7 +43,7 @@ def detalhes(erro: ErroServico) -> tuple[tuple[str, bytes], ...]:
         parte.Pack(mensagem)
         partes.append(parte)
 
-    juntar(error_details_pb2.ErrorInfo(reason=erro.categoria.value.upper(), domain=DOMINIO))
+    juntar(error_details_pb2.ErrorInfo(reason=erro.categoria.value.upper(), domain=ERROR_DOMAIN))
     if erro.violacoes:
         juntar(
             error_details_pb2.BadRequest(
@@ -60,9 +60,9 @@ def detalhes(erro: ErroServico) -> tuple[tuple[str, bytes], ...]:
         espera.FromMilliseconds(int(erro.repetir_apos_s * 1e3))
         juntar(error_details_pb2.RetryInfo(retry_delay=espera))
     status = status_pb2.Status(
-        code=_CODIGO[erro.categoria].value[0], message=erro.detalhe, details=partes
+        code=_CODE[erro.categoria].value[0], message=erro.detalhe, details=partes
     )
-    return ((DETALHES, status.SerializeToString()),)
+    return ((DETAILS, status.SerializeToString()),)
 
 
 def trailing(
@@ -71,9 +71,9 @@ def trailing(
     """What travels back beside an answer: the timing record, the key, and an error's details."""
     if erro is not None and erro.categoria is Categoria.INVALIDO:
         ctx.chave = None  # a broken key may not travel back as metadata
-    sent: list[tuple[str, str | bytes]] = [(CABECALHO_TEMPOS, ended(servico, ctx, start, erro))]
+    sent: list[tuple[str, str | bytes]] = [(HEADER_TIMING, ended(servico, ctx, start, erro))]
     if ctx.chave is not None:
-        sent.append((CABECALHO_CHAVE, ctx.chave))
+        sent.append((HEADER_KEY, ctx.chave))
     if erro is not None:
         sent += detalhes(erro)
     return tuple(sent)
@@ -81,22 +81,22 @@ def trailing(
 
 def record_of(error: Any) -> str:
     """The timing record that came with a failed call, "" for none."""
-    return str(dict(error.trailing_metadata() or ()).get(CABECALHO_TEMPOS, ""))
+    return str(dict(error.trailing_metadata() or ()).get(HEADER_TIMING, ""))
 
 
 def erro_de(error: Any) -> ErroServico:
     """What a failed call, a grpc.RpcError of either API, means to the domain."""
-    categoria = _CATEGORIA.get(error.code(), Categoria.INDISPONIVEL)
+    categoria = _CATEGORY.get(error.code(), Categoria.INDISPONIVEL)
     violacoes: tuple[Violacao, ...] = ()
     repetir_apos_s = None
-    bruto = dict(error.trailing_metadata() or ()).get(DETALHES)
+    bruto = dict(error.trailing_metadata() or ()).get(DETAILS)
     if isinstance(bruto, bytes):
         violacoes, repetir_apos_s = _ler(bruto)
     detalhe = error.details() or error.code().name
     if bruto is None:
         # Not one of ours but the transport's own words, which name addresses.
         _LOG.info("%s: %s", error.code().name, detalhe)
-        if _NAO_CONECTOU in detalhe:
+        if _NOT_CONNECTED in detalhe:
             return conexao_recusada()
         detalhe = f"a chamada falhou ({error.code().name})"
     return ErroServico(

@@ -9,16 +9,16 @@ from typing import Final, NamedTuple
 import msgspec
 
 from common.contratos import Mensagem, Operacao, PedidoResponse
-from common.erros import STATUS_HTTP, TITULO, Categoria, ErroServico, Violacao
+from common.erros import PROBLEM_TITLE, STATUS_HTTP, Categoria, ErroServico, Violacao
 from common.servicos.pedidos.livro import TERMINAIS
 from common.servicos.protocolo.contexto import Contexto
-from common.serving.pipeline import CABECALHO_CHAVE, CABECALHO_TEMPOS, ended
+from common.serving.pipeline import HEADER_KEY, HEADER_TIMING, ended
 
 JSON: Final = "application/json"
-PROBLEMA: Final = "application/problem+json"
+PROBLEM_TYPE: Final = "application/problem+json"
 
 # The first category of a status: what a service of ours means by it when the body does not say.
-_CATEGORIA: Final = {status: categoria for categoria, status in reversed(STATUS_HTTP.items())}
+_CATEGORY: Final = {status: categoria for categoria, status in reversed(STATUS_HTTP.items())}
 
 
 class Problema(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,7 +64,7 @@ def problem(erro: ErroServico, headers: Mapping[str, str] | None = None) -> Answ
     """An error as the answer to its request."""
     problema = Problema(
         type=f"urn:ecommerce:problema:{erro.categoria.value}",
-        title=TITULO[erro.categoria],
+        title=PROBLEM_TITLE[erro.categoria],
         status=STATUS_HTTP[erro.categoria],
         categoria=erro.categoria,
         detail=erro.detalhe,
@@ -73,19 +73,19 @@ def problem(erro: ErroServico, headers: Mapping[str, str] | None = None) -> Answ
     sent = dict(headers or {})
     if erro.repetir_apos_s is not None:
         sent["Retry-After"] = str(max(1, math.ceil(erro.repetir_apos_s)))
-    return Answer(problema.status, _encode(problema), PROBLEMA, sent)
+    return Answer(problema.status, _encode(problema), PROBLEM_TYPE, sent)
 
 
 def marks_back(
     servico: str, ctx: Contexto, start: float, erro: ErroServico | None = None
 ) -> dict[str, str]:
     """What travels back beside an answer: the timing record, and the key."""
-    headers = {CABECALHO_TEMPOS: ended(servico, ctx, start, erro)}
+    headers = {HEADER_TIMING: ended(servico, ctx, start, erro)}
     chave = ctx.chave
     broken = erro is not None and erro.categoria is Categoria.INVALIDO
     if chave is not None and not broken and chave.isascii() and chave.isprintable():
         # Refused before the service looked at it, a key may hold what no header may.
-        headers[CABECALHO_CHAVE] = chave
+        headers[HEADER_KEY] = chave
     return headers
 
 
@@ -97,7 +97,7 @@ def erro_de(status: int, corpo: bytes, repetir_apos: str | None) -> ErroServico:
     except msgspec.DecodeError:
         # From 500 on it says nothing of what happened: unknown.
         ours = status < STATUS_HTTP[Categoria.INTERNO]
-        categoria = _CATEGORIA.get(status, Categoria.INVALIDO) if ours else Categoria.INDISPONIVEL
+        categoria = _CATEGORY.get(status, Categoria.INVALIDO) if ours else Categoria.INDISPONIVEL
         return ErroServico(categoria, f"HTTP {status}", repetir_apos_s=espera)
     return ErroServico(
         problema.categoria, problema.detail, violacoes=problema.erros, repetir_apos_s=espera

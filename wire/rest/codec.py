@@ -14,7 +14,7 @@ import msgspec
 
 from common.contratos import OPERACOES, Mensagem, Operacao
 from common.erros import invalido
-from common.serving.validation import CAMPO_MAX, malformed, violation
+from common.serving.validation import FIELD_MAX, malformed, violation
 
 # Digits of the largest id; a longer number is refused before it is parsed.
 _DIGITOS_MAX: Final = 19
@@ -82,7 +82,7 @@ def _gathered(operacao: Operacao) -> Callable[..., Mensagem]:
             values = msgspec.structs.asdict(decode(body)) if body else {}
             for campo, texto in query.items():
                 if campo not in na_consulta:
-                    raise invalido(campo[:CAMPO_MAX] or "consulta", "parâmetro desconhecido")
+                    raise invalido(campo[:FIELD_MAX] or "consulta", "parâmetro desconhecido")
                 values[campo] = _numero(campo, texto)
             for campo in no_caminho:
                 values[campo] = _numero(campo, path[campo])

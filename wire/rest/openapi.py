@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from common.contratos import CHAVE_IDEMPOTENCIA_MAX, Mensagem, Operacao, operacoes_de
-from common.erros import STATUS_HTTP, TITULO, Categoria
-from common.serving.deadline import INSTANTE, LIMITE_MAX_MS
-from wire.rest.answers import PROBLEMA, Problema
+from common.erros import PROBLEM_TITLE, STATUS_HTTP, Categoria
+from common.serving.deadline import INSTANTE, TIMEOUT_MAX_MS
+from wire.rest.answers import PROBLEM_TYPE, Problema
 from wire.rest.codec import CODECS
 
 VERSAO: Final = "1.0.0"
@@ -30,12 +30,12 @@ _CHAVE: Final = {
         "pattern": "^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$",
     },
 }
-_LIMITE: Final = {
+_LIMIT: Final = {
     "name": "X-Timeout-Ms",
     "in": "header",
     "required": False,
     "description": "Milissegundos que o cliente espera pela resposta.",
-    "schema": {"type": "integer", "minimum": 1, "maximum": LIMITE_MAX_MS},
+    "schema": {"type": "integer", "minimum": 1, "maximum": TIMEOUT_MAX_MS},
 }
 _PRAZO: Final = {
     "name": "X-Deadline-At",
@@ -107,7 +107,7 @@ def _operacao(operacao: Operacao, esquemas: dict[str, Any]) -> dict[str, Any]:
         for nome in codec.na_consulta
     ]
     # Who calls Pedidos is a client, and shares no clock with it.
-    parametros += [_LIMITE] if operacao.servico == "pedidos" else [_LIMITE, _PRAZO]
+    parametros += [_LIMIT] if operacao.servico == "pedidos" else [_LIMIT, _PRAZO]
     if operacao.classe == "pedido":
         parametros.append(_CHAVE)
     descrita: dict[str, Any] = {
@@ -175,7 +175,7 @@ def _falhas(operacao: Operacao) -> list[Categoria]:
     if codec.no_caminho:
         falhas.append(Categoria.NAO_ENCONTRADO)
     if codec.no_corpo:
-        falhas += [Categoria.TAMANHO, Categoria.MIDIA]
+        falhas += [Categoria.SIZE, Categoria.MEDIA_TYPE]
     if operacao.classe != "consulta":
         falhas.append(Categoria.CONFLITO)
     return falhas
@@ -185,8 +185,8 @@ def _problemas(falhas: list[Categoria]) -> dict[str, Any]:
     problemas: dict[str, Any] = {}
     for categoria in falhas:
         problema: dict[str, Any] = {
-            "description": TITULO[categoria],
-            "content": {PROBLEMA: {"schema": _referencia(Problema)}},
+            "description": PROBLEM_TITLE[categoria],
+            "content": {PROBLEM_TYPE: {"schema": _referencia(Problema)}},
         }
         if categoria is Categoria.INDISPONIVEL:
             problema["headers"] = _ESPERA

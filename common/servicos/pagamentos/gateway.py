@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from common.erros import conflito
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.portas import Banco, Relogio, Veredito
+from common.servicos.protocolo.portas import Clock, Database, Veredito
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
 R = TypeVar("R")
@@ -65,16 +65,16 @@ class GatewaySimulado:
 
     def __init__(
         self,
-        banco: Banco,
-        relogio: Relogio,
+        database: Database,
+        clock: Clock,
         *,
         semente: int,
         latencia_min_s: float,
         latencia_max_s: float,
         aprovacao: float,
     ) -> None:
-        self._banco = banco
-        self._relogio = relogio
+        self._database = database
+        self._clock = clock
         self._semente = semente
         self._latencia_min_s = latencia_min_s
         self._latencia_max_s = latencia_max_s
@@ -86,26 +86,26 @@ class GatewaySimulado:
 
     async def anular(self, ctx: Contexto, chave: str) -> None:
         """Void a key, charged or not."""
-        await self._fora(ctx, self._banco.unidade(_nosso(ctx), self._estornar, chave))
+        await self._fora(ctx, self._database.unit(_nosso(ctx), self._estornar, chave))
 
     async def _fora(self, ctx: Contexto, chamada: Coroutine[Any, Any, R]) -> R:
         """Await what happens in the outside world: all its time is the gateway's."""
-        inicio, antes = self._relogio.agora(), ctx.entrar("gateway")
+        inicio, antes = self._clock.now(), ctx.entrar("gateway")
         try:
             return await chamada
         finally:
             ctx.sair(antes)
-            ctx.esperou("g", inicio, self._relogio.agora())
+            ctx.esperou("g", inicio, self._clock.now())
 
     async def _cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> Veredito:
         demora, veredito = sorteio(self._semente, chave)
         latencia = self._latencia_min_s + demora * (self._latencia_max_s - self._latencia_min_s)
         if latencia > 0:
-            ate = self._relogio.agora() + latencia
-            await self._relogio.dormir(latencia)
+            ate = self._clock.now() + latencia
+            await self._clock.sleep(latencia)
             ctx.pronto(ate)
         pretendida: Veredito = "capturada" if veredito < self._aprovacao else "negada"
-        return await self._banco.unidade(
+        return await self._database.unit(
             _nosso(ctx), self._registrar, chave, valor_centavos, pretendida
         )
 
@@ -113,7 +113,7 @@ class GatewaySimulado:
         self, con: sqlite3.Connection, chave: str, valor_centavos: int, situacao: Veredito
     ) -> Veredito:
         cobrado = valor_centavos if situacao == "capturada" else 0
-        linha = (chave, valor_centavos, situacao, cobrado, self._relogio.data_hora())
+        linha = (chave, valor_centavos, situacao, cobrado, self._clock.timestamp())
         if con.execute(_COBRAR, linha).rowcount == 1:
             return situacao
         valor: int
@@ -126,7 +126,7 @@ class GatewaySimulado:
         return gravada
 
     def _estornar(self, con: sqlite3.Connection, chave: str) -> None:
-        con.execute(_ANULAR, (chave, self._relogio.data_hora()))
+        con.execute(_ANULAR, (chave, self._clock.timestamp()))
 
 
 def _nosso(ctx: Contexto) -> Contexto | None:

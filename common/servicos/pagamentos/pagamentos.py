@@ -9,7 +9,7 @@ from common import contratos as c
 from common.erros import precondicao
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.elo import ESQUEMA_PASSOS, PASSOS_IMPORTADOS, TOMBSTONE, Elo, Passo
-from common.servicos.protocolo.portas import Banco, GatewayPagamento, ProximoEstoque, Relogio
+from common.servicos.protocolo.portas import Clock, Database, GatewayPagamento, ProximoEstoque
 from common.servicos.protocolo.sql import Importada
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
@@ -76,12 +76,12 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
 
     def __init__(
         self,
-        banco: Banco,
-        relogio: Relogio,
+        database: Database,
+        clock: Clock,
         gateway: GatewayPagamento,
         estoque: ProximoEstoque,
     ) -> None:
-        super().__init__(banco, relogio)
+        super().__init__(database, clock)
         self._gateway = gateway
         self._estoque = estoque
 
@@ -102,13 +102,13 @@ class Pagamentos(Elo[c.ProcessarPagamentoRequest]):
         self, ctx: Contexto, req: c.ConsultarPassoRequest
     ) -> c.PagamentoResponse:
         """What is stored of an order's payment."""
-        return await self._banco.leitura(ctx, self._consultar, req.pedido_id)
+        return await self._database.read(ctx, self._consultar, req.pedido_id)
 
     async def _preparar(self, ctx: Contexto, req: c.ProcessarPagamentoRequest) -> Any:
         """What the gateway says, or None for an order that is recorded here already."""
         # An order found here keeps its verdict: the gateway is not asked again, nor waited for. On
         # a first attempt there is nothing to find, and if there were the gateway knows its key.
-        if not ctx.primeira and await self._banco.leitura(ctx, _conhecido, req.pedido_id):
+        if not ctx.primeira and await self._database.read(ctx, _conhecido, req.pedido_id):
             return None
         if self.falhas is not None:
             await self.falhas.em("gateway", req.pedido_id)

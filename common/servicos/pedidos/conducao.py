@@ -21,22 +21,22 @@ from common.servicos.pedidos.recuperacao import Politica, Recuperacao
 from common.servicos.pedidos.retentativa import Orcamento
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.portas import (
-    Banco,
-    Execucao,
-    Falhas,
-    Passagem,
-    Promessa,
+    Clock,
+    Database,
+    Faults,
+    Passage,
+    Place,
+    Promise,
     ProximoPagamentos,
-    Relogio,
-    Tarefa,
-    Vaga,
+    Task,
+    Tasks,
 )
 
 _LOG = logging.getLogger(__name__)
 
 # Seconds. The longest that the drive begun by a request may last, however patient its client: a
 # place among the orders in flight must come free, and the sweep goes on with what is left open.
-DURACAO_MAX_S: Final = 60.0
+DRIVE_MAX_S: Final = 60.0
 
 
 class Direcao(Enum):
@@ -54,28 +54,26 @@ class Conducao:
         "tentada", "vaga",
     )  # fmt: skip
 
-    def __init__(
-        self, execucao: Execucao, direcao: Direcao, ctx: Contexto, chave: str | None
-    ) -> None:
+    def __init__(self, tasks: Tasks, direcao: Direcao, ctx: Contexto, chave: str | None) -> None:
         self.direcao = direcao
         self.ctx = ctx
         # The order's idempotency key: an id may be another order's after a commit that failed.
         self.chave = chave
         # Set to the order's row once claimed, or to the row that had the key before.
-        self.reivindicada: Promessa[LinhaPedido] = execucao.promessa()
+        self.reivindicada: Promise[LinhaPedido] = tasks.promise()
         # Set to the terminal row, or to None when the drive gave up for now.
-        self.fim: Promessa[LinhaPedido | None] = execucao.promessa()
+        self.fim: Promise[LinhaPedido | None] = tasks.promise()
         self.minha = False
         # True once the chain was asked in vain: a call that was never sent is no attempt.
         self.tentada = False
         self.pedido_id = 0
-        self.vaga: Vaga | None = None
-        self.tarefa: Tarefa | None = None
+        self.vaga: Place | None = None
+        self.tarefa: Task | None = None
 
     def soltar_vaga(self) -> None:
         """Give back the place among the orders in flight, if this drive holds one."""
         if self.vaga is not None:
-            self.vaga.liberar()
+            self.vaga.release()
             self.vaga = None
 
 
@@ -95,33 +93,33 @@ class Condutor:
     """Owns the drives of all orders that are under way in this process."""
 
     # Set where faults are meant to happen; None in every normal run.
-    falhas: Falhas | None = None
+    falhas: Faults | None = None
 
     def __init__(
         self,
         *,
-        banco: Banco,
-        relogio: Relogio,
-        execucao: Execucao,
+        database: Database,
+        clock: Clock,
+        tasks: Tasks,
         pagamentos: ProximoPagamentos,
         orcamento: Orcamento,
         politica: Politica,
-        passagem: Passagem,
+        passage: Passage,
     ) -> None:
-        """`passagem` says whether a call to `pagamentos` would be made now, or fail fast."""
-        self._banco = banco
-        self._relogio = relogio
-        self._execucao = execucao
+        """`passage` says whether a call to `pagamentos` would be made now, or fail fast."""
+        self._database = database
+        self._clock = clock
+        self._tasks = tasks
         self._pagamentos = pagamentos
         self._orcamento = orcamento
         self._politica = politica
-        self._passagem = passagem
+        self._passage = passage
         # Steps asked for again since the process began.
         self.retentativas = 0
         # The drives that live, and who waits for them, change under one lock. A drive is started
         # before it is entered: one that cannot be started leaves nothing behind, and one that has
         # begun waits for the lock before it looks.
-        self._tranca = execucao.tranca()
+        self._lock = tasks.lock()
         self._vivas: dict[int, Conducao] = {}
         # Orders in the book that have not ended, driven or not. One that ended while its drive could
         # not look is taken out by the sweep.
@@ -130,13 +128,13 @@ class Condutor:
         # else of ours, so the registers change on the service's side alone.
         self._reivindicando: set[Conducao] = set()
         self._recuperacao = Recuperacao(
-            banco=banco,
-            relogio=relogio,
+            database=database,
+            clock=clock,
             orcamento=orcamento,
             politica=politica,
             conduzida=self._conduzida,
             abertas=self._abertas,
-            passagem=passagem,
+            passage=passage,
             retomar=self.retomar,
         )
         self.recuperar_sempre = self._recuperacao.recuperar_sempre
@@ -149,27 +147,27 @@ class Condutor:
 
     async def contar_abertas(self) -> None:
         """Learn at start which orders the book holds open."""
-        self._abertas.update(await self._banco.leitura(None, livro.ids_abertos))
+        self._abertas.update(await self._database.read(None, livro.ids_abertos))
 
     # --- starting a drive ---------------------------------------------------------------------
 
-    def reivindicar(self, novo: NovoPedido, vaga: Vaga, ctx: Contexto) -> Conducao:
+    def reivindicar(self, novo: NovoPedido, vaga: Place, ctx: Contexto) -> Conducao:
         """Claim a new order and drive it, in a task that outlives the request of `ctx`.
 
         Takes the place over: it is given back at the drive's end, or here when the task cannot be
         started. Raises ErroServico (unavailable) then.
         """
-        prazo = min(ctx.prazo, self._relogio.agora() + DURACAO_MAX_S)
-        conducao = Conducao(self._execucao, Direcao.AVANCAR, ctx.derivar(prazo), novo.chave)
+        prazo = min(ctx.prazo, self._clock.now() + DRIVE_MAX_S)
+        conducao = Conducao(self._tasks, Direcao.AVANCAR, ctx.derivar(prazo), novo.chave)
         conducao.vaga = vaga
         trabalho = self._reivindicar(conducao, novo)
         try:
-            with self._tranca:
+            with self._lock:
                 # Nobody finds this drive before it has a task.
-                conducao.tarefa = self._execucao.iniciar(conducao.ctx.medir(trabalho))
+                conducao.tarefa = self._tasks.start(conducao.ctx.medir(trabalho))
         except ErroServico:
             trabalho.close()
-            vaga.liberar()
+            vaga.release()
             raise
         return conducao
 
@@ -180,7 +178,7 @@ class Condutor:
         recovered already, or no task can be started: the sweep will come to this one.
         """
         cancelando = linha.status == "cancelando"
-        with self._tranca:
+        with self._lock:
             viva = self._viva(linha)
             if viva is not None:
                 return self.cancelar(linha, ctx) if cancelando else viva
@@ -192,17 +190,17 @@ class Condutor:
                 self._recuperacao.comecou(linha.pedido_id)
             return conducao
 
-    def desistir(self, pedido_id: int, ctx: Contexto) -> Promessa[Desistencia]:
+    def desistir(self, pedido_id: int, ctx: Contexto) -> Promise[Desistencia]:
         """Flip an order to cancelando and turn its drive, in a task that outlives the request.
 
         What was durably begun is pursued, whether its caller is still there or not. The promise
         fails with ErroServico where nothing was begun. Raises it when the task cannot be started.
         """
-        promessa: Promessa[Desistencia] = self._execucao.promessa()
+        promessa: Promise[Desistencia] = self._tasks.promise()
         seu = ctx.derivar(ctx.prazo)
         trabalho = self._desistir(pedido_id, seu, promessa)
         try:
-            self._execucao.iniciar(seu.medir(trabalho))
+            self._tasks.start(seu.medir(trabalho))
         except ErroServico:
             trabalho.close()
             raise
@@ -213,7 +211,7 @@ class Condutor:
 
         None when no task can be started: all is as before, and the sweep will turn the order.
         """
-        with self._tranca:
+        with self._lock:
             viva = self._viva(linha)
             if viva is not None and viva.direcao is Direcao.CANCELAR:
                 return viva
@@ -228,7 +226,7 @@ class Condutor:
 
     def _viva(self, linha: LinhaPedido) -> Conducao | None:
         """The drive of an order, also one whose claim is committed but not yet told of."""
-        with self._tranca:
+        with self._lock:
             viva = self._vivas.get(linha.pedido_id)
             if viva is None:
                 for nova in self._reivindicando:
@@ -244,15 +242,15 @@ class Condutor:
         herdar: Conducao | None = None,
     ) -> Conducao | None:
         """Start a drive, in place of `herdar` if there is one; None when it cannot be started."""
-        prazo = self._relogio.agora() + self._politica.prazo_conducao_s
+        prazo = self._clock.now() + self._politica.prazo_conducao_s
         seu = Contexto(prazo)
         if ctx is not None:
             # In the same trace, though the drive may outlast the request.
             seu.seguir(ctx)
-        conducao = Conducao(self._execucao, direcao, seu, linha.chave)
+        conducao = Conducao(self._tasks, direcao, seu, linha.chave)
         conducao.pedido_id = linha.pedido_id
         try:
-            conducao.tarefa = self._execucao.iniciar(self._conduzir(conducao, linha))
+            conducao.tarefa = self._tasks.start(self._conduzir(conducao, linha))
         except ErroServico as erro:
             _LOG.warning("pedido %d: a condução não começou: %s", linha.pedido_id, erro)
             return None
@@ -275,34 +273,34 @@ class Condutor:
     # --- the drive ----------------------------------------------------------------------------
 
     async def _reivindicar(self, conducao: Conducao, novo: NovoPedido) -> None:
-        with self._tranca:
+        with self._lock:
             self._reivindicando.add(conducao)
         try:
             if self.falhas is not None:
                 await self.falhas.em("P0", 0)
-            linha, nova = await self._banco.unidade(conducao.ctx, self._registrar, conducao, novo)
+            linha, nova = await self._database.unit(conducao.ctx, self._registrar, conducao, novo)
             if nova:
                 self._assumir(conducao)
         except BaseException as erro:
-            with self._tranca:
+            with self._lock:
                 conducao.soltar_vaga()
                 # The claim may have been committed and joined before its task was stopped: whoever
                 # waits looks the order up, unless a cancelling drive took over those who wait.
                 herdeira = self._vivas.get(conducao.pedido_id)
                 if herdeira is None or herdeira.fim is not conducao.fim:
-                    conducao.fim.resolver(None)
+                    conducao.fim.resolve(None)
                 # After a commit that failed the id is the next order's.
                 conducao.pedido_id = 0
             if isinstance(erro, ErroServico):
-                conducao.reivindicada.falhar(erro)
+                conducao.reivindicada.fail(erro)
                 return
-            conducao.reivindicada.falhar(_interrompida())
+            conducao.reivindicada.fail(_interrompida())
             raise
         finally:
-            with self._tranca:
+            with self._lock:
                 self._reivindicando.discard(conducao)
         conducao.minha = nova
-        conducao.reivindicada.resolver(linha)
+        conducao.reivindicada.resolve(linha)
         if nova:
             itens = tuple(c.ItemPedido(item.produto_id, item.quantidade) for item in novo.itens)
             await self._conduzir(conducao, linha, itens)
@@ -311,7 +309,7 @@ class Condutor:
 
     def _assumir(self, conducao: Conducao) -> None:
         """Enter a drive whose claim is committed, unless a cancelling one came before."""
-        with self._tranca:
+        with self._lock:
             if self._vivas.setdefault(conducao.pedido_id, conducao) is conducao:
                 self._abriu(conducao)
 
@@ -320,9 +318,7 @@ class Condutor:
     ) -> livro.Reivindicacao:
         # A unit may run twice: the first run's id was rolled back and may be another's now.
         conducao.pedido_id = 0
-        reivindicacao = livro.reivindicar(
-            con, novo, self._relogio.data_hora(), self._relogio.epoca()
-        )
+        reivindicacao = livro.reivindicar(con, novo, self._clock.timestamp(), self._clock.epoch())
         if reivindicacao.nova:
             # Before the commit makes the row visible, so that the sweep can never take it for
             # abandoned: never two drives for one order.
@@ -330,20 +326,20 @@ class Condutor:
         return reivindicacao
 
     async def _desistir(
-        self, pedido_id: int, ctx: Contexto, promessa: Promessa[Desistencia]
+        self, pedido_id: int, ctx: Contexto, promessa: Promise[Desistencia]
     ) -> None:
         try:
-            linha = await self._banco.unidade(
-                ctx, livro.desistir, pedido_id, "solicitado", self._relogio.data_hora()
+            linha = await self._database.unit(
+                ctx, livro.desistir, pedido_id, "solicitado", self._clock.timestamp()
             )
             conducao = None if linha.terminal else self.cancelar(linha, ctx)
         except ErroServico as erro:
-            promessa.falhar(erro)
+            promessa.fail(erro)
         except BaseException:
-            promessa.falhar(indisponivel("o cancelamento foi interrompido"))
+            promessa.fail(indisponivel("o cancelamento foi interrompido"))
             raise
         else:
-            promessa.resolver(Desistencia(linha, conducao, ctx))
+            promessa.resolve(Desistencia(linha, conducao, ctx))
 
     async def _conduzir(
         self,
@@ -358,7 +354,7 @@ class Condutor:
             # Storage failed on us: the order stays open in the book and the sweep goes on.
             _LOG.warning("pedido %d: condução interrompida", linha.pedido_id, exc_info=True)
         finally:
-            with self._tranca:
+            with self._lock:
                 conducao.soltar_vaga()
                 if final is not None:
                     self._abertas.discard(linha.pedido_id)
@@ -368,7 +364,7 @@ class Condutor:
                     self._recuperacao.terminou(
                         linha.pedido_id, final=final is not None, tentada=conducao.tentada
                     )
-                    conducao.fim.resolver(final)
+                    conducao.fim.resolve(final)
 
     async def _perseguir(
         self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...] | None
@@ -384,16 +380,14 @@ class Condutor:
                 return linha
         tentativa, ate = 1, None
         while True:
-            if not self._passagem.livre():
+            if not self._passage.free():
                 # Nothing would be sent: that is no attempt, so nothing is taken from the budget.
-                ate = ate or min(
-                    ctx.prazo, self._relogio.agora() + self._politica.espera_passagem_s
-                )
-                if not await self._passagem.esperar(ate):
+                ate = ate or min(ctx.prazo, self._clock.now() + self._politica.espera_passagem_s)
+                if not await self._passage.wait(ate):
                     return None
                 continue
             if tentativa == 1:
-                with self._tranca:
+                with self._lock:
                     self._orcamento.primeira()
             try:
                 andamento = await self._tentar(conducao, linha, itens)
@@ -403,11 +397,11 @@ class Condutor:
                 _LOG.info("pedido %d: desfecho desconhecido: %s", linha.pedido_id, erro)
             else:
                 return await self._encerrar(ctx, linha, andamento)
-            with self._tranca:
-                pausa = self._orcamento.proxima(tentativa, ctx.prazo - self._relogio.agora())
+            with self._lock:
+                pausa = self._orcamento.proxima(tentativa, ctx.prazo - self._clock.now())
             if pausa is None:
                 return None
-            await self._relogio.dormir(pausa)
+            await self._clock.sleep(pausa)
             tentativa += 1
             self.retentativas += 1
             ctx.tentativa = tentativa
@@ -419,7 +413,7 @@ class Condutor:
 
         The row at hand may be older than the end that an earlier drive has written.
         """
-        linha, itens = await self._banco.leitura(conducao.ctx, livro.por_conduzir, linha.pedido_id)
+        linha, itens = await self._database.read(conducao.ctx, livro.por_conduzir, linha.pedido_id)
         if linha.status == "cancelando":
             conducao.direcao = Direcao.CANCELAR
         return linha, itens
@@ -438,8 +432,8 @@ class Condutor:
     ) -> LinhaPedido:
         if self.falhas is not None:
             await self.falhas.em("P4", linha.pedido_id)
-        return await self._banco.unidade(
-            ctx, livro.encerrar, linha, andamento, self._relogio.data_hora()
+        return await self._database.unit(
+            ctx, livro.encerrar, linha, andamento, self._clock.timestamp()
         )
 
     async def _chamar(

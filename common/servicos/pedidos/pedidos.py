@@ -17,7 +17,7 @@ from common.servicos.pedidos.livro import LinhaPedido
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.elo import resumo_de
 from common.servicos.protocolo.memoria import Memoria
-from common.servicos.protocolo.portas import Banco, Execucao, Precos, Relogio, Vagas
+from common.servicos.protocolo.portas import Admission, Clock, Database, Precos, Tasks
 
 # Seconds. A price may be this old when an order is taken; renewed in the background from half of it.
 IDADE_PRECOS_MAX_S: Final = 10.0
@@ -29,22 +29,22 @@ class Pedidos:
     def __init__(
         self,
         *,
-        banco: Banco,
-        relogio: Relogio,
-        execucao: Execucao,
-        vagas: Vagas,
+        database: Database,
+        clock: Clock,
+        tasks: Tasks,
+        admission: Admission,
         catalogo: Precos,
         condutor: Condutor,
         nova_chave: Callable[[], str],
     ) -> None:
-        self._banco = banco
-        self._relogio = relogio
-        self._execucao = execucao
-        self._vagas = vagas
+        self._database = database
+        self._clock = clock
+        self._tasks = tasks
+        self._admission = admission
         self._catalogo = catalogo
         self._condutor = condutor
         self._nova_chave = nova_chave
-        self._precos = Memoria(self._buscar_precos, relogio, execucao)
+        self._precos = Memoria(self._buscar_precos, clock, tasks)
 
     # --- operations ---------------------------------------------------------------------------
 
@@ -60,33 +60,33 @@ class Pedidos:
         imediato = self._imediato()
         if not imediato:
             # It would have to wait, or could be refused: a known key must do neither.
-            conhecida = await self._banco.leitura(ctx, livro.por_chave, chave)
+            conhecida = await self._database.read(ctx, livro.por_chave, chave)
             if conhecida is not None:
                 return await self._responder_conhecida(ctx, conhecida, resumo)
         try:
             itens = await self._precificar(ctx, req)
         except Exception:
-            conhecida = await self._banco.leitura(ctx, livro.por_chave, chave)
+            conhecida = await self._database.read(ctx, livro.por_chave, chave)
             if conhecida is None:
                 raise
             return await self._responder_conhecida(ctx, conhecida, resumo)
         try:
-            vaga = await self._vagas.ocupar(ctx)
+            vaga = await self._admission.take(ctx)
         except ErroServico:
             # On threads others may have taken the places that were free a moment ago.
-            conhecida = await self._banco.leitura(ctx, livro.por_chave, chave) if imediato else None
+            conhecida = await self._database.read(ctx, livro.por_chave, chave) if imediato else None
             if conhecida is None:
                 raise
             return await self._responder_conhecida(ctx, conhecida, resumo)
         try:
             ctx.conferir_presenca()
         except ErroServico:
-            vaga.liberar()
+            vaga.release()
             raise
         conducao = self._condutor.reivindicar(
             livro.NovoPedido(chave, resumo, req.cliente_id, req.metodo_pagamento, itens), vaga, ctx
         )
-        linha = await conducao.reivindicada.esperar(ctx.prazo)
+        linha = await conducao.reivindicada.wait(ctx.prazo)
         if linha is None:
             raise prazo_esgotado("o pedido não foi registrado dentro do prazo")
         ctx.pedido_id = linha.pedido_id
@@ -100,7 +100,7 @@ class Pedidos:
         self, ctx: Contexto, req: c.ConsultarPedidoRequest
     ) -> c.PedidoResponse:
         """An order as it stands."""
-        linha = await self._banco.leitura(ctx, livro.por_id, req.pedido_id)
+        linha = await self._database.read(ctx, livro.por_id, req.pedido_id)
         return linha.resposta()
 
     async def cancelar_pedido(
@@ -115,13 +115,13 @@ class Pedidos:
         if falhas is not None:
             await falhas.em("P0", req.pedido_id)
         ctx.conferir_presenca()
-        desistencia = await self._condutor.desistir(req.pedido_id, ctx).esperar(ctx.prazo)
+        desistencia = await self._condutor.desistir(req.pedido_id, ctx).wait(ctx.prazo)
         if desistencia is None:
             raise prazo_esgotado("o cancelamento não foi registrado dentro do prazo")
         ctx.absorver(desistencia.ctx)
         linha, conducao = desistencia.linha, desistencia.conducao
         if conducao is not None:
-            linha = await conducao.fim.esperar(ctx.prazo) or linha
+            linha = await conducao.fim.wait(ctx.prazo) or linha
             ctx.absorver(conducao.ctx)
             if falhas is not None and linha.terminal:
                 await falhas.em("P5", linha.pedido_id)
@@ -134,7 +134,7 @@ class Pedidos:
     ) -> c.ListaClientesResponse:
         """A page of customers."""
         limite = req.limite or c.CLIENTES_POR_PAGINA_MAX
-        linhas = await self._banco.leitura(ctx, livro.clientes, req.apos_id, limite)
+        linhas = await self._database.read(ctx, livro.clientes, req.apos_id, limite)
         return c.ListaClientesResponse(tuple(c.ClienteInfo(*linha) for linha in linhas))
 
     # --- how ----------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ class Pedidos:
         return chave
 
     def _imediato(self) -> bool:
-        return self._vagas.livre() and self._precos.idade() <= IDADE_PRECOS_MAX_S
+        return self._admission.free() and self._precos.idade() <= IDADE_PRECOS_MAX_S
 
     async def _precificar(
         self, ctx: Contexto, req: c.CriarPedidoRequest
@@ -195,10 +195,10 @@ class Pedidos:
         """The terminal answer when it comes in time, else the order as it stands."""
         final = None
         if conducao is not None:
-            final = await conducao.fim.esperar(ctx.prazo)
+            final = await conducao.fim.wait(ctx.prazo)
             ctx.absorver(conducao.ctx)
         if final is None:
-            final = await self._banco.leitura(ctx, livro.por_id, linha.pedido_id)
+            final = await self._database.read(ctx, livro.por_id, linha.pedido_id)
         elif self._condutor.falhas is not None:
             await self._condutor.falhas.em("P5", linha.pedido_id)
         return final.resposta()

@@ -15,16 +15,16 @@ from common.erros import ErroServico
 from common.servicos.pedidos import livro
 from common.servicos.pedidos.livro import LinhaPedido
 from common.servicos.pedidos.retentativa import Orcamento
-from common.servicos.protocolo.portas import Banco, Passagem, Relogio
+from common.servicos.protocolo.portas import Clock, Database, Passage
 
 _LOG = logging.getLogger(__name__)
 
 # Seconds until the sweep looks again for the orders that there was no room for.
-RODADA_S: Final = 0.1
+ROUND_S: Final = 0.1
 # Drives that asked the chain in vain before an order may be given up: each makes several calls.
-TENTATIVAS_DESISTENCIA: Final = 5
+GIVE_UP_DRIVES: Final = 5
 # Orders read from the book at a time by the sweep.
-PAGINA: Final = 1_000
+SWEEP_PAGE: Final = 1_000
 
 
 class Politica(NamedTuple):
@@ -41,7 +41,7 @@ class Politica(NamedTuple):
     intervalo_varredura_s: float = 1.0
     prazo_conducao_s: float = 10.0
     idade_desistencia_s: float = 120.0
-    tentativas_desistencia: int = TENTATIVAS_DESISTENCIA
+    tentativas_desistencia: int = GIVE_UP_DRIVES
     recuperacoes_max: int = 256
     espera_passagem_s: float = 3.0
 
@@ -61,7 +61,7 @@ class Recuperacao:
     """Decides which open orders are driven again, and when.
 
     `conduzida` says whether an order has the drive that it needs. `abertas` are the orders that Pedidos
-    counts as open; a sweep takes out those that the book does not hold open. `passagem` says whether a
+    counts as open; a sweep takes out those that the book does not hold open. `passage` says whether a
     call down the chain would be made now. `retomar` starts a drive, or returns None when there is no
     place for it.
     """
@@ -69,22 +69,22 @@ class Recuperacao:
     def __init__(
         self,
         *,
-        banco: Banco,
-        relogio: Relogio,
+        database: Database,
+        clock: Clock,
         orcamento: Orcamento,
         politica: Politica,
         conduzida: Callable[[LinhaPedido], bool],
         abertas: set[int],
-        passagem: Passagem,
+        passage: Passage,
         retomar: Callable[[LinhaPedido], object | None],
     ) -> None:
-        self._banco = banco
-        self._relogio = relogio
+        self._database = database
+        self._clock = clock
         self._orcamento = orcamento
         self._politica = politica
         self._conduzida = conduzida
         self._abertas = abertas
-        self._passagem = passagem
+        self._passage = passage
         self._retomar = retomar
         # Only of orders that are open. Ages are counted from an attempt of this process, by the
         # monotonic clock: a jump of the wall clock, or a long outage, gives no order up.
@@ -114,7 +114,7 @@ class Recuperacao:
         if final:
             self._tentadas.pop(pedido_id, None)
         elif tentada:
-            agora = self._relogio.agora()
+            agora = self._clock.now()
             antes = self._tentadas.get(pedido_id)
             vezes, desde = (1, agora) if antes is None else (antes.vezes + 1, antes.desde)
             proxima = agora + self._orcamento.pausa(vezes)
@@ -133,7 +133,7 @@ class Recuperacao:
                 # A defect that one order meets must not leave all others without a sweep.
                 _LOG.exception("defeito na varredura, repete em seguida")
             intervalo = self._politica.intervalo_varredura_s
-            await self._relogio.dormir(min(intervalo, RODADA_S) if self._falta else intervalo)
+            await self._clock.sleep(min(intervalo, ROUND_S) if self._falta else intervalo)
 
     async def varrer(self) -> int:
         """Start a drive for every order that is open and has none; returns how many it started.
@@ -145,21 +145,21 @@ class Recuperacao:
         for apos_id, ate_id in ((inicio, inf), (0, inicio)):
             ultimo = apos_id
             while ultimo <= ate_id and (
-                pagina := await self._banco.leitura(None, livro.abertos, ultimo, PAGINA)
+                pagina := await self._database.read(None, livro.abertos, ultimo, SWEEP_PAGE)
             ):
                 for linha in pagina:
                     ultimo = linha.pedido_id
                     if ultimo > ate_id:
                         break
                     vistas.add(ultimo)
-                    if not self._passagem.livre():
+                    if not self._passage.free():
                         return iniciadas
                     if not self.cabe():
                         self._falta = True
                         return iniciadas
                     self._lugar = ultimo
                     iniciadas += await self._recuperar(linha)
-                    if iniciadas and not self._passagem.firme():
+                    if iniciadas and not self._passage.steady():
                         # One drive makes the next trial; more would only wait behind it.
                         return iniciadas
         # Whoever was counted before the round began and was not met on it has ended.
@@ -169,13 +169,13 @@ class Recuperacao:
     async def _recuperar(self, linha: LinhaPedido) -> bool:
         pedido_id = linha.pedido_id
         tentativas = self._tentadas.get(pedido_id)
-        if tentativas is not None and tentativas.proxima > self._relogio.agora():
+        if tentativas is not None and tentativas.proxima > self._clock.now():
             return False
         if self._conduzida(linha):
             return False
         if linha.status == "pendente" and tentativas is not None and self._basta(tentativas):
-            linha = await self._banco.unidade(
-                None, livro.desistir, pedido_id, "expirado", self._relogio.data_hora()
+            linha = await self._database.unit(
+                None, livro.desistir, pedido_id, "expirado", self._clock.timestamp()
             )
             if linha.terminal:
                 # It ended since the page was read.
@@ -188,5 +188,5 @@ class Recuperacao:
         """True when an order has been tried often enough, and for long enough."""
         return (
             tentativas.vezes >= self._politica.tentativas_desistencia
-            and self._relogio.agora() - tentativas.desde > self._politica.idade_desistencia_s
+            and self._clock.now() - tentativas.desde > self._politica.idade_desistencia_s
         )

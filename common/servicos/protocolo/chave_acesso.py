@@ -27,14 +27,14 @@ UFS: Final = frozenset(
 # Digits of cNF, nNF and serie bound their values.
 CODIGO_MAX: Final = 99_999_999
 NUMERO_MAX: Final = 999_999_999
-SERIE_MAX: Final = 999
+SERIES_MAX: Final = 999
 
 _TAMANHO: Final = 44
 _TAMANHO_CNPJ: Final = 14
 # 2 to 9 from the right, over and over.
 _PESOS: Final = tuple(2 + posicao % 8 for posicao in range(_TAMANHO - 1))[::-1]
 # Summing over the bytes of the text counts ord("0") with each weight; taken off once.
-_EXCESSO: Final = ord("0") * sum(_PESOS)
+_EXCESS: Final = ord("0") * sum(_PESOS)
 # The digit of each remainder: 11 less the remainder, and 0 where that has two digits.
 _DIGITOS: Final = "00987654321"
 
@@ -67,8 +67,8 @@ def montar_chave(
         raise ValueError(f"numero must be 1 to {NUMERO_MAX}, got {numero}")
     if not 0 <= codigo <= CODIGO_MAX:
         raise ValueError(f"codigo must be 0 to {CODIGO_MAX}, got {codigo}")
-    if not 0 <= serie <= SERIE_MAX:
-        raise ValueError(f"serie must be 0 to {SERIE_MAX}, got {serie}")
+    if not 0 <= serie <= SERIES_MAX:
+        raise ValueError(f"serie must be 0 to {SERIES_MAX}, got {serie}")
     if uf not in UFS:
         raise ValueError(f"uf must be the IBGE code of a state, got {uf}")
     if len(cnpj) != _TAMANHO_CNPJ or not _so_digitos(cnpj):
@@ -91,4 +91,4 @@ def _so_digitos(texto: str) -> bool:
 
 
 def _digito(primeiros_43: str) -> str:
-    return _DIGITOS[(sum(map(mul, _PESOS, primeiros_43.encode())) - _EXCESSO) % 11]
+    return _DIGITOS[(sum(map(mul, _PESOS, primeiros_43.encode())) - _EXCESS) % 11]

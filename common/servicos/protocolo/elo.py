@@ -24,7 +24,7 @@ import msgspec
 from common import contratos as c
 from common.erros import conflito, nao_encontrado, precondicao
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.portas import Banco, Falhas, Relogio
+from common.servicos.protocolo.portas import Clock, Database, Faults
 from common.servicos.protocolo.sql import Importada
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes, transicionar
 
@@ -95,11 +95,11 @@ class Passos(ABC, Generic[Req]):
 
     TRANSICOES: ClassVar[Transicoes]
     # Set where faults are meant to happen; None in every normal run.
-    falhas: Falhas | None = None
+    falhas: Faults | None = None
 
-    def __init__(self, banco: Banco, relogio: Relogio) -> None:
-        self._banco = banco
-        self._relogio = relogio
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
 
     @abstractmethod
     def _fazer(
@@ -120,13 +120,13 @@ class Passos(ABC, Generic[Req]):
         if self.falhas is not None:
             await self.falhas.em("P0", req.pedido_id)
         ctx.conferir_presenca()
-        return await self._banco.unidade(ctx, self._registrar, req, preparo)
+        return await self._database.unit(ctx, self._registrar, req, preparo)
 
     def _registrar(self, con: sqlite3.Connection, req: Req, preparo: Any) -> Passo:
         pedido_id, resumo = req.pedido_id, resumo_de(req)
         linha = con.execute(_LER, (pedido_id,)).fetchone()
         if linha is None:
-            instante = self._relogio.data_hora()
+            instante = self._clock.timestamp()
             evento, motivo, partes = self._fazer(con, req, preparo, instante)
             estado = transicionar(self.TRANSICOES, AUSENTE, evento)
             con.execute(_INSERIR, (pedido_id, estado, motivo, resumo))
@@ -143,7 +143,7 @@ class Passos(ABC, Generic[Req]):
         if linha is None:
             estado = transicionar(self.TRANSICOES, AUSENTE, "anular")
             con.execute(_INSERIR, (pedido_id, estado, motivo, None))
-            con.execute(_LOG, (pedido_id, AUSENTE, estado, motivo, self._relogio.data_hora()))
+            con.execute(_LOG, (pedido_id, AUSENTE, estado, motivo, self._clock.timestamp()))
             return Passo(estado, motivo, {})
         _recusar_importado(pedido_id, linha[0])
         return Passo(linha[0], linha[1], self._ler_partes(con, pedido_id))
@@ -210,7 +210,7 @@ class Elo(Passos[Req]):
         Raises ErroServico (precondition) for an imported order, with nothing done.
         """
         # Before anything below or outside is touched. No order becomes imported later on.
-        await self._banco.leitura(ctx, self._conferir_cancelavel, req.pedido_id)
+        await self._database.read(ctx, self._conferir_cancelavel, req.pedido_id)
         if self.falhas is None:
             andamento = await self._seguir_cancelando(ctx, req)
         else:
@@ -218,7 +218,7 @@ class Elo(Passos[Req]):
                 req.pedido_id, lambda: self._seguir_cancelando(ctx, req)
             )
         if andamento.status == "enviado":
-            partes = await self._banco.leitura(ctx, self._ler_partes, req.pedido_id)
+            partes = await self._database.read(ctx, self._ler_partes, req.pedido_id)
             return msgspec.structs.replace(andamento, **partes)
         return await self._retroceder(ctx, req.pedido_id, andamento)
 
@@ -228,7 +228,7 @@ class Elo(Passos[Req]):
         await self._antes_de_desfazer(ctx, pedido_id)
         if self.falhas is not None:
             await self.falhas.em("P4", pedido_id)
-        partes = await self._banco.unidade(ctx, self._anular, pedido_id, andamento.motivo)
+        partes = await self._database.unit(ctx, self._anular, pedido_id, andamento.motivo)
         if self.falhas is not None:
             await self.falhas.em("P5", pedido_id)
         return msgspec.structs.replace(andamento, **partes)
@@ -237,7 +237,7 @@ class Elo(Passos[Req]):
         passo = self._cercar(con, pedido_id, motivo)
         if passo.motivo is not None:
             return passo.partes
-        instante = self._relogio.data_hora()
+        instante = self._clock.timestamp()
         novo = transicionar(self.TRANSICOES, passo.estado, self.DESFAZER)
         self._desfazer(con, pedido_id, instante)
         con.execute(_MUDAR, (novo, motivo, pedido_id))

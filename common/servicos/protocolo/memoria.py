@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from common.erros import ErroServico, indisponivel, prazo_esgotado
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.portas import Execucao, Promessa, Relogio
+from common.servicos.protocolo.portas import Clock, Promise, Tasks
 
 T = TypeVar("T")
 
@@ -22,25 +22,25 @@ class Memoria(Generic[T]):
     """
 
     # Seconds. Longer than a healthy fetch by far; a hung one must not hold its waiters for ever.
-    BUSCA_MAX_S = 5.0
+    FETCH_MAX_S = 5.0
 
     def __init__(
         self,
         buscar: Callable[[Contexto], Awaitable[T]],
-        relogio: Relogio,
-        execucao: Execucao,
+        clock: Clock,
+        tasks: Tasks,
     ) -> None:
         self._buscar = buscar
-        self._relogio = relogio
-        self._execucao = execucao
+        self._clock = clock
+        self._tasks = tasks
         self._valor: T | None = None
         self._instante = -inf
-        self._em_curso: Promessa[T] | None = None
-        self._tranca = execucao.tranca()
+        self._em_curso: Promise[T] | None = None
+        self._lock = tasks.lock()
 
     def idade(self) -> float:
         """Seconds since the fetch of the value at hand began; infinite when there is none."""
-        return self._relogio.agora() - self._instante
+        return self._clock.now() - self._instante
 
     def atual(self) -> T | None:
         """The value at hand, whatever its age."""
@@ -57,11 +57,11 @@ class Memoria(Generic[T]):
             # One that cannot be started harms nobody yet: who needs it tries again below.
             with suppress(ErroServico):
                 self._renovar()
-        chegada = self._relogio.agora()
+        chegada = self._clock.now()
         # Twice at most: a fetch that was under way may have begun too long ago, the next has not.
         while self._valor is None or (self.idade() > idade_max_s and self._instante < chegada):
             try:
-                valor = await self._renovar().esperar(ctx.prazo)
+                valor = await self._renovar().wait(ctx.prazo)
             except ErroServico as erro:
                 # What another service said of our question says nothing of our caller's.
                 raise indisponivel("a consulta a outro serviço falhou") from erro
@@ -69,27 +69,27 @@ class Memoria(Generic[T]):
                 raise prazo_esgotado("a consulta a outro serviço não respondeu a tempo")
         return self._valor
 
-    def _renovar(self) -> Promessa[T]:
+    def _renovar(self) -> Promise[T]:
         """Start a fetch, or join the one under way. Raises ErroServico when it cannot be started."""
-        with self._tranca:
+        with self._lock:
             if self._em_curso is None:
-                promessa: Promessa[T] = self._execucao.promessa()
+                promessa: Promise[T] = self._tasks.promise()
                 # Only one that has begun may be joined; it waits for the lock before it ends.
-                self._execucao.iniciar(self._realizar(promessa))
+                self._tasks.start(self._realizar(promessa))
                 self._em_curso = promessa
             return self._em_curso
 
-    async def _realizar(self, promessa: Promessa[T]) -> None:
-        inicio = self._relogio.agora()
+    async def _realizar(self, promessa: Promise[T]) -> None:
+        inicio = self._clock.now()
         # A fetch that is cancelled, or dies of a defect, must still release its waiters.
         resultado: ErroServico | None = indisponivel("a consulta a outro serviço foi interrompida")
         try:
-            valor = await self._buscar(Contexto(inicio + self.BUSCA_MAX_S))
+            valor = await self._buscar(Contexto(inicio + self.FETCH_MAX_S))
             resultado = None
         except ErroServico as erro:
             resultado = erro
         finally:
-            with self._tranca:
+            with self._lock:
                 if resultado is None:
                     # In this order: who reads the instant without the lock finds the value there.
                     self._valor = valor
@@ -98,6 +98,6 @@ class Memoria(Generic[T]):
                 # is over.
                 self._em_curso = None
             if resultado is None:
-                promessa.resolver(valor)
+                promessa.resolve(valor)
             else:
-                promessa.falhar(resultado)
+                promessa.fail(resultado)

@@ -22,10 +22,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Banco(Protocol):
+class Database(Protocol):
     """A service's own database."""
 
-    async def unidade(
+    async def unit(
         self,
         ctx: Contexto | None,
         funcao: Callable[Concatenate[sqlite3.Connection, P], R],
@@ -38,7 +38,7 @@ class Banco(Protocol):
         raised here. Raises ErroServico (unavailable) when the storage failed: nothing is kept.
         """
 
-    async def leitura(
+    async def read(
         self,
         ctx: Contexto | None,
         funcao: Callable[Concatenate[sqlite3.Connection, P], R],
@@ -50,32 +50,32 @@ class Banco(Protocol):
 
 # Where an order can be struck by a fault, in the order of its way through a service; beside it the
 # gateway, before it is asked to charge or to void, and a unit of work.
-Ponto = Literal["P0", "P1", "P2", "P3", "P4", "P5", "gateway", "banco"]
+Point = Literal["P0", "P1", "P2", "P3", "P4", "P5", "gateway", "banco"]
 
 
-class Falhas(Protocol):
+class Faults(Protocol):
     """Faults on the way of an order. A normal run has none, and asks nobody."""
 
-    async def em(self, ponto: Ponto, pedido_id: int) -> None:
+    async def em(self, ponto: Point, pedido_id: int) -> None:
         """Stand at a point. Raises ErroServico (unavailable) where an error is meant."""
 
     async def chamada(self, pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Call the next hop by way of P1 (before), P2 (while it works) and P3 (after)."""
 
 
-class Relogio(Protocol):
+class Clock(Protocol):
     """Time: the only way a service has to know it or to let it pass."""
 
-    def agora(self) -> float:
+    def now(self) -> float:
         """Seconds on the monotonic clock."""
 
-    def data_hora(self) -> str:
+    def timestamp(self) -> str:
         """The wall clock, ISO 8601 in UTC with milliseconds; for documents, never for deadlines."""
 
-    def epoca(self) -> float:
+    def epoch(self) -> float:
         """The wall clock, seconds since 1970; for ages that must survive a restart."""
 
-    async def dormir(self, segundos: float) -> None:
+    async def sleep(self, segundos: float) -> None:
         """Let time pass."""
 
 
@@ -94,43 +94,43 @@ class GatewayPagamento(Protocol):
         """Give back what `chave` was charged and refuse whatever it may still ask."""
 
 
-class Tarefa(Protocol):
+class Task(Protocol):
     """A piece of work that the service owns."""
 
     def cancelar(self) -> None:
         """Ask it to stop at its next await; an arm on threads may let it run to its end."""
 
 
-class Promessa(Protocol[R]):
+class Promise(Protocol[R]):
     """A value that somebody will set once; later settings are ignored."""
 
-    def resolver(self, valor: R) -> None:
+    def resolve(self, valor: R) -> None:
         """Set the value and wake whoever waits."""
 
-    def falhar(self, erro: ErroServico) -> None:
+    def fail(self, erro: ErroServico) -> None:
         """Set an error; each of those who wait sees a copy of it raised."""
 
-    def pronta(self) -> bool:
+    def done(self) -> bool:
         """True once set."""
 
-    async def esperar(self, ate: float) -> R | None:
+    async def wait(self, ate: float) -> R | None:
         """Wait for the value, at most until the instant `ate`; None when it did not come."""
 
 
-class Execucao(Protocol):
+class Tasks(Protocol):
     """Spawn, wait and exclude: what differs between an event loop and threads."""
 
-    def iniciar(self, corrotina: Coroutine[Any, Any, None]) -> Tarefa:
+    def start(self, corrotina: Coroutine[Any, Any, None]) -> Task:
         """Run a coroutine as a task owned by the service; it outlives the request.
 
         Raises ErroServico (unavailable) when the system cannot start one. The coroutine is then
         closed and no task is left; the caller undoes what it wrote for the task.
         """
 
-    def promessa(self) -> Promessa[Any]:
+    def promise(self) -> Promise[Any]:
         """A fresh promise."""
 
-    def tranca(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[Any]:
         """A fresh lock, which its holder may take again; nothing is awaited while it is held.
 
         Whatever a service keeps in memory for more than one call changes under one. An event loop
@@ -138,36 +138,36 @@ class Execucao(Protocol):
         """
 
 
-class Passagem(Protocol):
+class Passage(Protocol):
     """The way to the next service: not free while a circuit breaker lets no call pass."""
 
-    def livre(self) -> bool:
+    def free(self) -> bool:
         """True when a call now would be made."""
 
-    def firme(self) -> bool:
+    def steady(self) -> bool:
         """True when every call would be made; False also while one in a while may try."""
 
-    async def esperar(self, ate: float) -> bool:
+    async def wait(self, ate: float) -> bool:
         """Wait until it is free, at most until the instant `ate`; False when it was not."""
 
 
-class Vaga(Protocol):
+class Place(Protocol):
     """A place among the orders in flight."""
 
     def abrir(self) -> None:
         """Say that its order is in the book: from now on it is counted there, until it ends."""
 
-    def liberar(self) -> None:
+    def release(self) -> None:
         """Give it back; giving it back twice is harmless."""
 
 
-class Vagas(Protocol):
+class Admission(Protocol):
     """Admission at the edge: how many orders are in flight, and who waits in which order."""
 
-    def livre(self) -> bool:
+    def free(self) -> bool:
         """True when the next order would start at once."""
 
-    async def ocupar(self, ctx: Contexto) -> Vaga:
+    async def take(self, ctx: Contexto) -> Place:
         """Wait in order for a place.
 
         Raises ErroServico (overload) when the bound is reached or when the wait cannot end within

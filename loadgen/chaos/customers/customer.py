@@ -18,7 +18,7 @@ from common import contratos as c
 from common.erros import Categoria, ErroServico
 from common.servicos.protocolo.contexto import Contexto
 from loadgen.workload.history import History, Line, LineError, LineType, Op
-from loadgen.workload.outcomes import INTERROMPIDO, SEM_EFEITO, TERMINAIS
+from loadgen.workload.outcomes import INTERRUPTED_WORDS, SEM_EFEITO, TERMINAIS
 
 # Seconds before the same key is tried again; doubles from the first to the second, with jitter.
 PAUSE_FIRST_S: Final = 0.1
@@ -176,7 +176,7 @@ class Customer:
                 self._on_error(at, error)
             raise
         except asyncio.CancelledError:
-            self._write("info", op, caller, key, error=LineError(INTERROMPIDO, ""), **named)
+            self._write("info", op, caller, key, error=LineError(INTERRUPTED_WORDS, ""), **named)
             raise
         self._write("ok", op, caller, key, answer=answer, pedido_id=answer.pedido_id)
         return answer

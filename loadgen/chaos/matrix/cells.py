@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from common.faults.failpoints import Action, Rule
-from common.servicos.protocolo.portas import Ponto
+from common.servicos.protocolo.portas import Point
 
 CHAIN: Final = ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")
 # What is done with the order: bought; bought by a caller who hangs up and never asks again; bought
@@ -38,23 +38,23 @@ GIVE_UP_S: Final = 0.2
 LOCK_SHORT_S: Final = 0.5
 LOCK_LONG_S: Final = 6.0
 
-FORWARD: Final[dict[str, tuple[Ponto, ...]]] = {
+FORWARD: Final[dict[str, tuple[Point, ...]]] = {
     "pedidos": ("P0", "P1", "P2", "P3", "P4", "P5"),
     "pagamentos": ("gateway", "P0", "P1", "P2", "P3", "P5"),
     "estoque": ("P0", "P1", "P2", "P3", "P5"),
     "fiscal": ("P0", "P1", "P2", "P3", "P5"),
     "logistica": ("P0", "P5"),
 }
-CANCELLING: Final[dict[str, tuple[Ponto, ...]]] = {
+CANCELLING: Final[dict[str, tuple[Point, ...]]] = {
     "pedidos": ("P0", "P1", "P2", "P3", "P4", "P5"),
     "pagamentos": ("P1", "P2", "P3", "gateway", "P4", "P5"),
     "estoque": ("P1", "P2", "P3", "P4", "P5"),
     "fiscal": ("P1", "P2", "P3", "P4", "P5"),
     "logistica": ("P4", "P5"),
 }
-_BEGIN_END: Final[tuple[Ponto, ...]] = ("P0", "P5")
+_BEGIN_END: Final[tuple[Point, ...]] = ("P0", "P5")
 # An error at a point, by what it stands for.
-ERRORS: Final[dict[Ponto, str]] = {
+ERRORS: Final[dict[Point, str]] = {
     "gateway": "error before",
     "P0": "error before",
     "P1": "request cut",
@@ -118,7 +118,7 @@ def cells() -> list[Cell]:
 def _cell(
     fault: str,
     service: str,
-    point: Ponto,
+    point: Point,
     action: Action,
     *,
     scenario: Scenario = "buy",
@@ -135,7 +135,7 @@ def _cell(
     beside: tuple[Rule, ...] = ()
     if point == "P2":
         after = CHAIN[CHAIN.index(service) + 1]
-        where: Ponto = "P0"
+        where: Point = "P0"
         if cancelling:
             where = "P4" if after == "logistica" else "P1"
         beside = (
@@ -159,7 +159,7 @@ def _cell(
     )  # fmt: skip
 
 
-def _everywhere(where: dict[str, tuple[Ponto, ...]]) -> Iterator[tuple[str, Ponto]]:
+def _everywhere(where: dict[str, tuple[Point, ...]]) -> Iterator[tuple[str, Point]]:
     for service, points in where.items():
         for point in points:
             yield service, point
@@ -227,7 +227,7 @@ def _storage() -> Iterator[Cell]:
 
 def _refused() -> Iterator[Cell]:
     """Durable refusals, and a process killed while it unwinds one."""
-    unwinding: dict[Scenario, dict[str, tuple[Ponto, ...]]] = {
+    unwinding: dict[Scenario, dict[str, tuple[Point, ...]]] = {
         "no_stock": {
             "estoque": ("P5",),
             "pagamentos": ("P3", "gateway", "P4", "P5"),
@@ -244,7 +244,7 @@ def _refused() -> Iterator[Cell]:
 
 def _cancelled_early() -> Iterator[Cell]:
     """Cancelled while the step is under way: it meets a tombstone, or was first at the pivot."""
-    places: tuple[tuple[str, Ponto], ...] = (
+    places: tuple[tuple[str, Point], ...] = (
         ("pagamentos", "gateway"), ("pagamentos", "P0"), ("estoque", "P0"), ("fiscal", "P0"),
     )  # fmt: skip
     for service, point in places:
@@ -253,7 +253,7 @@ def _cancelled_early() -> Iterator[Cell]:
     yield _raced("cancel racing the pivot, the step wins", "logistica", "P0", "step_first")
 
 
-def _raced(fault: str, service: str, point: Ponto, scenario: Scenario) -> Cell:
+def _raced(fault: str, service: str, point: Point, scenario: Scenario) -> Cell:
     """Two calls for one order: a step that Pedidos has given up on, held, and the cancel.
 
     Its retry is held too, and ends with the drive that the cancel takes over. The scenario puts the rule in force when it lets the step go: that the step went through to its

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from common.settings import ATIVAS_MAX
+from common.settings import ACTIVE_MAX
 from loadgen.chaos.arm import AttackedArm
 from loadgen.chaos.progress import View
 from loadgen.chaos.scenarios.outage import RATE_PER_S, outage
@@ -97,7 +97,7 @@ async def run_scenario(
     try:
         return await slow_hop(
             stage, service=args.service, catalogo=catalogo,
-            places=args.active_max or ATIVAS_MAX,
+            places=args.active_max or ACTIVE_MAX,
         )  # fmt: skip
     finally:
         await catalogo.close()

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import Final, NamedTuple
 
-from common.erros import ENCERRANDO, RECUSADA, ErroServico
+from common.erros import ENCERRANDO, REFUSED_WORDS, ErroServico
 from loadgen.chaos.scenarios.stage import Figure, ScenarioResult, Stage
 
 # From the last hop to the first, as one would: who is restarted finds those behind it at work.
@@ -21,7 +21,7 @@ RESTART_S: Final = 20.0
 # its jitter. A call refused until then was refused by the restart.
 RECONNECT_S: Final = 0.3
 # What a client is told when nothing of its call was begun. Anything else is an error.
-NOT_BEGUN: Final = (ENCERRANDO, RECUSADA)
+NOT_BEGUN: Final = (ENCERRANDO, REFUSED_WORDS)
 
 
 class Failed(NamedTuple):

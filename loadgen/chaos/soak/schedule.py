@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from common import contratos as c
 from common.faults.failpoints import Rule
-from common.servicos.protocolo.portas import Ponto
+from common.servicos.protocolo.portas import Point
 from loadgen.chaos.matrix.cells import CHAIN
 from loadgen.workload.targets import Basket
 
@@ -37,7 +37,7 @@ STOCK_OF_A_SOAK: Final = 200_000
 # are still under way.
 CANCELLED_SHARE: Final = 0.05
 CANCELLED_AFTER_S: Final = (0.0, 0.3)
-_POINTS: Final[dict[str, tuple[Ponto, ...]]] = {
+_POINTS: Final[dict[str, tuple[Point, ...]]] = {
     "slow": ("P0",), "error": ("P0", "P5"), "cut": ("P1", "P3"), "disk": ("banco",)
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ import msgspec
 from hdrh.histogram import HdrHistogram
 
 from loadgen.results.histograms import decoded
-from loadgen.results.percentiles import AMOSTRAS_P999
+from loadgen.results.percentiles import P999_SAMPLES
 from loadgen.study.analysis.statistics import carried
 from loadgen.study.records.plan import Curve, Experiment, Ladder, Timeline
 from loadgen.study.records.record import Cell, Manifest, RunRecord
@@ -79,14 +79,14 @@ class Group:
     def spectrum(self) -> list[tuple[float, float]]:
         """(percentile, milliseconds) as far as the number of samples carries.
 
-        A percentile needs ten samples beyond it; none past the 99th under AMOSTRAS_P999.
+        A percentile needs ten samples beyond it; none past the 99th under P999_SAMPLES.
         """
         if self.latency is None or not self.samples:
             return []
         shares = [
             share
             for share in SPECTRUM
-            if carried(share, self.samples) and (share <= 99.5 or self.samples >= AMOSTRAS_P999)
+            if carried(share, self.samples) and (share <= 99.5 or self.samples >= P999_SAMPLES)
         ]
         return [(share, self.latency.get_value_at_percentile(share) / 1e3) for share in shares]
 

@@ -188,7 +188,7 @@ def _resilience(gathered: Gathered) -> list[Block]:
             "Pelo desenho, a correção não depende do braço: a reivindicação durável, o pivô e a recuperação "
             f"são do domínio. {audited(gathered)} O que pode diferir é quanto tempo se perde."
         ),
-        Bullets(tuple(told)) if told else Callout("note", f"Falhas: {say.NOT_MEASURED}."),
+        Bullets(tuple(told)) if told else Callout("note", f"Faults: {say.NOT_MEASURED}."),
     ]
 
 

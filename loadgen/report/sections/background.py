@@ -6,9 +6,9 @@ from typing import Final
 
 from common.contratos import OPERACOES, SERVICOS, operacoes_de
 from common.diagrams import TABLES
-from common.erros import CODIGO_GRPC, STATUS_HTTP, TITULO
+from common.erros import GRPC_CODE, PROBLEM_TITLE, STATUS_HTTP
 from common.servicos.protocolo.transicoes import AUSENTE
-from common.settings import ATIVAS_MAX
+from common.settings import ACTIVE_MAX
 from loadgen.report.figures import complexity, diagrams
 from loadgen.report.figures.collection import Gathered
 from loadgen.report.rendering import names
@@ -72,7 +72,7 @@ def introduction(gathered: Gathered) -> list[Block]:
             "armazenamento durável, os prazos e o tratamento de erros são os mesmos; por isso uma "
             "diferença entre dois braços é da comunicação ou da espera, e não de duas implementações. "
             "Um limite não é o mesmo, e pesa: quantos pedidos esperam ao mesmo tempo. No laço são "
-            f"{count(ATIVAS_MAX)} por padrão; com threads, tantos quantas elas são, e por isso o nome do "
+            f"{count(ACTIVE_MAX)} por padrão; com threads, tantos quantas elas são, e por isso o nome do "
             "braço diz quantas. "
             f"Braços medidos aqui: {'; '.join([arm_label(gathered.groups, arm) for arm in arms])}."
         ),
@@ -103,8 +103,8 @@ def architectures() -> list[Block]:
         for row in OPERACOES
     )
     errors = tuple(
-        (TITULO[category], f"`{CODIGO_GRPC[category]}`", str(STATUS_HTTP[category]))
-        for category in CODIGO_GRPC
+        (PROBLEM_TITLE[category], f"`{GRPC_CODE[category]}`", str(STATUS_HTTP[category]))
+        for category in GRPC_CODE
     )
     return [
         Heading(2, "Arquiteturas"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from common.settings import ATIVAS_MAX
+from common.settings import ACTIVE_MAX
 from loadgen.report.figures import estimates
 from loadgen.report.figures.collection import Gathered, Group
 from loadgen.report.figures.estimates import Metric, estimate
@@ -28,7 +28,7 @@ _COMPARED: Final[tuple[tuple[say.Measure, Metric], ...]] = (
 
 def places(cell: Cell) -> int:
     """Orders that an arm has under way at most, however many callers there are."""
-    return min(ATIVAS_MAX, cell.workers or ATIVAS_MAX)
+    return min(ACTIVE_MAX, cell.workers or ACTIVE_MAX)
 
 
 def ceiling_per_s(cell: Cell) -> float | None:
@@ -56,7 +56,7 @@ def results(gathered: Gathered) -> list[Block]:
         Heading(4, "O teto aritmético: lugares ÷ espera"),
         Paragraph(
             "Enquanto espera pelo pagamento, um pedido ocupa um lugar: com threads, uma em cada "
-            f"serviço do caminho; no laço, um dos {count(ATIVAS_MAX)} pedidos que Pedidos conduz ao "
+            f"serviço do caminho; no laço, um dos {count(ACTIVE_MAX)} pedidos que Pedidos conduz ao "
             "mesmo tempo. Por mais rápido que seja o código, não terminam por segundo mais pedidos do "
             "que lugares ÷ espera média. Com carga bastante e esta espera, a razão entre laço e threads "
             "é sobretudo a razão entre esses dois limites, que alguém escolheu: muda com outro número de "

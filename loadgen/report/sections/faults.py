@@ -32,7 +32,7 @@ _CELLS = round(1 / CELL_S)
 
 def results(gathered: Gathered) -> list[Block]:
     """The section on faults."""
-    blocks: list[Block] = [Heading(3, "Falhas: um serviço fora do ar e um serviço lento")]
+    blocks: list[Block] = [Heading(3, "Faults: um serviço fora do ar e um serviço lento")]
     if not gathered.timelines():
         return [*blocks, Callout("note", "Este conjunto não injeta falhas.")]
     for timeline in gathered.timelines():

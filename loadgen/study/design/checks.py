@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from common.contratos import ITENS_POR_PEDIDO_MAX, SERVICOS
 from common.faults.failpoints import POINTS
-from common.settings import ATIVAS_MAX, CONEXOES_A_MAIS, EM_VOO_MAX
+from common.settings import ACTIVE_MAX, EXTRA_CONNECTIONS, IN_FLIGHT_MAX
 from loadgen.driver.limits import OUTROS_ARQUIVOS
 from loadgen.results.objectives import ObjectiveError, parse_objective
 from loadgen.study.design.cells import tasks
@@ -210,11 +210,11 @@ def _check_load(cell: Cell, machine: Machine) -> None:
     if callers is None:
         return
     where = f"{cell.experiment}: {callers} callers of {cell.arm}"
-    if callers > EM_VOO_MAX:
-        raise PlanError(f"{where}: an arm admits {EM_VOO_MAX} orders at once")
+    if callers > IN_FLIGHT_MAX:
+        raise PlanError(f"{where}: an arm admits {IN_FLIGHT_MAX} orders at once")
     if cell.protocol == "http":
         # Pedidos has one connection a caller, and its own to the next hop.
-        files = callers + ATIVAS_MAX + CONEXOES_A_MAIS + OUTROS_ARQUIVOS
+        files = callers + ACTIVE_MAX + EXTRA_CONNECTIONS + OUTROS_ARQUIVOS
         if files > machine.open_files:
             raise PlanError(
                 f"{where} need {files} open files a process and this machine allows"

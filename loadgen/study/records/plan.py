@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from common.settings import DEADLINE_PADRAO_S
+from common.settings import DEADLINE_DEFAULT_S
 
 # Five hops of plain handlers: what the protocol costs when nothing else is done.
 BARE_ARMS: Final = ("bare-grpc", "bare-http")
@@ -129,7 +129,7 @@ class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: int = 42
     warmup_s: float = 2.0
     seconds: float = 5.0
-    timeout_s: float = DEADLINE_PADRAO_S
+    timeout_s: float = DEADLINE_DEFAULT_S
     budget_minutes: float = 24 * 60.0
     limits: tuple[str, ...] = ()
 
