@@ -65,7 +65,7 @@ async def bare_chain(mode: str, payment_wait: tuple[float, float]) -> AsyncItera
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                f"loadgen.bare_{mode}",
+                f"loadgen.testbed.bare_{mode}",
                 name,
                 f"--next={address}",
                 f"--payment-wait={payment_wait[0]}:{payment_wait[1]}",

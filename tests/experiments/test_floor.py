@@ -73,7 +73,7 @@ def test_cadeia_nua_acalma_o_coletor_como_os_servicos() -> None:
     code = (
         "import asyncio, gc, io, sys\n"
         "from common.runtime.lifecycle import calm_collector\n"
-        "from loadgen import bare\n"
+        "from loadgen.testbed import bare\n"
         "async def listen(hop): return 1\n"
         "sys.stdin = io.StringIO('')\n"
         "asyncio.run(bare._serve(bare.Hop('pedidos', '', (0.0, 0.0)), listen))\n"

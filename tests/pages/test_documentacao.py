@@ -137,7 +137,7 @@ def test_bloco_que_falta_e_nomeado(damage: str) -> None:
 
 def test_promessas_nomeiam_testes_que_existem() -> None:
     """Every test that the page of promises names is there."""
-    written = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py"))
+    written = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/*/test_*.py"))
     named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "promises.md").read_text("utf-8"))
     assert len(named) >= 10
     assert [name for name in named if f"def {name}(" not in written] == []
@@ -319,49 +319,41 @@ def test_arquivos_do_layout_existem() -> None:
         folders[depth + 1] = path
 
 
-def _sources() -> str:
-    folders = (
-        "common",
-        "grpc_aio",
-        "http_aio",
-        "blocking",
-        "loadgen",
-        "tests",
-        "proto",
-        "docs",
-        ".",
-    )
-    files = [
-        path
-        for folder in folders
-        for pattern in ("*.py", "*.proto", "*.toml")
-        for path in (ROOT.glob(pattern) if folder == "." else (ROOT / folder).rglob(pattern))
-    ]
-    return "\n".join(path.read_text(encoding="utf-8") for path in files if path != Path(__file__))
+_FOLDERS: Final = (
+    "common", "wire", "grpc_aio", "http_aio", "blocking", "loadgen", "panel", "proto", "tests", "docs",
+    "assets",
+)  # fmt: skip
+
+
+def _files() -> list[Path]:
+    """Every source file, and every folder that holds one."""
+    found = [path for pattern in ("*.py", "*.proto", "*.toml") for path in ROOT.glob(pattern)]
+    for folder in _FOLDERS:
+        for pattern in ("*.py", "*.proto", "*.md"):
+            found += (ROOT / folder).rglob(pattern)
+    return [*found, *{parent for path in found for parent in path.relative_to(ROOT).parents}]
 
 
 def test_nomes_citados_existem() -> None:
     """Files and identifiers that ARCHITECTURE and the decisions name exist in the code."""
-    sources = _sources()
-    words = set(re.findall(r"\w+", sources))
+    files = _files()
+    texts = [path.read_text("utf-8") for path in files if path.is_file() and path != Path(__file__)]
+    words = {word for text in texts for word in re.findall(r"\w+", text)}
+    known = {f"/{path}" for path in files} | {f"/{path.name}" for path in ROOT.iterdir()}
     pages = [ARCHITECTURE, *(path.read_text() for path in ROOT.glob("docs/decisions/*.md"))]
     names = {name for page in pages for name in re.findall(r"`([^`\n]+)`", _prose(page))}
-    for name in names:
-        if re.fullmatch(r"[\w/]+/(?:[\w.]+)?|(?:\w+/)+[\w.]+", name) and name != "dados/run.json":
-            assert (ROOT / name).exists(), name
-        elif re.fullmatch(r"\w+\.(?:py|proto|toml|md)", name):
-            assert (
-                list(ROOT.glob(f"*/{name}"))
-                + list(ROOT.glob(f"*/*/{name}"))
-                + [path for path in [ROOT / name] if path.exists()]
-            ), name
+    for name in names - {"dados/run.json"}:
+        if re.fullmatch(r"(?:\w+/)+(?:[\w.]+)?|\w+\.(?:py|proto|toml|md)", name):
+            # A path of its own, or the end of one.
+            end = f"/{name.rstrip('/')}"
+            assert any(path.endswith(end) for path in known), name
         elif re.fullmatch(r"[A-Za-z_][\w.]*", name):
             assert set(name.split(".")) <= words | set(sys.stdlib_module_names), name
 
 
 def test_falhas_do_curso_nomeiam_testes_que_existem() -> None:
     """Each guard that docs/course-flaws.md names is a test of the suite."""
-    named = set(re.findall(r"`(tests/\w+\.py)::(\w+)`", FLAWS))
+    named = set(re.findall(r"`(tests/\w+/\w+\.py)::(\w+)`", FLAWS))
     assert named
     assert "(service suite)" not in FLAWS
     for file, test in sorted(named):
