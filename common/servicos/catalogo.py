@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Final
+from typing import Final, NamedTuple
 
 from common import contratos as c
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.memoria import Memoria
 from common.servicos.protocolo.portas import Clock, Database, Saldos, Tasks
 from common.servicos.protocolo.sql import Importada
+from common.servicos.protocolo.tabelas import Query
 
 # Seconds. The contract's bound on how old a listed quantity may be.
 IDADE_SALDOS_MAX_S: Final = 1.0
@@ -29,6 +29,19 @@ SELECT id, nome, CAST(ROUND(preco * 100) AS INTEGER) FROM loja.produtos ORDER BY
 IMPORTADO = (Importada("produtos", ("id", "nome", "preco_centavos")),)
 
 
+class Produto(NamedTuple):
+    """A product's name and price."""
+
+    id: int
+    nome: str
+    preco_centavos: int
+
+
+PRODUTOS: Query[Produto] = Query(
+    "SELECT id, nome, preco_centavos FROM produtos ORDER BY id", Produto
+)
+
+
 class Catalogo:
     """The shop's window; not a step of the chain."""
 
@@ -42,11 +55,13 @@ class Catalogo:
     ) -> c.ListaProdutosResponse:
         """Every product with its stock. Raises ErroServico (unavailable) without Estoque."""
         saldos = await self._saldos.obter(ctx, IDADE_SALDOS_MAX_S)
-        produtos = await self._database.read(ctx, _produtos)
+        produtos = await self._database.select(ctx, PRODUTOS)
         return c.ListaProdutosResponse(
             tuple(
-                c.ProdutoInfo(produto_id, nome, saldos.get(produto_id, 0), preco)
-                for produto_id, nome, preco in produtos
+                c.ProdutoInfo(
+                    produto.id, produto.nome, saldos.get(produto.id, 0), produto.preco_centavos
+                )
+                for produto in produtos
             )
         )
 
@@ -54,15 +69,11 @@ class Catalogo:
         self, ctx: Contexto, req: c.ConsultarPrecosRequest
     ) -> c.ListaPrecosResponse:
         """Every price."""
-        produtos = await self._database.read(ctx, _produtos)
+        produtos = await self._database.select(ctx, PRODUTOS)
         return c.ListaPrecosResponse(
-            tuple(c.PrecoProduto(produto_id, preco) for produto_id, _, preco in produtos)
+            tuple(c.PrecoProduto(produto.id, produto.preco_centavos) for produto in produtos)
         )
 
     async def _buscar_saldos(self, ctx: Contexto) -> dict[int, int]:
         lista = await self._estoque.listar_estoque(ctx, c.ListarEstoqueRequest())
         return {saldo.produto_id: saldo.quantidade for saldo in lista.saldos}
-
-
-def _produtos(con: sqlite3.Connection) -> list[tuple[int, str, int]]:
-    return con.execute("SELECT id, nome, preco_centavos FROM produtos ORDER BY id").fetchall()

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
 from common import contratos as c
 from common.erros import nao_encontrado
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.elo import ESQUEMA_PASSOS, TOMBSTONE, Elo, Passo
-from common.servicos.protocolo.portas import Clock, Database, ProximoFiscal
-from common.servicos.protocolo.sql import Importada, inserir
+from common.servicos.protocolo.continuation import Continuation
+from common.servicos.protocolo.passo import (
+    ESQUEMA_PASSOS,
+    PASSOS,
+    TOMBSTONE,
+    Feito,
+    Partes,
+    Passo,
+    Recusado,
+    consultar_passo,
+    existente,
+)
+from common.servicos.protocolo.portas import Database
+from common.servicos.protocolo.sql import Importada
+from common.servicos.protocolo.tabelas import Facts, Ledger, Look, Query, Read, Table
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
@@ -56,124 +67,146 @@ IMPORTADO = (
     ),
 )  # fmt: skip
 
-_BAIXAR = """
-UPDATE produtos SET quantidade_estoque = quantidade_estoque - ?
-WHERE id = ? AND quantidade_estoque >= ?
-"""
-_REPOR = "UPDATE produtos SET quantidade_estoque = quantidade_estoque + ? WHERE id = ?"
-_MOVIMENTAR = "movimentos (produto_id, pedido_id, tipo, quantidade, instante)"
-_SEPARADOS = """
-SELECT produto_id, -quantidade FROM movimentos
-WHERE pedido_id = ? AND tipo = 'separacao' ORDER BY id
-"""
+
+class Produto(NamedTuple):
+    """A product's available units."""
+
+    id: int
+    quantidade_estoque: int
 
 
-class Estoque(Elo[c.SepararEstoqueRequest]):
-    """The third service of the chain."""
+class Movimento(NamedTuple):
+    """One entry of the ledger, signed."""
+
+    produto_id: int
+    pedido_id: int | None
+    tipo: str
+    quantidade: int
+    instante: str
+
+
+PRODUTOS: Table[int, Produto] = Table("produtos", Produto, "id", changes=("quantidade_estoque",))
+MOVIMENTOS: Ledger[int, Movimento] = Ledger("movimentos", Movimento, "pedido_id")
+SALDOS: Query[Produto] = Query("SELECT id, quantidade_estoque FROM produtos ORDER BY id", Produto)
+
+
+class PassoEstoque(Passo[c.SepararEstoqueRequest]):
+    """Take all items of an order, or none."""
 
     TRANSICOES: ClassVar[Transicoes] = TRANSICOES
     DESFAZER: ClassVar[str] = "devolver"
 
-    def __init__(self, database: Database, clock: Clock, fiscal: ProximoFiscal) -> None:
-        super().__init__(database, clock)
-        self._fiscal = fiscal
+    def fatos(self, req: c.SepararEstoqueRequest) -> tuple[Read, ...]:
+        """See Passo."""
+        return tuple([PRODUTOS.of(item.produto_id) for item in req.itens])
+
+    def documentos(self, pedido_id: int) -> tuple[Read, ...]:
+        """See Passo. The order's movements say which products."""
+        return (MOVIMENTOS.then(pedido_id, PRODUTOS, "produto_id"),)
+
+    def aplicar(
+        self, fatos: Facts, req: c.SepararEstoqueRequest, preparo: None, instante: str
+    ) -> Feito | Recusado:
+        """See Passo."""
+        baixas = []
+        for item in req.itens:
+            produto = fatos.get(PRODUTOS, item.produto_id)
+            if produto is None or produto.quantidade_estoque < item.quantidade:
+                return Recusado("recusar", "estoque_insuficiente", _partes("insuficiente"))
+            baixas.append(Produto(produto.id, produto.quantidade_estoque - item.quantidade))
+        for produto in baixas:
+            fatos.change(PRODUTOS, produto)
+        movimentos = [
+            Movimento(item.produto_id, req.pedido_id, "separacao", -item.quantidade, instante)
+            for item in req.itens
+        ]
+        fatos.insert(MOVIMENTOS, *movimentos)
+        return Feito("separar", _partes("separado"))
+
+    def desfazer(self, fatos: Facts, pedido_id: int, instante: str) -> None:
+        """See Passo."""
+        for tomado in _separados(fatos, pedido_id):
+            produto = existente(fatos.get(PRODUTOS, tomado.produto_id))
+            quantidade = -tomado.quantidade
+            fatos.change(PRODUTOS, Produto(produto.id, produto.quantidade_estoque + quantidade))
+            fatos.insert(
+                MOVIMENTOS,
+                tomado._replace(tipo="devolucao", quantidade=quantidade, instante=instante),
+            )
+
+    def partes(self, fatos: Look, pedido_id: int, estado: str) -> Partes:
+        """See Passo."""
+        return {} if estado == TOMBSTONE else _partes(estado)
+
+    def proxima(self, req: c.SepararEstoqueRequest, partes: Partes) -> c.EmitirNotaFiscalRequest:
+        """See Passo."""
+        return c.EmitirNotaFiscalRequest(req.pedido_id, req.cliente_id, req.valor_total_centavos)
+
+
+class Estoque:
+    """The third service of the chain."""
+
+    def __init__(
+        self, database: Database, continuation: Continuation[c.SepararEstoqueRequest]
+    ) -> None:
+        self._database = database
+        self._continuation = continuation
 
     async def separar_estoque(
         self, ctx: Contexto, req: c.SepararEstoqueRequest
     ) -> c.AndamentoResponse:
         """Take the items, then have the order invoiced."""
         c.validar_itens(req.itens)
-        return await self.avancar(ctx, req)
+        return await self._continuation.advance(ctx, req)
 
     async def cancelar_separacao(
         self, ctx: Contexto, req: c.CancelarPassoRequest
     ) -> c.AndamentoResponse:
         """Give the items back behind a tombstone."""
-        return await self.cancelar(ctx, req)
+        return await self._continuation.cancel(ctx, req)
 
     async def consultar_separacao(
         self, ctx: Contexto, req: c.ConsultarPassoRequest
     ) -> c.SeparacaoResponse:
         """What is stored of an order's picking."""
-        return await self._database.read(ctx, self._consultar, req.pedido_id)
+        reads = PASSOS.of(req.pedido_id), MOVIMENTOS.of(req.pedido_id)
+        return await self._database.read(ctx, reads, _consultar, req.pedido_id)
 
     async def consultar_estoque(
         self, ctx: Contexto, req: c.ConsultarEstoqueRequest
     ) -> c.SaldoEstoque:
         """Available units of one product."""
-        return await self._database.read(ctx, _saldo, req.produto_id)
+        reads = (PRODUTOS.of(req.produto_id),)
+        return await self._database.read(ctx, reads, _saldo, req.produto_id)
 
     async def listar_estoque(
         self, ctx: Contexto, req: c.ListarEstoqueRequest
     ) -> c.ListaEstoqueResponse:
         """Available units of every product."""
-        return await self._database.read(ctx, _saldos)
-
-    def _fazer(
-        self, con: sqlite3.Connection, req: c.SepararEstoqueRequest, preparo: None, instante: str
-    ) -> tuple[str, str | None, dict[str, Any]]:
-        for posicao, item in enumerate(req.itens):
-            baixa = (item.quantidade, item.produto_id, item.quantidade)
-            if con.execute(_BAIXAR, baixa).rowcount == 0:
-                for tomado in req.itens[:posicao]:
-                    con.execute(_REPOR, (tomado.quantidade, tomado.produto_id))
-                partes = {"separacao": c.ResumoSeparacao("insuficiente")}
-                return "recusar", "estoque_insuficiente", partes
-        inserir(
-            con,
-            _MOVIMENTAR,
-            [
-                (item.produto_id, req.pedido_id, "separacao", -item.quantidade, instante)
-                for item in req.itens
-            ],
-        )
-        return "separar", None, {"separacao": c.ResumoSeparacao("separado")}
-
-    def _desfazer(self, con: sqlite3.Connection, pedido_id: int, instante: str) -> None:
-        separados = con.execute(_SEPARADOS, (pedido_id,)).fetchall()
-        for produto_id, quantidade in separados:
-            con.execute(_REPOR, (quantidade, produto_id))
-        inserir(
-            con,
-            _MOVIMENTAR,
-            [
-                (produto_id, pedido_id, "devolucao", quantidade, instante)
-                for produto_id, quantidade in separados
-            ],
-        )
-
-    def _ler_partes(self, con: sqlite3.Connection, pedido_id: int) -> dict[str, Any]:
-        estado, _ = self._consultar_passo(con, pedido_id)
-        return {} if estado == TOMBSTONE else {"separacao": c.ResumoSeparacao(estado)}
-
-    async def _seguir(
-        self, ctx: Contexto, req: c.SepararEstoqueRequest, passo: Passo
-    ) -> c.AndamentoResponse:
-        return await self._fiscal.emitir_nota_fiscal(
-            ctx, c.EmitirNotaFiscalRequest(req.pedido_id, req.cliente_id, req.valor_total_centavos)
-        )
-
-    async def _seguir_cancelando(
-        self, ctx: Contexto, req: c.CancelarPassoRequest
-    ) -> c.AndamentoResponse:
-        return await self._fiscal.cancelar_nota_fiscal(ctx, req)
-
-    def _consultar(self, con: sqlite3.Connection, pedido_id: int) -> c.SeparacaoResponse:
-        estado, motivo = self._consultar_passo(con, pedido_id)
-        linhas = con.execute(_SEPARADOS, (pedido_id,)).fetchall()
-        itens = tuple(c.ItemPedido(produto, quantidade) for produto, quantidade in linhas)
-        return c.SeparacaoResponse(pedido_id, estado, motivo, itens)
+        produtos = await self._database.select(ctx, SALDOS)
+        return c.ListaEstoqueResponse(tuple([c.SaldoEstoque(*produto) for produto in produtos]))
 
 
-def _saldo(con: sqlite3.Connection, produto_id: int) -> c.SaldoEstoque:
-    linha = con.execute(
-        "SELECT quantidade_estoque FROM produtos WHERE id = ?", (produto_id,)
-    ).fetchone()
-    if linha is None:
+def _partes(estado: str) -> Partes:
+    return {"separacao": c.ResumoSeparacao(estado)}
+
+
+def _separados(fatos: Look, pedido_id: int) -> list[Movimento]:
+    """What was taken for an order."""
+    return [each for each in fatos.rows(MOVIMENTOS, pedido_id) if each.tipo == "separacao"]
+
+
+def _consultar(fatos: Look, pedido_id: int) -> c.SeparacaoResponse:
+    passo = consultar_passo(fatos, pedido_id)
+    itens = [
+        c.ItemPedido(tomado.produto_id, -tomado.quantidade)
+        for tomado in _separados(fatos, pedido_id)
+    ]
+    return c.SeparacaoResponse(pedido_id, passo.estado, passo.motivo, tuple(itens))
+
+
+def _saldo(fatos: Look, produto_id: int) -> c.SaldoEstoque:
+    produto = fatos.get(PRODUTOS, produto_id)
+    if produto is None:
         raise nao_encontrado(f"o produto {produto_id} não existe")
-    return c.SaldoEstoque(produto_id, linha[0])
-
-
-def _saldos(con: sqlite3.Connection) -> c.ListaEstoqueResponse:
-    linhas = con.execute("SELECT id, quantidade_estoque FROM produtos ORDER BY id")
-    return c.ListaEstoqueResponse(tuple(c.SaldoEstoque(*linha) for linha in linhas))
+    return c.SaldoEstoque(*produto)

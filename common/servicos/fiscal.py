@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import date
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
 from common import contratos as c
 from common.servicos.protocolo.chave_acesso import montar_chave
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.elo import ESQUEMA_PASSOS, PASSOS_IMPORTADOS, TOMBSTONE, Elo, Passo
-from common.servicos.protocolo.portas import Clock, Database, ProximoLogistica
+from common.servicos.protocolo.continuation import Continuation
+from common.servicos.protocolo.passo import (
+    ESQUEMA_PASSOS,
+    PASSOS,
+    PASSOS_IMPORTADOS,
+    TOMBSTONE,
+    Feito,
+    Partes,
+    Passo,
+    consultar_passo,
+    existente,
+)
+from common.servicos.protocolo.portas import Database
 from common.servicos.protocolo.sql import Importada
+from common.servicos.protocolo.tabelas import Facts, Look, Read, Table
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
@@ -62,17 +73,28 @@ IMPORTADO = (
     PASSOS_IMPORTADOS,
 )  # fmt: skip
 
-_NUMERAR = "UPDATE numeracao SET ultimo = ultimo + 1 RETURNING ultimo"
-_INSERIR = """
-INSERT INTO notas_fiscais
-    (pedido_id, numero, sequencia, data_emissao, chave_acesso, valor_centavos, status)
-VALUES (?, ?, ?, ?, ?, ?, 'emitida')
-"""
-_CANCELAR = "UPDATE notas_fiscais SET status = 'cancelada' WHERE pedido_id = ?"
-_LER = """
-SELECT numero, chave_acesso, valor_centavos, data_emissao, status
-FROM notas_fiscais WHERE pedido_id = ?
-"""
+
+class Nota(NamedTuple):
+    """An invoice."""
+
+    pedido_id: int
+    numero: str
+    sequencia: int | None
+    data_emissao: str
+    chave_acesso: str
+    valor_centavos: int
+    status: str
+
+
+class Numeracao(NamedTuple):
+    """The counter of invoice numbers: one row, with id 1."""
+
+    id: int
+    ultimo: int
+
+
+NOTAS: Table[int, Nota] = Table("notas_fiscais", Nota, "pedido_id", changes=("status",))
+NUMERACAO: Table[int, Numeracao] = Table("numeracao", Numeracao, "id", changes=("ultimo",))
 
 
 def chave_da_nota(pedido_id: int, sequencia: int, instante: str) -> str:
@@ -87,68 +109,86 @@ def chave_da_nota(pedido_id: int, sequencia: int, instante: str) -> str:
     )
 
 
-class Fiscal(Elo[c.EmitirNotaFiscalRequest]):
-    """The fourth service of the chain."""
+class PassoFiscal(Passo[c.EmitirNotaFiscalRequest]):
+    """Issue the invoice, with the next number."""
 
     TRANSICOES: ClassVar[Transicoes] = TRANSICOES
     DESFAZER: ClassVar[str] = "cancelar"
 
-    def __init__(self, database: Database, clock: Clock, logistica: ProximoLogistica) -> None:
-        super().__init__(database, clock)
-        self._logistica = logistica
+    def fatos(self, req: c.EmitirNotaFiscalRequest) -> tuple[Read, ...]:
+        """See Passo."""
+        return NOTAS.of(req.pedido_id), NUMERACAO.of(1)
+
+    def documentos(self, pedido_id: int) -> tuple[Read, ...]:
+        """See Passo."""
+        return (NOTAS.of(pedido_id),)
+
+    def aplicar(
+        self, fatos: Facts, req: c.EmitirNotaFiscalRequest, preparo: None, instante: str
+    ) -> Feito:
+        """See Passo."""
+        sequencia = existente(fatos.get(NUMERACAO, 1)).ultimo + 1
+        fatos.change(NUMERACAO, Numeracao(1, sequencia))
+        numero = f"NF{sequencia:09d}"
+        chave = chave_da_nota(req.pedido_id, sequencia, instante)
+        valor = req.valor_total_centavos
+        nota = Nota(req.pedido_id, numero, sequencia, instante, chave, valor, "emitida")
+        fatos.insert(NOTAS, nota)
+        return Feito("emitir", _partes(nota))
+
+    def desfazer(self, fatos: Facts, pedido_id: int, instante: str) -> None:
+        """See Passo. A cancelled invoice keeps its number."""
+        nota = existente(fatos.get(NOTAS, pedido_id))
+        fatos.change(NOTAS, nota._replace(status="cancelada"))
+
+    def partes(self, fatos: Look, pedido_id: int, estado: str) -> Partes:
+        """See Passo."""
+        return {} if estado == TOMBSTONE else _partes(existente(fatos.get(NOTAS, pedido_id)))
+
+    def proxima(self, req: c.EmitirNotaFiscalRequest, partes: Partes) -> c.AgendarEnvioRequest:
+        """See Passo."""
+        return c.AgendarEnvioRequest(req.pedido_id, req.cliente_id, partes["nota_fiscal"])
+
+
+class Fiscal:
+    """The fourth service of the chain."""
+
+    def __init__(
+        self, database: Database, continuation: Continuation[c.EmitirNotaFiscalRequest]
+    ) -> None:
+        self._database = database
+        self._continuation = continuation
 
     async def emitir_nota_fiscal(
         self, ctx: Contexto, req: c.EmitirNotaFiscalRequest
     ) -> c.AndamentoResponse:
         """Issue the invoice, then have the parcel booked."""
-        return await self.avancar(ctx, req)
+        return await self._continuation.advance(ctx, req)
 
     async def cancelar_nota_fiscal(
         self, ctx: Contexto, req: c.CancelarPassoRequest
     ) -> c.AndamentoResponse:
         """Cancel the invoice behind a tombstone; it keeps its number."""
-        return await self.cancelar(ctx, req)
+        return await self._continuation.cancel(ctx, req)
 
     async def consultar_nota_fiscal(
         self, ctx: Contexto, req: c.ConsultarPassoRequest
     ) -> c.NotaFiscalResponse:
         """What is stored of an order's invoice."""
-        return await self._database.read(ctx, self._consultar, req.pedido_id)
+        reads = PASSOS.of(req.pedido_id), NOTAS.of(req.pedido_id)
+        return await self._database.read(ctx, reads, _consultar, req.pedido_id)
 
-    def _fazer(
-        self, con: sqlite3.Connection, req: c.EmitirNotaFiscalRequest, preparo: None, instante: str
-    ) -> tuple[str, None, dict[str, Any]]:
-        (sequencia,) = con.execute(_NUMERAR).fetchone()
-        numero = f"NF{sequencia:09d}"
-        chave = chave_da_nota(req.pedido_id, sequencia, instante)
-        con.execute(
-            _INSERIR,
-            (req.pedido_id, numero, sequencia, instante, chave, req.valor_total_centavos),
-        )
-        return "emitir", None, {"nota_fiscal": c.ResumoNotaFiscal(numero, chave)}
 
-    def _desfazer(self, con: sqlite3.Connection, pedido_id: int, instante: str) -> None:
-        con.execute(_CANCELAR, (pedido_id,))
+def _partes(nota: Nota) -> Partes:
+    return {"nota_fiscal": c.ResumoNotaFiscal(nota.numero, nota.chave_acesso)}
 
-    def _ler_partes(self, con: sqlite3.Connection, pedido_id: int) -> dict[str, Any]:
-        linha = con.execute(_LER, (pedido_id,)).fetchone()
-        return {} if linha is None else {"nota_fiscal": c.ResumoNotaFiscal(linha[0], linha[1])}
 
-    async def _seguir(
-        self, ctx: Contexto, req: c.EmitirNotaFiscalRequest, passo: Passo
-    ) -> c.AndamentoResponse:
-        nota: c.ResumoNotaFiscal = passo.partes["nota_fiscal"]
-        return await self._logistica.agendar_envio(
-            ctx, c.AgendarEnvioRequest(req.pedido_id, req.cliente_id, nota)
-        )
-
-    async def _seguir_cancelando(
-        self, ctx: Contexto, req: c.CancelarPassoRequest
-    ) -> c.AndamentoResponse:
-        return await self._logistica.cancelar_envio(ctx, req)
-
-    def _consultar(self, con: sqlite3.Connection, pedido_id: int) -> c.NotaFiscalResponse:
-        estado, motivo = self._consultar_passo(con, pedido_id)
-        linha = con.execute(_LER, (pedido_id,)).fetchone()
-        numero, chave, valor, emissao, status = linha or (None, None, None, None, estado)
-        return c.NotaFiscalResponse(pedido_id, status, motivo, numero, chave, valor, emissao)
+def _consultar(fatos: Look, pedido_id: int) -> c.NotaFiscalResponse:
+    passo = consultar_passo(fatos, pedido_id)
+    nota = fatos.get(NOTAS, pedido_id)
+    if nota is None:
+        return c.NotaFiscalResponse(pedido_id, passo.estado, passo.motivo, None, None, None, None)
+    return c.NotaFiscalResponse(
+        pedido_id, nota.status, passo.motivo, nota.numero, nota.chave_acesso,
+        nota.valor_centavos, nota.data_emissao,
+    )  # fmt: skip

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Any, ClassVar
+from collections.abc import Collection
+from typing import ClassVar, NamedTuple
 
 from common import contratos as c
 from common.erros import invalido
 from common.servicos.protocolo.chave_acesso import chave_valida
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.elo import (
+from common.servicos.protocolo.continuation import Continuation
+from common.servicos.protocolo.passo import (
     ESQUEMA_PASSOS,
+    PASSOS,
     PASSOS_IMPORTADOS,
     TOMBSTONE,
+    Feito,
+    Partes,
     Passo,
-    Passos,
+    consultar_passo,
+    existente,
 )
+from common.servicos.protocolo.portas import Database
 from common.servicos.protocolo.sql import Importada
+from common.servicos.protocolo.tabelas import Facts, Look, Query, Read, Table
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
 TRANSICOES: Transicoes = {
@@ -60,68 +67,115 @@ IMPORTADO = (
     PASSOS_IMPORTADOS,
 )  # fmt: skip
 
-_PROXIMO_CODIGO = "UPDATE rastreamento SET ultimo = ultimo + 1 RETURNING ultimo"
-_INSERIR = """
-INSERT INTO envios (pedido_id, numero_nota, data_despacho, codigo_rastreamento, status)
-VALUES (?, ?, ?, ?, 'enviado') ON CONFLICT (codigo_rastreamento) DO NOTHING
-"""
-_LER = """
-SELECT codigo_rastreamento, status, numero_nota, data_despacho FROM envios WHERE pedido_id = ?
-"""
+
+class Envio(NamedTuple):
+    """A shipment."""
+
+    pedido_id: int
+    numero_nota: str | None
+    data_despacho: str | None
+    codigo_rastreamento: str
+    status: str
 
 
-def _responder(pedido_id: int, passo: Passo) -> c.AndamentoResponse:
-    """A tombstone refuses; the row of a shipment is the yes that everything waits for."""
-    status: c.Desfecho = "cancelado" if passo.estado == TOMBSTONE else "enviado"
-    return c.AndamentoResponse(pedido_id, status, passo.motivo, **passo.partes)
+class Rastreamento(NamedTuple):
+    """The counter of tracking codes: one row, with id 1."""
+
+    id: int
+    ultimo: int
 
 
-class Logistica(Passos[c.AgendarEnvioRequest]):
-    """The last service of the chain."""
+class Codigo(NamedTuple):
+    """A tracking code that is taken."""
+
+    codigo_rastreamento: str
+
+
+ENVIOS: Table[int, Envio] = Table("envios", Envio, "pedido_id")
+RASTREAMENTO: Table[int, Rastreamento] = Table(
+    "rastreamento", Rastreamento, "id", changes=("ultimo",)
+)
+CODIGOS_IMPORTADOS: Query[Codigo] = Query(
+    "SELECT codigo_rastreamento FROM envios "
+    "WHERE origem <> 'loja' AND codigo_rastreamento IS NOT NULL",
+    Codigo,
+)
+
+
+class PassoLogistica(Passo[c.AgendarEnvioRequest]):
+    """Book the shipment: the pivot, after which nothing can cancel the order."""
 
     TRANSICOES: ClassVar[Transicoes] = TRANSICOES
 
+    def __init__(self, importados: Collection[str] = ()) -> None:
+        """`importados` are the tracking codes that imported parcels already have."""
+        self._importados = frozenset(importados)
+
+    def fatos(self, req: c.AgendarEnvioRequest) -> tuple[Read, ...]:
+        """See Passo."""
+        return ENVIOS.of(req.pedido_id), RASTREAMENTO.of(1)
+
+    def documentos(self, pedido_id: int) -> tuple[Read, ...]:
+        """See Passo."""
+        return (ENVIOS.of(pedido_id),)
+
+    def aplicar(
+        self, fatos: Facts, req: c.AgendarEnvioRequest, preparo: None, instante: str
+    ) -> Feito:
+        """See Passo."""
+        numero = existente(fatos.get(RASTREAMENTO, 1)).ultimo + 1
+        while (codigo := f"BR{numero:09d}PY") in self._importados:
+            numero += 1
+        fatos.change(RASTREAMENTO, Rastreamento(1, numero))
+        envio = Envio(req.pedido_id, req.nota_fiscal.numero, instante, codigo, "enviado")
+        fatos.insert(ENVIOS, envio)
+        return Feito("agendar", _partes(envio))
+
+    def partes(self, fatos: Look, pedido_id: int, estado: str) -> Partes:
+        """See Passo."""
+        return {} if estado == TOMBSTONE else _partes(existente(fatos.get(ENVIOS, pedido_id)))
+
+    def proxima(self, req: c.AgendarEnvioRequest, partes: Partes) -> None:
+        """See Passo."""
+
+
+class Logistica:
+    """The last service of the chain."""
+
+    def __init__(
+        self, database: Database, continuation: Continuation[c.AgendarEnvioRequest]
+    ) -> None:
+        self._database = database
+        self._continuation = continuation
+
     async def agendar_envio(self, ctx: Contexto, req: c.AgendarEnvioRequest) -> c.AndamentoResponse:
-        """Book the shipment; after this row nothing can cancel the order."""
+        """Book the shipment."""
         if not chave_valida(req.nota_fiscal.chave_acesso):
             raise invalido("nota_fiscal.chave_acesso", "não tem 44 dígitos com verificador correto")
-        passo = await self.executar(ctx, req)
-        if self.falhas is not None:
-            await self.falhas.em("P5", req.pedido_id)
-        return _responder(req.pedido_id, passo)
+        return await self._continuation.advance(ctx, req)
 
     async def cancelar_envio(
         self, ctx: Contexto, req: c.CancelarPassoRequest
     ) -> c.AndamentoResponse:
         """Fence the order with a tombstone, or say that it was already sent."""
-        if self.falhas is not None:
-            await self.falhas.em("P4", req.pedido_id)
-        passo = await self._database.unit(ctx, self._cercar, req.pedido_id, req.motivo)
-        if self.falhas is not None:
-            await self.falhas.em("P5", req.pedido_id)
-        return _responder(req.pedido_id, passo)
+        return await self._continuation.cancel(ctx, req)
 
     async def consultar_envio(self, ctx: Contexto, req: c.ConsultarPassoRequest) -> c.EnvioResponse:
         """What is stored of an order's shipment."""
-        return await self._database.read(ctx, self._consultar, req.pedido_id)
+        reads = PASSOS.of(req.pedido_id), ENVIOS.of(req.pedido_id)
+        return await self._database.read(ctx, reads, _consultar, req.pedido_id)
 
-    def _fazer(
-        self, con: sqlite3.Connection, req: c.AgendarEnvioRequest, preparo: None, instante: str
-    ) -> tuple[str, None, dict[str, Any]]:
-        while True:
-            (numero,) = con.execute(_PROXIMO_CODIGO).fetchone()
-            codigo = f"BR{numero:09d}PY"
-            linha = (req.pedido_id, req.nota_fiscal.numero, instante, codigo)
-            # An imported parcel may already have drawn this number: take the next one.
-            if con.execute(_INSERIR, linha).rowcount == 1:
-                return "agendar", None, {"envio": c.ResumoEnvio(codigo, "enviado")}
 
-    def _ler_partes(self, con: sqlite3.Connection, pedido_id: int) -> dict[str, Any]:
-        linha = con.execute(_LER, (pedido_id,)).fetchone()
-        return {} if linha is None else {"envio": c.ResumoEnvio(linha[0], linha[1])}
+def _partes(envio: Envio) -> Partes:
+    return {"envio": c.ResumoEnvio(envio.codigo_rastreamento, envio.status)}
 
-    def _consultar(self, con: sqlite3.Connection, pedido_id: int) -> c.EnvioResponse:
-        estado, motivo = self._consultar_passo(con, pedido_id)
-        linha = con.execute(_LER, (pedido_id,)).fetchone()
-        codigo, status, numero_nota, despacho = linha or (None, estado, None, None)
-        return c.EnvioResponse(pedido_id, status, motivo, codigo, numero_nota, despacho)
+
+def _consultar(fatos: Look, pedido_id: int) -> c.EnvioResponse:
+    passo = consultar_passo(fatos, pedido_id)
+    envio = fatos.get(ENVIOS, pedido_id)
+    if envio is None:
+        return c.EnvioResponse(pedido_id, passo.estado, passo.motivo, None, None, None)
+    return c.EnvioResponse(
+        pedido_id, envio.status, passo.motivo, envio.codigo_rastreamento, envio.numero_nota,
+        envio.data_despacho,
+    )  # fmt: skip

@@ -8,14 +8,14 @@ on the disk, so that it never forgets a charge behind a shipment, or a refund.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Coroutine
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from common.erros import conflito
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.portas import Clock, Database, Veredito
+from common.servicos.protocolo.tabelas import Facts, Table
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes
 
 R = TypeVar("R")
@@ -40,15 +40,21 @@ CREATE TABLE cobrancas (
 );
 """
 
-_COBRAR = """
-INSERT INTO cobrancas (chave, valor_centavos, situacao, cobrado_centavos, instante)
-VALUES (?, ?, ?, ?, ?) ON CONFLICT (chave) DO NOTHING
-"""
-_ANULAR = """
-INSERT INTO cobrancas (chave, situacao, instante) VALUES (?, 'anulada', ?)
-ON CONFLICT (chave) DO UPDATE
-SET situacao = 'anulada', estornado_centavos = cobrado_centavos
-"""
+
+class Cobrada(NamedTuple):
+    """A key that was charged or voided. `valor_centavos` is None where it was voided first."""
+
+    chave: str
+    valor_centavos: int | None
+    situacao: Veredito
+    cobrado_centavos: int
+    estornado_centavos: int
+    instante: str
+
+
+COBRANCAS: Table[str, Cobrada] = Table(
+    "cobrancas", Cobrada, "chave", changes=("situacao", "estornado_centavos")
+)
 
 
 def sorteio(semente: int, chave: str) -> tuple[float, float]:
@@ -86,7 +92,9 @@ class GatewaySimulado:
 
     async def anular(self, ctx: Contexto, chave: str) -> None:
         """Void a key, charged or not."""
-        await self._fora(ctx, self._database.unit(_nosso(ctx), self._estornar, chave))
+        await self._fora(
+            ctx, self._database.unit(_nosso(ctx), (COBRANCAS.of(chave),), self._estornar, chave)
+        )
 
     async def _fora(self, ctx: Contexto, chamada: Coroutine[Any, Any, R]) -> R:
         """Await what happens in the outside world: all its time is the gateway's."""
@@ -106,27 +114,33 @@ class GatewaySimulado:
             ctx.pronto(ate)
         pretendida: Veredito = "capturada" if veredito < self._aprovacao else "negada"
         return await self._database.unit(
-            _nosso(ctx), self._registrar, chave, valor_centavos, pretendida
+            _nosso(ctx), (COBRANCAS.of(chave),), self._registrar, chave, valor_centavos, pretendida
         )
 
     def _registrar(
-        self, con: sqlite3.Connection, chave: str, valor_centavos: int, situacao: Veredito
+        self, fatos: Facts, chave: str, valor_centavos: int, situacao: Veredito
     ) -> Veredito:
-        cobrado = valor_centavos if situacao == "capturada" else 0
-        linha = (chave, valor_centavos, situacao, cobrado, self._clock.timestamp())
-        if con.execute(_COBRAR, linha).rowcount == 1:
+        gravada = fatos.get(COBRANCAS, chave)
+        if gravada is None:
+            cobrado, instante = valor_centavos if situacao == "capturada" else 0, self._agora()
+            fatos.insert(COBRANCAS, Cobrada(chave, valor_centavos, situacao, cobrado, 0, instante))
             return situacao
-        valor: int
-        gravada: Veredito
-        valor, gravada = con.execute(
-            "SELECT valor_centavos, situacao FROM cobrancas WHERE chave = ?", (chave,)
-        ).fetchone()
-        if gravada != "anulada" and valor != valor_centavos:
+        if gravada.situacao != "anulada" and gravada.valor_centavos != valor_centavos:
             raise conflito(f"a chave {chave} já foi cobrada com outro valor")
-        return gravada
+        return gravada.situacao
 
-    def _estornar(self, con: sqlite3.Connection, chave: str) -> None:
-        con.execute(_ANULAR, (chave, self._clock.timestamp()))
+    def _estornar(self, fatos: Facts, chave: str) -> None:
+        gravada = fatos.get(COBRANCAS, chave)
+        if gravada is None:
+            fatos.insert(COBRANCAS, Cobrada(chave, None, "anulada", 0, 0, self._agora()))
+        else:
+            devolvido = gravada.cobrado_centavos
+            fatos.change(
+                COBRANCAS, gravada._replace(situacao="anulada", estornado_centavos=devolvido)
+            )
+
+    def _agora(self) -> str:
+        return self._clock.timestamp()
 
 
 def _nosso(ctx: Contexto) -> Contexto | None:

@@ -8,14 +8,13 @@ leaves open is taken up again by `recuperacao.py`.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from enum import Enum
-from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from common import contratos as c
 from common.erros import ErroServico, indisponivel
 from common.servicos.pedidos import livro
+from common.servicos.pedidos.caminho import Desistencia
 from common.servicos.pedidos.livro import LinhaPedido, NovoPedido
 from common.servicos.pedidos.recuperacao import Politica, Recuperacao
 from common.servicos.pedidos.retentativa import Orcamento
@@ -23,7 +22,6 @@ from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.portas import (
     Clock,
     Database,
-    Faults,
     Passage,
     Place,
     Promise,
@@ -31,6 +29,7 @@ from common.servicos.protocolo.portas import (
     Task,
     Tasks,
 )
+from common.servicos.protocolo.tabelas import Facts
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,23 +76,8 @@ class Conducao:
             self.vaga = None
 
 
-class Desistencia(NamedTuple):
-    """An order after it was asked to be given up: its row, and who pursues it if it has not ended.
-
-    `conducao` is None for an order that has ended, and where the sweep must come first; `ctx` holds
-    the time that the flip took.
-    """
-
-    linha: LinhaPedido
-    conducao: Conducao | None
-    ctx: Contexto
-
-
 class Condutor:
-    """Owns the drives of all orders that are under way in this process."""
-
-    # Set where faults are meant to happen; None in every normal run.
-    falhas: Faults | None = None
+    """The port `Caminho` by calls: owns the drives of all orders under way in this process."""
 
     def __init__(
         self,
@@ -135,7 +119,7 @@ class Condutor:
             conduzida=self._conduzida,
             abertas=self._abertas,
             passage=passage,
-            retomar=self.retomar,
+            retomar=self.resume,
         )
         self.recuperar_sempre = self._recuperacao.recuperar_sempre
         self.varrer = self._recuperacao.varrer
@@ -147,11 +131,12 @@ class Condutor:
 
     async def contar_abertas(self) -> None:
         """Learn at start which orders the book holds open."""
-        self._abertas.update(await self._database.read(None, livro.ids_abertos))
+        for aberto in await self._database.select(None, livro.IDS_ABERTOS):
+            self._abertas.add(aberto.pedido_id)
 
     # --- starting a drive ---------------------------------------------------------------------
 
-    def reivindicar(self, novo: NovoPedido, vaga: Place, ctx: Contexto) -> Conducao:
+    def begin(self, novo: NovoPedido, vaga: Place, ctx: Contexto) -> Conducao:
         """Claim a new order and drive it, in a task that outlives the request of `ctx`.
 
         Takes the place over: it is given back at the drive's end, or here when the task cannot be
@@ -171,7 +156,7 @@ class Condutor:
             raise
         return conducao
 
-    def retomar(self, linha: LinhaPedido, ctx: Contexto | None = None) -> Conducao | None:
+    def resume(self, linha: LinhaPedido, ctx: Contexto | None = None) -> Conducao | None:
         """Join the drive of an order that has not ended, or start one, for the request of `ctx`.
 
         A forward drive of an order that is cancelando is turned. None when too many are being
@@ -181,7 +166,7 @@ class Condutor:
         with self._lock:
             viva = self._viva(linha)
             if viva is not None:
-                return self.cancelar(linha, ctx) if cancelando else viva
+                return self.turn(linha, ctx) if cancelando else viva
             if not self._recuperacao.cabe():
                 return None
             direcao = Direcao.CANCELAR if cancelando else Direcao.AVANCAR
@@ -190,7 +175,7 @@ class Condutor:
                 self._recuperacao.comecou(linha.pedido_id)
             return conducao
 
-    def desistir(self, pedido_id: int, ctx: Contexto) -> Promise[Desistencia]:
+    def cancel(self, pedido_id: int, ctx: Contexto) -> Promise[Desistencia]:
         """Flip an order to cancelando and turn its drive, in a task that outlives the request.
 
         What was durably begun is pursued, whether its caller is still there or not. The promise
@@ -206,7 +191,7 @@ class Condutor:
             raise
         return promessa
 
-    def cancelar(self, linha: LinhaPedido, ctx: Contexto | None) -> Conducao | None:
+    def turn(self, linha: LinhaPedido, ctx: Contexto | None) -> Conducao | None:
         """Drive an order that is cancelando towards its end, in place of a forward drive.
 
         None when no task can be started: all is as before, and the sweep will turn the order.
@@ -276,9 +261,10 @@ class Condutor:
         with self._lock:
             self._reivindicando.add(conducao)
         try:
-            if self.falhas is not None:
-                await self.falhas.em("P0", 0)
-            linha, nova = await self._database.unit(conducao.ctx, self._registrar, conducao, novo)
+            reads = livro.leituras_da_reivindicacao(novo)
+            linha, nova = await self._database.unit(
+                conducao.ctx, reads, self._registrar, novo, conducao
+            )
             if nova:
                 self._assumir(conducao)
         except BaseException as erro:
@@ -313,12 +299,10 @@ class Condutor:
             if self._vivas.setdefault(conducao.pedido_id, conducao) is conducao:
                 self._abriu(conducao)
 
-    def _registrar(
-        self, con: sqlite3.Connection, conducao: Conducao, novo: NovoPedido
-    ) -> livro.Reivindicacao:
+    def _registrar(self, fatos: Facts, novo: NovoPedido, conducao: Conducao) -> livro.Reivindicacao:
         # A unit may run twice: the first run's id was rolled back and may be another's now.
         conducao.pedido_id = 0
-        reivindicacao = livro.reivindicar(con, novo, self._clock.timestamp(), self._clock.epoch())
+        reivindicacao = livro.reivindicar(fatos, novo, self._clock.timestamp(), self._clock.epoch())
         if reivindicacao.nova:
             # Before the commit makes the row visible, so that the sweep can never take it for
             # abandoned: never two drives for one order.
@@ -330,9 +314,14 @@ class Condutor:
     ) -> None:
         try:
             linha = await self._database.unit(
-                ctx, livro.desistir, pedido_id, "solicitado", self._clock.timestamp()
+                ctx,
+                (livro.PEDIDOS.of(pedido_id),),
+                livro.desistir,
+                pedido_id,
+                "solicitado",
+                self._clock.timestamp(),
             )
-            conducao = None if linha.terminal else self.cancelar(linha, ctx)
+            conducao = None if linha.terminal else self.turn(linha, ctx)
         except ErroServico as erro:
             promessa.fail(erro)
         except BaseException:
@@ -390,7 +379,7 @@ class Condutor:
                 with self._lock:
                     self._orcamento.primeira()
             try:
-                andamento = await self._tentar(conducao, linha, itens)
+                andamento = await self._chamar(conducao, linha, itens)
             except ErroServico as erro:
                 conducao.tentada = conducao.tentada or erro.enviada
                 # Unknown, whatever its category: nothing is compensated on this ground.
@@ -413,28 +402,21 @@ class Condutor:
 
         The row at hand may be older than the end that an earlier drive has written.
         """
-        linha, itens = await self._database.read(conducao.ctx, livro.por_conduzir, linha.pedido_id)
+        pedido_id = linha.pedido_id
+        reads = livro.PEDIDOS.of(pedido_id), livro.ITENS.of(pedido_id)
+        linha, itens = await self._database.read(conducao.ctx, reads, livro.por_conduzir, pedido_id)
         if linha.status == "cancelando":
             conducao.direcao = Direcao.CANCELAR
         return linha, itens
 
-    async def _tentar(
-        self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...]
-    ) -> c.AndamentoResponse:
-        if self.falhas is None:
-            return await self._chamar(conducao, linha, itens)
-        return await self.falhas.chamada(
-            linha.pedido_id, partial(self._chamar, conducao, linha, itens)
-        )
-
     async def _encerrar(
         self, ctx: Contexto, linha: LinhaPedido, andamento: c.AndamentoResponse
     ) -> LinhaPedido:
-        if self.falhas is not None:
-            await self.falhas.em("P4", linha.pedido_id)
+        pedido_id = linha.pedido_id
         return await self._database.unit(
-            ctx, livro.encerrar, linha, andamento, self._clock.timestamp()
-        )
+            ctx, (livro.PEDIDOS.of(pedido_id),), livro.encerrar, pedido_id, andamento,
+            self._clock.timestamp(),
+        )  # fmt: skip
 
     async def _chamar(
         self, conducao: Conducao, linha: LinhaPedido, itens: tuple[c.ItemPedido, ...]

@@ -1,14 +1,16 @@
-"""The order book of Pedidos: its states, its schema and its SQL. Nothing here awaits."""
+"""The order book of Pedidos: its states, its schema and its rules. Nothing here awaits."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from common import contratos as c
 from common.erros import ErroServico, conflito, invalido, nao_encontrado, precondicao
-from common.servicos.protocolo.sql import Importada, inserir
+from common.servicos.protocolo.passo import TRANSICOES as LOG
+from common.servicos.protocolo.passo import Transicao, existente
+from common.servicos.protocolo.sql import Importada
+from common.servicos.protocolo.tabelas import Facts, Ledger, Look, Query, Read, Table, Unique
 from common.servicos.protocolo.transicoes import AUSENTE, Transicoes, terminais, transicionar
 
 # Stored are pendente, cancelando and the terminal ones; the steps between are known from the
@@ -109,37 +111,6 @@ IMPORTADO = (
     ),
 )  # fmt: skip
 
-_COLUNAS = """
-id, cliente_id, status, motivo, valor_total_centavos, metodo, resumo,
-pagamento_status, nota_numero, nota_chave, envio_codigo, envio_status, origem, chave_idempotencia
-"""
-_POR_ID = f"SELECT {_COLUNAS} FROM pedidos WHERE id = ?"  # noqa: S608 - a constant of ours
-_POR_CHAVE = f"SELECT {_COLUNAS} FROM pedidos WHERE chave_idempotencia = ?"  # noqa: S608
-_REIVINDICAR = """
-INSERT INTO pedidos (cliente_id, data_criacao, criado_epoca, status, valor_total_centavos, metodo,
-    chave_idempotencia, resumo)
-SELECT id, ?, ?, 'pendente', ?, ?, ?, ? FROM clientes WHERE id = ?
-ON CONFLICT (chave_idempotencia) DO NOTHING RETURNING id
-"""
-_ITEM = "itens_pedido (pedido_id, linha, produto_id, quantidade, preco_unitario_centavos)"
-_ITENS = "SELECT produto_id, quantidade FROM itens_pedido WHERE pedido_id = ? ORDER BY linha"
-_LOG = "transicoes (pedido_id, de, para, motivo, instante)"
-_DESISTIR = """
-UPDATE pedidos SET status = 'cancelando', motivo = ?
-WHERE id = ? AND status = 'pendente' AND origem = 'loja'
-"""
-# Compare-and-set: a terminal status is set once, from the open one that the drive knows.
-_ENCERRAR = """
-UPDATE pedidos SET status = ?, motivo = ?, pagamento_status = ?, nota_numero = ?, nota_chave = ?,
-    envio_codigo = ?, envio_status = ?
-WHERE id = ? AND status = ?
-"""
-_ABERTO = "status IN ('pendente', 'cancelando') AND origem = 'loja'"
-_ABERTOS = f"""
-SELECT {_COLUNAS} FROM pedidos WHERE {_ABERTO} AND id > ? ORDER BY id LIMIT ?
-"""  # noqa: S608 - a constant of ours
-_IDS_ABERTOS = f"SELECT id FROM pedidos WHERE {_ABERTO}"  # noqa: S608 - a constant of ours
-
 
 class ItemPrecificado(NamedTuple):
     """One line of an order with the price it was taken at."""
@@ -181,6 +152,8 @@ class LinhaPedido(NamedTuple):
     envio_status: str | None
     origem: str
     chave: str | None
+    data_criacao: str
+    criado_epoca: float
 
     @property
     def terminal(self) -> bool:
@@ -207,6 +180,58 @@ class LinhaPedido(NamedTuple):
         )
 
 
+class Cliente(NamedTuple):
+    """A customer."""
+
+    id: int
+    nome: str
+
+
+class LinhaItem(NamedTuple):
+    """One line of an order."""
+
+    pedido_id: int
+    linha: int
+    produto_id: int
+    quantidade: int
+    preco_unitario_centavos: int
+
+
+class Id(NamedTuple):
+    """An order's number."""
+
+    pedido_id: int
+
+
+CLIENTES: Table[int, Cliente] = Table("clientes", Cliente, "id")
+PEDIDOS: Table[int, LinhaPedido] = Table(
+    "pedidos",
+    LinhaPedido,
+    "pedido_id",
+    serial=True,
+    changes=(
+        "status", "motivo", "pagamento_status", "nota_numero", "nota_chave", "envio_codigo",
+        "envio_status",
+    ),
+    columns={"pedido_id": "id", "chave": "chave_idempotencia"},
+)  # fmt: skip
+PEDIDOS_POR_CHAVE: Unique[str, LinhaPedido] = Unique(PEDIDOS, "chave")
+ITENS: Ledger[int, LinhaItem] = Ledger("itens_pedido", LinhaItem, "pedido_id", order="linha")
+
+_ABERTO = "status IN ('pendente', 'cancelando') AND origem = 'loja'"
+# A page of orders that have not ended, by ascending id: after which id, and how many.
+ABERTOS: Query[LinhaPedido] = Query(
+    f"SELECT {', '.join(PEDIDOS.columns)} FROM pedidos "  # noqa: S608 - constants of ours
+    f"WHERE {_ABERTO} AND id > ? ORDER BY id LIMIT ?",
+    LinhaPedido,
+)
+IDS_ABERTOS: Query[Id] = Query(f"SELECT id FROM pedidos WHERE {_ABERTO}", Id)  # noqa: S608
+# A page of customers by ascending id: after which id, and how many.
+PAGINA_CLIENTES: Query[Cliente] = Query(
+    "SELECT id, nome FROM clientes WHERE id > ? ORDER BY id LIMIT ?", Cliente
+)
+
+
 class Reivindicacao(NamedTuple):
     """The outcome of a claim: the row, and whether this claim made it."""
 
@@ -214,34 +239,28 @@ class Reivindicacao(NamedTuple):
     nova: bool
 
 
-def reivindicar(
-    con: sqlite3.Connection, novo: NovoPedido, instante: str, epoca: float
-) -> Reivindicacao:
+def leituras_da_reivindicacao(novo: NovoPedido) -> tuple[Read, ...]:
+    """Name the rows that `reivindicar` needs."""
+    return PEDIDOS_POR_CHAVE.of(novo.chave), CLIENTES.of(novo.cliente_id)
+
+
+def reivindicar(fatos: Facts, novo: NovoPedido, instante: str, epoca: float) -> Reivindicacao:
     """Claim the key with a new order, or find the order that has it.
 
     Raises ErroServico (invalid) for an unknown customer.
     """
-    total = novo.total_centavos
-    criado = con.execute(
-        _REIVINDICAR,
-        (instante, epoca, total, novo.metodo, novo.chave, novo.resumo, novo.cliente_id),
-    ).fetchone()
-    if criado is None:
-        existente = por_chave(con, novo.chave)
-        if existente is None:
-            raise invalido("cliente_id", f"o cliente {novo.cliente_id} não existe")
+    existente = fatos.get(PEDIDOS_POR_CHAVE, novo.chave)
+    if existente is not None:
         return Reivindicacao(existente, nova=False)
-    (pedido_id,) = criado
-    inserir(
-        con, _ITEM, [(pedido_id, numero, *item) for numero, item in enumerate(novo.itens, start=1)]
-    )
-    inserir(con, _LOG, [(pedido_id, AUSENTE, "pendente", None, instante)])
+    if fatos.get(CLIENTES, novo.cliente_id) is None:
+        raise invalido("cliente_id", f"o cliente {novo.cliente_id} não existe")
+    pedido_id = fatos.new_id(PEDIDOS)
     linha = LinhaPedido(
         pedido_id=pedido_id,
         cliente_id=novo.cliente_id,
         status="pendente",
         motivo=None,
-        valor_total_centavos=total,
+        valor_total_centavos=novo.total_centavos,
         metodo=novo.metodo,
         resumo=novo.resumo,
         pagamento_status=None,
@@ -251,34 +270,38 @@ def reivindicar(
         envio_status=None,
         origem="loja",
         chave=novo.chave,
+        data_criacao=instante,
+        criado_epoca=epoca,
     )
+    fatos.insert(PEDIDOS, linha)
+    itens = [LinhaItem(pedido_id, numero, *item) for numero, item in enumerate(novo.itens, start=1)]
+    fatos.insert(ITENS, *itens)
+    fatos.insert(LOG, Transicao(pedido_id, AUSENTE, "pendente", None, instante))
     return Reivindicacao(linha, nova=True)
 
 
-def por_chave(con: sqlite3.Connection, chave: str) -> LinhaPedido | None:
-    """The order claimed under a key."""
-    linha = con.execute(_POR_CHAVE, (chave,)).fetchone()
-    return None if linha is None else LinhaPedido._make(linha)
+def por_chave(fatos: Look, chave: str) -> LinhaPedido | None:
+    """The order claimed under a key, which is named beforehand."""
+    return fatos.get(PEDIDOS_POR_CHAVE, chave)
 
 
-def por_id(con: sqlite3.Connection, pedido_id: int) -> LinhaPedido:
-    """An order. Raises ErroServico (not found)."""
-    linha = con.execute(_POR_ID, (pedido_id,)).fetchone()
+def por_id(fatos: Look, pedido_id: int) -> LinhaPedido:
+    """An order, which is named beforehand. Raises ErroServico (not found)."""
+    linha = fatos.get(PEDIDOS, pedido_id)
     if linha is None:
         raise nao_encontrado(f"o pedido {pedido_id} não existe")
-    return LinhaPedido._make(linha)
+    return linha
 
 
-def itens_de(con: sqlite3.Connection, pedido_id: int) -> tuple[c.ItemPedido, ...]:
-    """The lines of an order, as they travel down the chain."""
-    return tuple(c.ItemPedido(*linha) for linha in con.execute(_ITENS, (pedido_id,)))
+def por_conduzir(fatos: Look, pedido_id: int) -> tuple[LinhaPedido, tuple[c.ItemPedido, ...]]:
+    """An order and its lines: what a drive needs. Both are named beforehand.
 
-
-def por_conduzir(
-    con: sqlite3.Connection, pedido_id: int
-) -> tuple[LinhaPedido, tuple[c.ItemPedido, ...]]:
-    """An order and its lines: what a drive needs. Raises ErroServico (not found)."""
-    return por_id(con, pedido_id), itens_de(con, pedido_id)
+    Raises ErroServico (not found).
+    """
+    itens = [
+        c.ItemPedido(item.produto_id, item.quantidade) for item in fatos.rows(ITENS, pedido_id)
+    ]
+    return por_id(fatos, pedido_id), tuple(itens)
 
 
 def conferir_resumo(linha: LinhaPedido, resumo: bytes) -> None:
@@ -294,50 +317,34 @@ def ja_enviado(linha: LinhaPedido) -> ErroServico:
     return precondicao(f"o pedido {linha.pedido_id} já foi enviado")
 
 
-def desistir(con: sqlite3.Connection, pedido_id: int, motivo: str, instante: str) -> LinhaPedido:
+def desistir(fatos: Facts, pedido_id: int, motivo: str, instante: str) -> LinhaPedido:
     """Flip a pending order one way to cancelando; any other stays as it is.
 
     Raises ErroServico (not found).
     """
-    if con.execute(_DESISTIR, (motivo, pedido_id)).rowcount == 1:
-        inserir(con, _LOG, [(pedido_id, "pendente", "cancelando", motivo, instante)])
-    return por_id(con, pedido_id)
+    linha = por_id(fatos, pedido_id)
+    if linha.status != "pendente" or linha.origem != "loja":
+        return linha
+    linha = linha._replace(status="cancelando", motivo=motivo)
+    fatos.change(PEDIDOS, linha)
+    fatos.insert(LOG, Transicao(pedido_id, "pendente", "cancelando", motivo, instante))
+    return linha
 
 
 def encerrar(
-    con: sqlite3.Connection, linha: LinhaPedido, andamento: c.AndamentoResponse, instante: str
+    fatos: Facts, pedido_id: int, andamento: c.AndamentoResponse, instante: str
 ) -> LinhaPedido:
-    """Set the terminal status that the chain has decided; the first one stays.
-
-    Compares with `linha`, the row as its drive knows it, and sets; where that has changed the row
-    is read again.
-    """
+    """Set the terminal status that the chain has decided; the first one stays."""
+    linha = existente(fatos.get(PEDIDOS, pedido_id))
+    if linha.terminal:
+        return linha
     final = _final(linha, andamento)
-    mudou = con.execute(
-        _ENCERRAR,
-        (
-            final.status,
-            final.motivo,
-            final.pagamento_status,
-            final.nota_numero,
-            final.nota_chave,
-            final.envio_codigo,
-            final.envio_status,
-            linha.pedido_id,
-            linha.status,
-        ),
-    ).rowcount
-    if not mudou:
-        atual = por_id(con, linha.pedido_id)
-        return atual if atual.terminal else encerrar(con, atual, andamento, instante)
-    inserir(
-        con,
-        _LOG,
-        [
-            (linha.pedido_id, de, para, final.motivo if para == "cancelado" else None, instante)
-            for de, para in percurso(linha.status, andamento)
-        ],
-    )
+    fatos.change(PEDIDOS, final)
+    passos = [
+        Transicao(pedido_id, de, para, final.motivo if para == "cancelado" else None, instante)
+        for de, para in percurso(linha.status, andamento)
+    ]
+    fatos.insert(LOG, *passos)
     return final
 
 
@@ -375,20 +382,3 @@ def percurso(status: str, andamento: c.AndamentoResponse) -> Iterator[tuple[str,
         proximo = transicionar(TRANSICOES, status, evento)
         yield status, proximo
         status = proximo
-
-
-def abertos(con: sqlite3.Connection, apos_id: int, limite: int) -> list[LinhaPedido]:
-    """A page of orders that have not ended, by ascending id."""
-    return [LinhaPedido._make(linha) for linha in con.execute(_ABERTOS, (apos_id, limite))]
-
-
-def ids_abertos(con: sqlite3.Connection) -> list[int]:
-    """The orders that have not ended."""
-    return [pedido_id for (pedido_id,) in con.execute(_IDS_ABERTOS)]
-
-
-def clientes(con: sqlite3.Connection, apos_id: int, limite: int) -> list[tuple[int, str]]:
-    """A page of customers by ascending id."""
-    return con.execute(
-        "SELECT id, nome FROM clientes WHERE id > ? ORDER BY id LIMIT ?", (apos_id, limite)
-    ).fetchall()

@@ -1,6 +1,7 @@
 """Pedidos: the edge of the chain. Claims an order once, drives it to its end, and answers.
 
-This room holds the operations; `conducao.py` drives an order, `recuperacao.py` finds those left
+This module holds the operations; `caminho.py` is an order's way as they ask for it, `conducao.py`
+drives an order, `recuperacao.py` finds those left
 open, `livro.py` is the order book (states, schema and SQL).
 """
 
@@ -12,11 +13,11 @@ from typing import Final
 from common import contratos as c
 from common.erros import ErroServico, invalido, prazo_esgotado
 from common.servicos.pedidos import livro
-from common.servicos.pedidos.conducao import Conducao, Condutor
+from common.servicos.pedidos.caminho import Andar, Caminho
 from common.servicos.pedidos.livro import LinhaPedido
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.elo import resumo_de
 from common.servicos.protocolo.memoria import Memoria
+from common.servicos.protocolo.passo import resumo_de
 from common.servicos.protocolo.portas import Admission, Clock, Database, Precos, Tasks
 
 # Seconds. A price may be this old when an order is taken; renewed in the background from half of it.
@@ -34,7 +35,7 @@ class Pedidos:
         tasks: Tasks,
         admission: Admission,
         catalogo: Precos,
-        condutor: Condutor,
+        caminho: Caminho,
         nova_chave: Callable[[], str],
     ) -> None:
         self._database = database
@@ -42,7 +43,7 @@ class Pedidos:
         self._tasks = tasks
         self._admission = admission
         self._catalogo = catalogo
-        self._condutor = condutor
+        self._caminho = caminho
         self._nova_chave = nova_chave
         self._precos = Memoria(self._buscar_precos, clock, tasks)
 
@@ -58,49 +59,39 @@ class Pedidos:
         chave = self._chave(ctx)
         resumo = resumo_de(req)
         imediato = self._imediato()
-        if not imediato:
-            # It would have to wait, or could be refused: a known key must do neither.
-            conhecida = await self._database.read(ctx, livro.por_chave, chave)
-            if conhecida is not None:
-                return await self._responder_conhecida(ctx, conhecida, resumo)
-        try:
-            itens = await self._precificar(ctx, req)
-        except Exception:
-            conhecida = await self._database.read(ctx, livro.por_chave, chave)
-            if conhecida is None:
-                raise
+        # A known key neither waits nor is refused.
+        if not imediato and (conhecida := await self._conhecida(ctx, chave)) is not None:
             return await self._responder_conhecida(ctx, conhecida, resumo)
         try:
-            vaga = await self._admission.take(ctx)
-        except ErroServico:
-            # On threads others may have taken the places that were free a moment ago.
-            conhecida = await self._database.read(ctx, livro.por_chave, chave) if imediato else None
+            itens = await self._precificar(ctx, req)
+            place = await self._admission.take(ctx)
+        except Exception:
+            conhecida = await self._conhecida(ctx, chave) if imediato else None
             if conhecida is None:
                 raise
             return await self._responder_conhecida(ctx, conhecida, resumo)
         try:
             ctx.conferir_presenca()
         except ErroServico:
-            vaga.release()
+            place.release()
             raise
-        conducao = self._condutor.reivindicar(
-            livro.NovoPedido(chave, resumo, req.cliente_id, req.metodo_pagamento, itens), vaga, ctx
-        )
-        linha = await conducao.reivindicada.wait(ctx.prazo)
+        novo = livro.NovoPedido(chave, resumo, req.cliente_id, req.metodo_pagamento, itens)
+        andar = self._caminho.begin(novo, place, ctx)
+        linha = await andar.reivindicada.wait(ctx.prazo)
         if linha is None:
             raise prazo_esgotado("o pedido não foi registrado dentro do prazo")
         ctx.pedido_id = linha.pedido_id
-        if not conducao.minha:
+        if not andar.minha:
             # Its attempt to claim the key is all that it did, and was on our way.
-            ctx.absorver(conducao.ctx)
+            ctx.absorver(andar.ctx)
             return await self._responder_conhecida(ctx, linha, resumo)
-        return await self._aguardar(ctx, conducao, linha)
+        return await self._aguardar(ctx, andar, linha)
 
     async def consultar_pedido(
         self, ctx: Contexto, req: c.ConsultarPedidoRequest
     ) -> c.PedidoResponse:
         """An order as it stands."""
-        linha = await self._database.read(ctx, livro.por_id, req.pedido_id)
+        linha = await self._atual(ctx, req.pedido_id)
         return linha.resposta()
 
     async def cancelar_pedido(
@@ -111,20 +102,15 @@ class Pedidos:
         Raises ErroServico (precondition) for an order that was sent, also when it was sent while
         the cancelling call was on its way.
         """
-        falhas = self._condutor.falhas
-        if falhas is not None:
-            await falhas.em("P0", req.pedido_id)
         ctx.conferir_presenca()
-        desistencia = await self._condutor.desistir(req.pedido_id, ctx).wait(ctx.prazo)
+        desistencia = await self._caminho.cancel(req.pedido_id, ctx).wait(ctx.prazo)
         if desistencia is None:
             raise prazo_esgotado("o cancelamento não foi registrado dentro do prazo")
         ctx.absorver(desistencia.ctx)
-        linha, conducao = desistencia.linha, desistencia.conducao
-        if conducao is not None:
-            linha = await conducao.fim.wait(ctx.prazo) or linha
-            ctx.absorver(conducao.ctx)
-            if falhas is not None and linha.terminal:
-                await falhas.em("P5", linha.pedido_id)
+        linha, andar = desistencia.linha, desistencia.andar
+        if andar is not None:
+            linha = await andar.fim.wait(ctx.prazo) or linha
+            ctx.absorver(andar.ctx)
         if linha.origem != "loja" or linha.status == "enviado":
             raise livro.ja_enviado(linha)
         return linha.resposta()
@@ -134,7 +120,7 @@ class Pedidos:
     ) -> c.ListaClientesResponse:
         """A page of customers."""
         limite = req.limite or c.CLIENTES_POR_PAGINA_MAX
-        linhas = await self._database.read(ctx, livro.clientes, req.apos_id, limite)
+        linhas = await self._database.select(ctx, livro.PAGINA_CLIENTES, req.apos_id, limite)
         return c.ListaClientesResponse(tuple(c.ClienteInfo(*linha) for linha in linhas))
 
     # --- how ----------------------------------------------------------------------------------
@@ -187,18 +173,25 @@ class Pedidos:
         livro.conferir_resumo(linha, resumo)
         if linha.terminal:
             return linha.resposta()
-        return await self._aguardar(ctx, self._condutor.retomar(linha, ctx), linha)
+        return await self._aguardar(ctx, self._caminho.resume(linha, ctx), linha)
 
     async def _aguardar(
-        self, ctx: Contexto, conducao: Conducao | None, linha: LinhaPedido
+        self, ctx: Contexto, andar: Andar | None, linha: LinhaPedido
     ) -> c.PedidoResponse:
         """The terminal answer when it comes in time, else the order as it stands."""
         final = None
-        if conducao is not None:
-            final = await conducao.fim.wait(ctx.prazo)
-            ctx.absorver(conducao.ctx)
+        if andar is not None:
+            final = await andar.fim.wait(ctx.prazo)
+            ctx.absorver(andar.ctx)
         if final is None:
-            final = await self._database.read(ctx, livro.por_id, linha.pedido_id)
-        elif self._condutor.falhas is not None:
-            await self._condutor.falhas.em("P5", linha.pedido_id)
+            final = await self._atual(ctx, linha.pedido_id)
         return final.resposta()
+
+    async def _conhecida(self, ctx: Contexto, chave: str) -> LinhaPedido | None:
+        reads = (livro.PEDIDOS_POR_CHAVE.of(chave),)
+        return await self._database.read(ctx, reads, livro.por_chave, chave)
+
+    async def _atual(self, ctx: Contexto, pedido_id: int) -> LinhaPedido:
+        """An order as the book has it. Raises ErroServico (not found)."""
+        reads = (livro.PEDIDOS.of(pedido_id),)
+        return await self._database.read(ctx, reads, livro.por_id, pedido_id)

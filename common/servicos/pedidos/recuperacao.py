@@ -145,7 +145,7 @@ class Recuperacao:
         for apos_id, ate_id in ((inicio, inf), (0, inicio)):
             ultimo = apos_id
             while ultimo <= ate_id and (
-                pagina := await self._database.read(None, livro.abertos, ultimo, SWEEP_PAGE)
+                pagina := await self._database.select(None, livro.ABERTOS, ultimo, SWEEP_PAGE)
             ):
                 for linha in pagina:
                     ultimo = linha.pedido_id
@@ -175,7 +175,12 @@ class Recuperacao:
             return False
         if linha.status == "pendente" and tentativas is not None and self._basta(tentativas):
             linha = await self._database.unit(
-                None, livro.desistir, pedido_id, "expirado", self._clock.timestamp()
+                None,
+                (livro.PEDIDOS.of(pedido_id),),
+                livro.desistir,
+                pedido_id,
+                "expirado",
+                self._clock.timestamp(),
             )
             if linha.terminal:
                 # It ended since the page was read.

@@ -9,14 +9,14 @@ Instants are seconds on the monotonic clock unless a name says otherwise.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 from common import contratos as c
 from common.erros import ErroServico
 from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.tabelas import Facts, Look, Query, Read, Row
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,39 +28,30 @@ class Database(Protocol):
     async def unit(
         self,
         ctx: Contexto | None,
-        funcao: Callable[Concatenate[sqlite3.Connection, P], R],
+        reads: Iterable[Read],
+        decide: Callable[Concatenate[Facts, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Run `funcao(conexao, *args)` as one durable unit of work.
+        """Run `decide(facts, *args)` over the rows named in `reads`, as one durable unit of work.
 
-        Returns only after the commit. Whatever `funcao` raises rolls its own work back and is
-        raised here. Raises ErroServico (unavailable) when the storage failed: nothing is kept.
+        Returns only after the commit. Whatever `decide` raises is raised here, and nothing of the
+        unit is kept. It may run more than once: it depends on its facts and arguments alone. Raises
+        ErroServico (unavailable) when the storage failed: nothing is kept.
         """
 
     async def read(
         self,
         ctx: Contexto | None,
-        funcao: Callable[Concatenate[sqlite3.Connection, P], R],
+        reads: Iterable[Read],
+        look: Callable[Concatenate[Look, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Run `funcao(conexao, *args)` on a read-only connection that sees what was committed."""
+        """Run `look(facts, *args)` over the rows named in `reads`, as they were committed."""
 
-
-# Where an order can be struck by a fault, in the order of its way through a service; beside it the
-# gateway, before it is asked to charge or to void, and a unit of work.
-Point = Literal["P0", "P1", "P2", "P3", "P4", "P5", "gateway", "banco"]
-
-
-class Faults(Protocol):
-    """Faults on the way of an order. A normal run has none, and asks nobody."""
-
-    async def em(self, ponto: Point, pedido_id: int) -> None:
-        """Stand at a point. Raises ErroServico (unavailable) where an error is meant."""
-
-    async def chamada(self, pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """Call the next hop by way of P1 (before), P2 (while it works) and P3 (after)."""
+    async def select(self, ctx: Contexto | None, query: Query[Row], *values: Any) -> list[Row]:
+        """Find the rows of a declared statement, as they were committed."""
 
 
 class Clock(Protocol):
@@ -175,73 +166,8 @@ class Admission(Protocol):
         """
 
 
-class ProximoPagamentos(Protocol):
-    """Pagamentos as Pedidos sees it."""
+class Call(Protocol):
+    """A way to reach another service: any of its operations."""
 
-    async def processar_pagamento(
-        self, ctx: Contexto, req: c.ProcessarPagamentoRequest
-    ) -> c.AndamentoResponse:
-        """Forward."""
-
-    async def cancelar_pagamento(
-        self, ctx: Contexto, req: c.CancelarPassoRequest
-    ) -> c.AndamentoResponse:
-        """Cancel."""
-
-
-class ProximoEstoque(Protocol):
-    """Estoque as Pagamentos sees it."""
-
-    async def separar_estoque(
-        self, ctx: Contexto, req: c.SepararEstoqueRequest
-    ) -> c.AndamentoResponse:
-        """Forward."""
-
-    async def cancelar_separacao(
-        self, ctx: Contexto, req: c.CancelarPassoRequest
-    ) -> c.AndamentoResponse:
-        """Cancel."""
-
-
-class ProximoFiscal(Protocol):
-    """Fiscal as Estoque sees it."""
-
-    async def emitir_nota_fiscal(
-        self, ctx: Contexto, req: c.EmitirNotaFiscalRequest
-    ) -> c.AndamentoResponse:
-        """Forward."""
-
-    async def cancelar_nota_fiscal(
-        self, ctx: Contexto, req: c.CancelarPassoRequest
-    ) -> c.AndamentoResponse:
-        """Cancel."""
-
-
-class ProximoLogistica(Protocol):
-    """Logistica as Fiscal sees it."""
-
-    async def agendar_envio(self, ctx: Contexto, req: c.AgendarEnvioRequest) -> c.AndamentoResponse:
-        """Forward: the pivot."""
-
-    async def cancelar_envio(
-        self, ctx: Contexto, req: c.CancelarPassoRequest
-    ) -> c.AndamentoResponse:
-        """Fence the order, or learn that it was sent."""
-
-
-class Precos(Protocol):
-    """Catalogo as Pedidos sees it."""
-
-    async def consultar_precos(
-        self, ctx: Contexto, req: c.ConsultarPrecosRequest
-    ) -> c.ListaPrecosResponse:
-        """Prices of every product."""
-
-
-class Saldos(Protocol):
-    """Estoque as Catalogo sees it."""
-
-    async def listar_estoque(
-        self, ctx: Contexto, req: c.ListarEstoqueRequest
-    ) -> c.ListaEstoqueResponse:
-        """Available units of every product."""
+    def __call__(self, operacao: c.Operacao, ctx: Contexto, req: Any) -> Coroutine[Any, Any, Any]:
+        """Ask for an operation. Every failure is an ErroServico."""
