@@ -12,8 +12,8 @@ from typing import Final
 
 from blocking.execution import ThreadClock, ThreadTasks, run_to_end
 from blocking.storage import PlainStorage, SharedStorage
-from common.runtime.app import OwnStorage
 from common.runtime.lifecycle import Serve, announce, leave_at_once_or, watch_parent
+from common.runtime.site import OwnStorage
 from common.serving.standstill import BEAT_S, Standstill
 from common.settings import Settings
 from common.storage.connection import Synchronous
@@ -23,7 +23,7 @@ _SIGNS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class ThreadPorts:
-    """The ports of one service on threads; see common.runtime.app.Ports."""
+    """The ports of one service on threads; see common.runtime.site.Ports."""
 
     def __init__(self, settings: Settings) -> None:
         self.clock = ThreadClock()

@@ -1,10 +1,10 @@
-"""A client of one service, bound from the table of operations: one method an operation."""
+"""A client of one service: any of its operations, bound from the table."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc.aio
@@ -20,11 +20,11 @@ from wire.grpc.codec import CODECS, caminho
 from wire.grpc.options import CANAL
 from wire.grpc.status import erro_de, record_of
 
-Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
+Method = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
 
 
 class GrpcClient:
-    """Reaches one service; its methods are the operations of that service.
+    """Reaches one service.
 
     Every failure is an ErroServico; whatever the transport could not tell is INDISPONIVEL, that
     is: unknown.
@@ -34,8 +34,11 @@ class GrpcClient:
         self._channel: Any = grpc.aio.insecure_channel(address, options=CANAL)
         self._alarms = Alarms()
         self._credencial = credencial
-        for operacao in operacoes_de(servico):
-            setattr(self, operacao.nome, self._bind(operacao))
+        self._calls = {each.nome: self._bind(each) for each in operacoes_de(servico)}
+
+    def call(self, operacao: Operacao, ctx: Contexto, req: Any) -> Coroutine[Any, Any, Any]:
+        """The port `Call`."""
+        return self._calls[operacao.nome](ctx, req)
 
     async def close(self) -> None:
         """Close the connection; calls under way fail as unavailable."""

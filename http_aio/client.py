@@ -1,10 +1,10 @@
-"""A client of one service, bound from the table of operations: one method an operation."""
+"""A client of one service: any of its operations, bound from the table."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import aiohttp
@@ -32,7 +32,7 @@ IDLE_CONNECTION_S: Final = 30.0
 
 _NO_LIMIT: Final = aiohttp.ClientTimeout(total=None)
 
-Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
+Method = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
 
 
 def _session(connections: int) -> aiohttp.ClientSession:
@@ -46,7 +46,7 @@ def _session(connections: int) -> aiohttp.ClientSession:
 
 
 class HttpClient:
-    """Reaches one service; its methods are the operations of that service.
+    """Reaches one service.
 
     Every failure is an ErroServico; whatever the transport could not tell is INDISPONIVEL, that
     is: unknown.
@@ -61,8 +61,11 @@ class HttpClient:
         self._session = _session(connections)
         # Cancelling passes first: it never waits for a connection behind calls that go forward.
         self._cancelling = _session(connections)
-        for operacao in operacoes_de(servico):
-            setattr(self, operacao.nome, self._bind(operacao))
+        self._calls = {each.nome: self._bind(each) for each in operacoes_de(servico)}
+
+    def call(self, operacao: Operacao, ctx: Contexto, req: Any) -> Coroutine[Any, Any, Any]:
+        """The port `Call`."""
+        return self._calls[operacao.nome](ctx, req)
 
     async def close(self) -> None:
         """Close the connections; calls under way fail as unavailable."""

@@ -1,4 +1,4 @@
-"""A client of one service whose calls hold their thread: one method an operation."""
+"""A client of one service whose calls hold their thread: any operation, bound from the table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Method(Protocol):
 
 
 class GrpcClient:
-    """Reaches one service; its methods are the operations of that service.
+    """Reaches one service.
 
     Every failure is an ErroServico; whatever the transport could not tell is INDISPONIVEL, that
     is: unknown.
@@ -47,8 +47,11 @@ class GrpcClient:
         # True while calls that were handed over wait for a thread that could not be started.
         self._threadless = False
         self._credencial = credencial
-        for operacao in operacoes_de(servico):
-            setattr(self, operacao.nome, self._bind(operacao))
+        self._calls = {each.nome: self._bind(each) for each in operacoes_de(servico)}
+
+    def call(self, operacao: Operacao, ctx: Contexto, req: Any) -> Coroutine[Any, Any, Any]:
+        """The port `Call`."""
+        return self._calls[operacao.nome](ctx, req)
 
     async def close(self) -> None:
         """Close the connection; calls under way fail as unavailable."""

@@ -1,4 +1,4 @@
-"""A client of one service whose calls hold their thread: one method an operation."""
+"""A client of one service whose calls hold their thread: any operation, bound from the table."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Method(Protocol):
 
 
 class HttpClient:
-    """Reaches one service; its methods are the operations of that service.
+    """Reaches one service.
 
     Every failure is an ErroServico; whatever the transport could not tell is INDISPONIVEL, that
     is: unknown. Each thread has a session, and with it a connection, of its own.
@@ -97,8 +97,11 @@ class HttpClient:
         self._credencial = credencial
         self._mine = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
-        for operacao in operacoes_de(servico):
-            setattr(self, operacao.nome, self._bind(operacao))
+        self._calls = {each.nome: self._bind(each) for each in operacoes_de(servico)}
+
+    def call(self, operacao: Operacao, ctx: Contexto, req: Any) -> Coroutine[Any, Any, Any]:
+        """The port `Call`."""
+        return self._calls[operacao.nome](ctx, req)
 
     async def close(self) -> None:
         """Close the connections that wait for a call."""

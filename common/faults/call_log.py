@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from common.contratos import operacoes_de
+from common.contratos import Operacao
 from common.faults.failpoints import Failpoints
 from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.portas import Call
 
 
-class Call(Struct, frozen=True):
+class MadeCall(Struct, frozen=True):
     """A line of the calls file: a call that was really made, `trial` through an open breaker."""
 
     to: str
@@ -33,31 +34,24 @@ def calls_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.calls")
 
 
-def read_calls(path: Path) -> list[Call]:
+def read_calls(path: Path) -> list[MadeCall]:
     """Every call noted so far beside the rules file `path`."""
     try:
         lines = calls_path(path).read_bytes().splitlines()
     except FileNotFoundError:
         return []
-    return [msgspec.json.decode(line, type=Call) for line in lines]
+    return [msgspec.json.decode(line, type=MadeCall) for line in lines]
 
 
-class NotedClient:
-    """A client of another service; its methods are the operations of the client."""
+def logged_call(call: Call, servico: str, failpoints: Failpoints) -> Call:
+    """A way to another service that writes every call down while the rules want that."""
+    file = calls_path(failpoints.path)
 
-    def __init__(self, client: Any, servico: str, failpoints: Failpoints) -> None:
-        self._servico = servico
-        self._failpoints = failpoints
-        self._file = calls_path(failpoints.path)
-        for operacao in operacoes_de(servico):
-            setattr(self, operacao.nome, self._noted(operacao.nome, getattr(client, operacao.nome)))
+    async def logged(operacao: Operacao, ctx: Contexto, req: Any) -> Any:
+        if failpoints.wants_calls():
+            order = getattr(req, "pedido_id", 0)
+            made = MadeCall(servico, operacao.nome, order, ctx.sondagem, time.time())
+            failpoints.note(file, made)
+        return await call(operacao, ctx, req)
 
-    def _noted(self, nome: str, method: Any) -> Any:
-        async def call(ctx: Contexto, req: Any) -> Any:
-            if self._failpoints.wants_calls():
-                order = getattr(req, "pedido_id", 0)
-                made = Call(self._servico, nome, order, ctx.sondagem, time.time())
-                self._failpoints.note(self._file, made)
-            return await method(ctx, req)
-
-        return call
+    return logged

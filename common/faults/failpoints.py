@@ -1,13 +1,6 @@
 """Failpoints: named places on the way of an order where a test may have a service fail.
 
-Six points are set in the chain's mechanism; a service has those that lie on its way (POINTS):
-
-    P0  before the local commit            P3  the next hop has answered, its answer lost
-    P1  committed, before the next call    P4  before the final commit
-    P2  while the next hop works           P5  committed, the answer unsent
-
-and beside them `gateway`, before the outside world is asked, and `banco`, at a unit of work. Rules
-come from a file that is read again whenever it changes, so one running arm can be put through many
+A service has those points that lie on its way (POINTS; `points.py` sets them). Rules come from a file that is read again whenever it changes, so one running arm can be put through many
 faults. Every hit is appended to `<file>.hits` before the
 action is taken: a killed process has told of it, and counts hold over its restart. A service that is
 started without a file has no failpoints at all.
@@ -32,7 +25,8 @@ from msgspec import Struct
 
 from common.contratos import SERVICOS
 from common.erros import ErroServico, indisponivel
-from common.servicos.protocolo.portas import Clock, Point, Promise, Tasks
+from common.faults.points import Point
+from common.servicos.protocolo.portas import Clock, Promise, Tasks
 
 R = TypeVar("R")
 
@@ -191,22 +185,22 @@ class Failpoints:
         self._counts = Counter(hit.rule for hit in read_hits(path) if hit.service == service)
         self._passed: Counter[str] = Counter()
 
-    async def em(self, ponto: Point, pedido_id: int) -> None:
+    async def at(self, point: Point, pedido_id: int) -> None:
         """Stand at a point; returns, later or never, or raises ErroServico (unavailable)."""
-        rule = self.hit(ponto, pedido_id)
+        rule = self.hit(point, pedido_id)
         if rule is not None:
             await self._act(rule)
 
-    async def chamada(self, pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, R]]) -> R:
+    async def around(self, pedido_id: int, call: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Call the next hop by way of P1, P2 and P3."""
-        await self.em("P1", pedido_id)
+        await self.at("P1", pedido_id)
         with self._lock:
             rule = self._match("P2", pedido_id)
         if rule is None:
-            answer = await chamar()
+            answer = await call()
         else:
-            answer = await self._during(rule, pedido_id, chamar())
-        await self.em("P3", pedido_id)
+            answer = await self._during(rule, pedido_id, call())
+        await self.at("P3", pedido_id)
         return answer
 
     def wants_calls(self) -> bool:
@@ -223,10 +217,10 @@ class Failpoints:
         finally:
             os.close(descriptor)
 
-    def hit(self, ponto: Point, pedido_id: int) -> Rule | None:
+    def hit(self, point: Point, pedido_id: int) -> Rule | None:
         """The rule that an order meets at a point, told of in the hits file; not yet acted on."""
         with self._lock:
-            rule = self._match(ponto, pedido_id)
+            rule = self._match(point, pedido_id)
             if rule is not None:
                 self._record(rule, pedido_id)
             return rule
@@ -259,9 +253,9 @@ class Failpoints:
         assert answer is not None
         return answer
 
-    def _match(self, ponto: Point, pedido_id: int) -> Rule | None:
+    def _match(self, point: Point, pedido_id: int) -> Rule | None:
         self._refresh()
-        for rule in self._rules.get(ponto, ()):
+        for rule in self._rules.get(point, ()):
             if (
                 (rule.order_id is None or rule.order_id == pedido_id)
                 and (rule.times is None or self._counts[rule.id] < rule.times)

@@ -17,7 +17,7 @@ from common.storage.pressure import Pressure
 
 
 class EventLoopPorts:
-    """The ports of one service on an event loop; see common.runtime.app.Ports."""
+    """The ports of one service on an event loop; see common.runtime.site.Ports."""
 
     def __init__(self) -> None:
         self.clock = AsyncClock()

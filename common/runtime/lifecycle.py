@@ -21,9 +21,11 @@ import msgspec
 
 from common.erros import ErroServico
 from common.faults.failpoints import FailpointsError
+from common.faults.points import Faults
 from common.process.ready import EXIT_UNUSABLE, Ready
-from common.runtime.app import App, Dial, Ports, open_app
+from common.runtime.app import App, open_app
 from common.runtime.event_loop import EventLoopPorts
+from common.runtime.site import Dial, Ports
 from common.settings import DRAIN_MAX_S, NOTICE_S, Loop, Settings
 from common.shop.schema import ShopError
 from common.storage.files import (
@@ -73,12 +75,14 @@ async def serving(
     dial: Dial,
     make_transport: MakeTransport,
     ports: Ports | None = None,
+    faults: Faults | None = None,
 ) -> AsyncIterator[tuple[App, str]]:
     """A service that listens for the life of the block; yields it with its address.
 
-    On an event loop, unless `ports` wait otherwise. Raises AddressError when it cannot listen.
+    On an event loop, unless `ports` wait otherwise. `faults` are set into the service's ports. Raises
+    AddressError when it cannot listen.
     """
-    async with open_app(settings, dial, ports or EventLoopPorts()) as app:
+    async with open_app(settings, dial, ports or EventLoopPorts(), faults) as app:
         transport = make_transport(app)
         try:
             address = await transport.start()

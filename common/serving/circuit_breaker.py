@@ -9,13 +9,13 @@ then passes to see, and the first answer closes it (https://martinfowler.com/bli
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
-from common.contratos import Mensagem, operacoes_de
+from common.contratos import Operacao
 from common.erros import Categoria, ErroServico, indisponivel
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.portas import Promise, Tasks
+from common.servicos.protocolo.portas import Call, Promise, Tasks
 
 # Failures in a row that open it. A service that errs for a third of its calls comes to five in a
 # row once in some three hundred and sixty calls; one that is down, within the first five.
@@ -27,8 +27,6 @@ PAUSE_INNER_S: Final = 0.2
 PAUSE_EDGE_S: Final = 0.5
 # Seconds, beside the slowest payment, that calls may wait without any answer before it opens.
 PATIENCE_S: Final = 5.0
-
-Method = Callable[[Contexto, Any], Awaitable[Mensagem]]
 
 
 class Timing(NamedTuple):
@@ -89,27 +87,23 @@ class CircuitBreaker:
             # Whoever wakes first at the next trial makes it; the others find it put off.
             await closed.wait(min(ate, trial_at))
 
-    def guard(self, method: Method) -> Method:
-        """The method behind this breaker. It raises ErroServico (unavailable) while that is open."""
-
-        async def call(ctx: Contexto, req: Any) -> Mensagem:
-            trial = ctx.sondagem = self._enter()
-            try:
-                answer = await method(ctx, req)
-            except ErroServico as error:
-                if error.categoria is Categoria.INDISPONIVEL:
-                    self._failed()
-                elif error.categoria is not Categoria.PRAZO:
-                    # An answer all the same. That time ran out says nothing by itself.
-                    self._answered()
-                raise
-            else:
+    async def guard(self, call: Call, operacao: Operacao, ctx: Contexto, req: Any) -> Any:
+        """Make a call through it. Raises ErroServico (unavailable) while it is open."""
+        trial = ctx.sondagem = self._enter()
+        try:
+            answer = await call(operacao, ctx, req)
+        except ErroServico as error:
+            if error.categoria is Categoria.INDISPONIVEL:
+                self._failed()
+            elif error.categoria is not Categoria.PRAZO:
+                # An answer all the same. That time ran out says nothing by itself.
                 self._answered()
-                return answer
-            finally:
-                self._leave(trial=trial)
-
-        return call
+            raise
+        else:
+            self._answered()
+            return answer
+        finally:
+            self._leave(trial=trial)
 
     def _enter(self) -> bool:
         """Count a call; True for a trial. Raises ErroServico when no call may pass."""
@@ -170,24 +164,24 @@ class CircuitBreaker:
 
 
 class Guarded:
-    """A client whose calls pass a breaker: one for the steps of orders, another for look-ups.
-
-    Its methods are the operations of the client.
-    """
+    """A neighbour behind two breakers: one for the steps of orders, another for look-ups."""
 
     def __init__(
         self,
-        client: Any,
+        call: Call,
         servico: str,
         timing: Timing,
         tasks: Tasks,
         draw: Callable[[], float],
     ) -> None:
         self.steps = CircuitBreaker(servico, timing, tasks, draw)
-        lookups = CircuitBreaker(servico, timing, tasks, draw)
-        for operacao in operacoes_de(servico):
-            breaker = lookups if operacao.classe == "consulta" else self.steps
-            setattr(self, operacao.nome, breaker.guard(getattr(client, operacao.nome)))
+        self._lookups = CircuitBreaker(servico, timing, tasks, draw)
+        self._call = call
+
+    def call(self, operacao: Operacao, ctx: Contexto, req: Any) -> Coroutine[Any, Any, Any]:
+        """The port `Call`, failing fast."""
+        breaker = self._lookups if operacao.classe == "consulta" else self.steps
+        return breaker.guard(self._call, operacao, ctx, req)
 
 
 class AlwaysFree:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
+from common.servicos.protocolo.elo import TOMBSTONE, Passo, Passos
+
 from common.servicos.pagamentos.pagamentos import Pagamentos, chave_gateway
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.elo import TOMBSTONE, Passo, Passos
 from common.servicos.protocolo.transicoes import AUSENTE, transicionar
 from common.storage.files import SALAS
 

@@ -84,6 +84,11 @@ def chave_gateway(pedido_id: int) -> str:
     return f"pedido-{pedido_id}"
 
 
+def pedido_da_chave(chave: str) -> int:
+    """The order that is charged under a key."""
+    return int(chave.removeprefix("pedido-"))
+
+
 class PassoPagamentos(Passo[c.ProcessarPagamentoRequest]):
     """Record what the gateway said of an order's charge."""
 

@@ -64,9 +64,9 @@ class Caminho(Protocol):
         None when too many are being resumed already: the sweep will come to this one.
         """
 
-    def cancel(self, pedido_id: int, ctx: Contexto) -> Promise[Desistencia]:
+    async def cancel(self, pedido_id: int, ctx: Contexto) -> Desistencia:
         """Turn an order, durably, and pursue its cancelling, which outlives the request.
 
-        The promise fails with ErroServico where nothing was begun. Raises ErroServico
-        (unavailable) when it cannot be started.
+        Raises ErroServico: unavailable when the caller has gone or it cannot be started, deadline
+        when the change was not durable in time.
         """

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from common import contratos as c
-from common.erros import ErroServico, indisponivel
+from common.erros import ErroServico, indisponivel, prazo_esgotado
 from common.servicos.pedidos import livro
 from common.servicos.pedidos.caminho import Desistencia
 from common.servicos.pedidos.livro import LinhaPedido, NovoPedido
@@ -175,21 +175,22 @@ class Condutor:
                 self._recuperacao.comecou(linha.pedido_id)
             return conducao
 
-    def cancel(self, pedido_id: int, ctx: Contexto) -> Promise[Desistencia]:
-        """Flip an order to cancelando and turn its drive, in a task that outlives the request.
-
-        What was durably begun is pursued, whether its caller is still there or not. The promise
-        fails with ErroServico where nothing was begun. Raises it when the task cannot be started.
-        """
+    async def cancel(self, pedido_id: int, ctx: Contexto) -> Desistencia:
+        """Flip an order to cancelando and turn its drive; see Caminho."""
+        ctx.conferir_presenca()
         promessa: Promise[Desistencia] = self._tasks.promise()
         seu = ctx.derivar(ctx.prazo)
+        # In a task that outlives the request: what was durably begun is pursued.
         trabalho = self._desistir(pedido_id, seu, promessa)
         try:
             self._tasks.start(seu.medir(trabalho))
         except ErroServico:
             trabalho.close()
             raise
-        return promessa
+        desistencia = await promessa.wait(ctx.prazo)
+        if desistencia is None:
+            raise prazo_esgotado("o cancelamento não foi registrado dentro do prazo")
+        return desistencia
 
     def turn(self, linha: LinhaPedido, ctx: Contexto | None) -> Conducao | None:
         """Drive an order that is cancelando towards its end, in place of a forward drive.
@@ -263,7 +264,7 @@ class Condutor:
         try:
             reads = livro.leituras_da_reivindicacao(novo)
             linha, nova = await self._database.unit(
-                conducao.ctx, reads, self._registrar, novo, conducao
+                conducao.ctx, reads, self.reivindicar, novo, conducao
             )
             if nova:
                 self._assumir(conducao)
@@ -299,7 +300,10 @@ class Condutor:
             if self._vivas.setdefault(conducao.pedido_id, conducao) is conducao:
                 self._abriu(conducao)
 
-    def _registrar(self, fatos: Facts, novo: NovoPedido, conducao: Conducao) -> livro.Reivindicacao:
+    def reivindicar(
+        self, fatos: Facts, novo: NovoPedido, conducao: Conducao
+    ) -> livro.Reivindicacao:
+        """Claim the key for this drive: the rule of a unit of work."""
         # A unit may run twice: the first run's id was rolled back and may be another's now.
         conducao.pedido_id = 0
         reivindicacao = livro.reivindicar(fatos, novo, self._clock.timestamp(), self._clock.epoch())

@@ -102,10 +102,7 @@ class Pedidos:
         Raises ErroServico (precondition) for an order that was sent, also when it was sent while
         the cancelling call was on its way.
         """
-        ctx.conferir_presenca()
-        desistencia = await self._caminho.cancel(req.pedido_id, ctx).wait(ctx.prazo)
-        if desistencia is None:
-            raise prazo_esgotado("o cancelamento não foi registrado dentro do prazo")
+        desistencia = await self._caminho.cancel(req.pedido_id, ctx)
         ctx.absorver(desistencia.ctx)
         linha, andar = desistencia.linha, desistencia.andar
         if andar is not None:
