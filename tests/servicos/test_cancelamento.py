@@ -105,7 +105,7 @@ async def test_a_cancel_is_pursued_though_its_caller_hung_up(open_fresh: OpenClu
         await forward.reached()
         pedido_id = cluster.last()
         condutor, gate = cluster.apps["pedidos"]._condutor, Gate()
-        condutor._banco = _Told(condutor._banco, gate)
+        condutor._database = _Told(condutor._database, gate)
         cancelling = asyncio.create_task(cluster.cancel(pedido_id))
         await gate.reached()
         assert cluster.situation(pedido_id).status == "cancelando"
@@ -130,7 +130,7 @@ async def test_the_sweep_turns_the_forward_drive_of_a_cancelled_order(
     pedido_id = cluster.last()
     condutor = cluster.apps["pedidos"]._condutor
     now = condutor._clock.timestamp()
-    await cluster.arm.run(condutor._banco.unit(None, livro.desistir, pedido_id, "solicitado", now))
+    await cluster.arm.run(condutor._database.unit(None, livro.desistir, pedido_id, "solicitado", now))
     assert await cluster.sweep() == 1
     assert (await creating).body["status"] == "cancelado"
     forward.open()

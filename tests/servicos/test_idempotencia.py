@@ -129,7 +129,7 @@ async def test_leitura_antiga_nao_conduz_de_novo_o_que_terminou(cluster: Cluster
     gate = cluster.gateway.hold("before")
     first = asyncio.create_task(cluster.create(key="antiga"))
     await gate.reached()
-    stale = await pedidos._banco.read(None, livro.por_chave, "antiga")
+    stale = await pedidos._database.read(None, livro.por_chave, "antiga")
     gate.open()
     await first
     await cluster.idle()

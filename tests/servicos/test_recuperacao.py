@@ -193,7 +193,7 @@ async def test_a_commit_that_fails_gives_its_order_number_to_nobody_else(
     """The next order gets the number, and whoever asks for it does not find the drive that failed."""
     async with open_fresh() as cluster:
         condutor = cluster.apps["pedidos"]._condutor
-        inner, gate = condutor._banco, Gate()
+        inner, gate = condutor._database, Gate()
 
         class Failing:
             """Claims once, rolls the claim back, and tells nobody until the gate is open."""
@@ -218,7 +218,7 @@ async def test_a_commit_that_fails_gives_its_order_number_to_nobody_else(
             async def read(self, ctx: Any, funcao: Any, *args: Any) -> Any:
                 return await inner.read(ctx, funcao, *args)
 
-        condutor._banco = Failing()
+        condutor._database = Failing()
         failing = asyncio.create_task(cluster.create(key="fails"))
         await gate.reached()
         (drive,) = condutor._reivindicando
@@ -328,7 +328,7 @@ async def test_o_que_terminou_antes_da_varredura_e_esquecido(open_fresh: OpenClu
         (pedido_id,) = await left_open(cluster, 1)
         condutor = cluster.apps["pedidos"]._condutor
         recovery = condutor._recuperacao
-        (stale,) = await condutor._banco.read(None, livro.abertos, 0, 10)
+        (stale,) = await condutor._database.read(None, livro.abertos, 0, 10)
         recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
         assert (await cluster.cancel(pedido_id)).body["status"] == "cancelado"
         recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
@@ -347,7 +347,7 @@ async def test_registro_interrompido_solta_quem_se_juntou(
     async with open_fresh() as cluster:
         pedidos = cluster.apps["pedidos"].service
         condutor = pedidos._condutor
-        real, committed = condutor._banco, Gate()
+        real, committed = condutor._database, Gate()
 
         class Cut:
             leitura = staticmethod(real.read)
@@ -357,10 +357,10 @@ async def test_registro_interrompido_solta_quem_se_juntou(
                 await committed.hold()
                 raise failure
 
-        condutor._banco = Cut()
+        condutor._database = Cut()
         creating = asyncio.create_task(cluster.create(key="a"))
         await committed.reached()
-        condutor._banco = real
+        condutor._database = real
         line = await cluster.arm.run(real.read(None, livro.por_chave, "a"))
         joined = condutor.retomar(line)
         assert not joined.fim.done()

@@ -111,7 +111,7 @@ class Loja:
             "pagamentos", Pagamentos(bancos["pagamentos"], relogios["pagamentos"], gateway, estoque)
         )
         self.condutor = Condutor(
-            banco=bancos["pedidos"],
+            database=bancos["pedidos"],
             clock=relogios["pedidos"],
             tasks=tasks,
             pagamentos=pagamentos,
@@ -121,7 +121,7 @@ class Loja:
             passage=AlwaysFree(),
         )
         self.pedidos = Pedidos(
-            banco=bancos["pedidos"],
+            database=bancos["pedidos"],
             clock=relogios["pedidos"],
             tasks=tasks,
             admission=Slots(1_000, 1_000, tasks),
@@ -157,7 +157,7 @@ class Loja:
 
     async def assentar(self) -> None:
         """Sweep until every order has ended."""
-        banco = self.condutor._banco
+        banco = self.condutor._database
         while await banco.read(None, livro.abertos, 0, 1):
             await self.condutor.varrer()
             await asyncio.sleep(0.01)
