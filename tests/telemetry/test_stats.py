@@ -38,8 +38,8 @@ class Writer:
 class Places:
     """An edge with orders in front of it."""
 
-    ativas = 7
-    esperando = 2
+    driven = 7
+    waiting = 2
 
 
 def sampler(path: Path, gauges: Gauges) -> Sampler:
