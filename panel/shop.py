@@ -23,7 +23,7 @@ from common.telemetry.logs import of_order
 from common.telemetry.order_log import kept_spans
 from common.telemetry.spans import Span
 from common.telemetry.trace_context import begun
-from loadgen.workload.dial import dial
+from loadgen.workload.dial import Catalogo, Pedidos, dial_catalogo, dial_pedidos
 from panel.actions import ActionError
 
 # Seconds. Whoever buys in a page waits as a customer would.
@@ -65,7 +65,7 @@ class Shop:
 
     async def shelf(self, run: Run) -> tuple[Sequence[c.ProdutoInfo], Sequence[c.ClienteInfo]]:
         """Products with their stock, and customers. Raises ActionError."""
-        async with _client(run, "catalogo") as catalogo, _client(run, "pedidos") as pedidos:
+        async with _catalogo(run) as catalogo, _pedidos(run) as pedidos:
             products, customers = await asyncio.gather(
                 _asked(catalogo.listar_produtos, c.ListarProdutosRequest()),
                 _asked(pedidos.listar_clientes, c.ListarClientesRequest(limite=CLIENTES)),
@@ -87,13 +87,13 @@ class Shop:
             customer, tuple(c.ItemPedido(product, amount) for product, amount in items), method
         )
         start = time.monotonic()
-        async with _client(run, "pedidos") as pedidos:
+        async with _pedidos(run) as pedidos:
             answer: c.PedidoResponse = await _called(pedidos.criar_pedido, ctx, request)
         return answer, time.monotonic() - start
 
     async def story(self, run: Run, pedido_id: int) -> Story:
         """Everything about one order. Raises ActionError."""
-        async with _client(run, "pedidos") as pedidos:
+        async with _pedidos(run) as pedidos:
             answer: c.PedidoResponse = await _called(
                 pedidos.consultar_pedido,
                 Contexto(time.monotonic() + PRAZO_S),
@@ -141,9 +141,19 @@ def bars(found: Sequence[Span]) -> list[Bar]:
 
 
 @asynccontextmanager
-async def _client(run: Run, servico: str) -> AsyncIterator[Any]:
-    """A client of one service for a few calls: ports may be others after a restart."""
-    client = dial(run.mode, servico, run.services[servico].address, connections=1)
+async def _pedidos(run: Run) -> AsyncIterator[Pedidos]:
+    """Pedidos for a few calls: its port may be another after a restart."""
+    client = dial_pedidos(run.mode, run.services["pedidos"].address, connections=1)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _catalogo(run: Run) -> AsyncIterator[Catalogo]:
+    """Catalogo for a few calls."""
+    client = dial_catalogo(run.mode, run.services["catalogo"].address, connections=1)
     try:
         yield client
     finally:

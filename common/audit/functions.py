@@ -12,7 +12,7 @@ import msgspec
 
 from common import contratos as c
 from common.servicos.fiscal import chave_da_nota
-from common.servicos.protocolo.elo import resumo_de
+from common.servicos.protocolo.passo import resumo_de
 
 if TYPE_CHECKING:
     import sqlite3

@@ -20,7 +20,7 @@ from common.audit.report import AuditError
 from common.servicos import estoque, fiscal, logistica
 from common.servicos.pagamentos import pagamentos
 from common.servicos.pedidos import livro
-from common.servicos.protocolo.elo import IMPORTADO
+from common.servicos.protocolo.passo import IMPORTADO
 from common.storage.connection import BUSY_TIMEOUT_MS
 from common.storage.files import GATEWAY, SALAS, DatabaseError, Sala, database_path, recognise
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar
 
-from common.contratos import Mensagem, Operacao, PedidoResponse
+from common.contratos import AndamentoResponse, Mensagem, Operacao, PedidoResponse
 from common.servicos.pagamentos.pagamentos import pedido_da_chave
 from common.servicos.pedidos.caminho import Caminho, Desistencia
 from common.servicos.pedidos.livro import TERMINAIS
@@ -143,8 +143,9 @@ def struck_method(method: Method, operacao: Operacao, faults: Faults) -> Method:
         return method
 
     async def struck(ctx: Contexto, req: Any) -> Mensagem:
-        answer: Any = await method(ctx, req)
-        if not isinstance(answer, PedidoResponse) or answer.status in TERMINAIS:
+        answer = await method(ctx, req)
+        ended = not isinstance(answer, PedidoResponse) or answer.status in TERMINAIS
+        if ended and isinstance(answer, PedidoResponse | AndamentoResponse):
             await faults.at("P5", answer.pedido_id)
         return answer
 

@@ -151,7 +151,8 @@ class Site:
             credencial=credential(settings.chain_token, servico),
         )
         self._stack.push_async_callback(client.close)
-        call, passage = client.call, AlwaysFree()
+        call: Call = client.call
+        passage: Passage = AlwaysFree()
         if self._failpoints is not None:
             call = logged_call(call, servico, self._failpoints)
         if settings.circuit_breaker:

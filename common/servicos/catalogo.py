@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 from common import contratos as c
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.memoria import Memoria
-from common.servicos.protocolo.portas import Clock, Database, Saldos, Tasks
+from common.servicos.protocolo.portas import Clock, Database, Tasks
 from common.servicos.protocolo.sql import Importada
 from common.servicos.protocolo.tabelas import Query
+from common.servicos.protocolo.vizinhos import VizinhoEstoque
 
 # Seconds. The contract's bound on how old a listed quantity may be.
 IDADE_SALDOS_MAX_S: Final = 1.0
@@ -45,7 +46,9 @@ PRODUTOS: Query[Produto] = Query(
 class Catalogo:
     """The shop's window; not a step of the chain."""
 
-    def __init__(self, database: Database, clock: Clock, tasks: Tasks, estoque: Saldos) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, tasks: Tasks, estoque: VizinhoEstoque
+    ) -> None:
         self._database = database
         self._estoque = estoque
         self._saldos = Memoria(self._buscar_saldos, clock, tasks)

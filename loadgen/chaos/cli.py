@@ -45,7 +45,7 @@ from loadgen.chaos.soak.soak import Soak
 from loadgen.chaos.table import show_attack, show_matrix, show_scenario, show_soak
 from loadgen.machine.environment import environment
 from loadgen.testbed.chains import Chain, ChainError, real_arm
-from loadgen.workload.dial import dial
+from loadgen.workload.dial import dial_pedidos
 from loadgen.workload.history import History
 from loadgen.workload.plan import Plan
 from loadgen.workload.targets import baskets
@@ -154,7 +154,7 @@ async def _attacked(
         async with real_arm(
             mode, args.payment_latency, directory, (f"--failpoints={rules}", *options)
         ) as chain:
-            pedidos = dial(mode, "pedidos", chain.address, connections=CONNECTIONS)
+            pedidos = dial_pedidos(mode, chain.address, connections=CONNECTIONS)
             try:
                 arm = AttackedArm(directory / "dados", rules, args.seed)
                 yield _Target(arm, chain, pedidos, directory)
@@ -234,7 +234,7 @@ async def _attack(args: argparse.Namespace, mode: str, console: Console) -> Atta
         connections = [target.pedidos]
         # The copies of one order come over connections of their own.
         for _ in range(COPIES[1] - 1):
-            client = dial(mode, "pedidos", target.chain.address, connections=CONNECTIONS)
+            client = dial_pedidos(mode, target.chain.address, connections=CONNECTIONS)
             stack.push_async_callback(client.close)
             connections.append(client)
 

@@ -11,7 +11,7 @@ from common import contratos as c
 from common.erros import Categoria, ErroServico
 from common.servicos.protocolo.contexto import Contexto
 from loadgen.results.recorder import Recorder
-from loadgen.workload.dial import PedidosPort
+from loadgen.workload.dial import Pedidos
 from loadgen.workload.history import History, Line, LineError, LineType, Op
 from loadgen.workload.outcomes import (
     DEFEITO,
@@ -38,7 +38,7 @@ class Checkout:
 
     def __init__(
         self,
-        pedidos: PedidosPort,
+        pedidos: Pedidos,
         baskets: Sequence[Basket],
         recorder: Recorder,
         history: History,

@@ -25,7 +25,7 @@ from loadgen.driver.limits import raise_limits
 from loadgen.driver.open_loop import OpenLoop
 from loadgen.results.recorder import Live, Recorder, Recording
 from loadgen.results.selfcheck import LoopWatch
-from loadgen.workload.dial import PedidosPort, dial
+from loadgen.workload.dial import Pedidos, dial_pedidos
 from loadgen.workload.history import WRITE_INTERVAL_S, History
 from loadgen.workload.plan import Share
 from loadgen.workload.targets import Basket, baskets
@@ -73,7 +73,7 @@ class ShareRun:
     """The run of one share against one client, with baskets prepared before its start."""
 
     def __init__(
-        self, share: Share, pedidos: PedidosPort, prepared: Sequence[Basket], start_ns: int
+        self, share: Share, pedidos: Pedidos, prepared: Sequence[Basket], start_ns: int
     ) -> None:
         plan = share.plan
         self._share = share
@@ -169,7 +169,7 @@ async def _work() -> None:
     if plan.schedule is not None and problems:
         # Whoever needs the missing ones shows: each order that finds none is counted as unsent.
         share, problems = msgspec.structs.replace(share, connections=connections), []
-    client = dial(plan.mode, "pedidos", plan.address, connections=connections)
+    client = dial_pedidos(plan.mode, plan.address, connections=connections)
     prepared = baskets(plan)
     # As the services do: a full collection walks over all baskets and stops the loop meanwhile.
     calm_collector()

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Final
 
-from common import contratos as c
-from common.servicos.protocolo.contexto import Contexto
+from common.runtime.site import Client
+from common.servicos.protocolo.vizinhos import VizinhoCatalogo, VizinhoPedidos
 
 LOOP_ARMS: Final = ("grpc", "http")
 THREAD_ARMS: Final = ("grpc-threads", "http-threads")
 ARMS: Final = (*LOOP_ARMS, *THREAD_ARMS)
 
 
-class PedidosPort(Protocol):
-    """What a checkout needs of Pedidos, in any arm. Every failure is an ErroServico."""
+class Pedidos(VizinhoPedidos):
+    """Pedidos, and the connections to it."""
 
-    async def criar_pedido(self, ctx: Contexto, req: c.CriarPedidoRequest) -> c.PedidoResponse:
-        """Place an order."""
-
-    async def consultar_pedido(
-        self, ctx: Contexto, req: c.ConsultarPedidoRequest
-    ) -> c.PedidoResponse:
-        """Look it up."""
+    def __init__(self, client: Client) -> None:
+        super().__init__(client.call)
+        self.close = client.close
 
 
-def dial(mode: str, servico: str, address: str, *, connections: int) -> Any:
+class Catalogo(VizinhoCatalogo):
+    """Catalogo, and the connections to it."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client.call)
+        self.close = client.close
+
+
+def dial_pedidos(mode: str, address: str, *, connections: int) -> Pedidos:
+    """Pedidos of the arm that runs; see `dial`."""
+    return Pedidos(dial(mode, "pedidos", address, connections=connections))
+
+
+def dial_catalogo(mode: str, address: str, *, connections: int) -> Catalogo:
+    """Catalogo of the arm that runs; see `dial`."""
+    return Catalogo(dial(mode, "catalogo", address, connections=connections))
+
+
+def dial(mode: str, servico: str, address: str, *, connections: int) -> Client:
     """A client of one service of the arm that runs; call inside a running loop.
 
     `connections` bounds how many calls may be on the wire at once, where the protocol needs one

@@ -16,7 +16,7 @@ import msgspec
 
 from common import contratos as c
 from common.servicos.protocolo.contexto import Contexto
-from loadgen.workload.dial import dial
+from loadgen.workload.dial import dial_catalogo, dial_pedidos
 from loadgen.workload.plan import Plan, Population
 
 # Baskets prepared before the run; the n-th order takes the n-th, and round again. Enough that no
@@ -52,12 +52,12 @@ async def fetch_population(mode: str, pedidos: str, catalogo: str) -> Population
     answer and EmptyShopError when there is nobody to buy or nothing to be bought.
     """
     ctx = Contexto(time.monotonic() + LISTS_TIMEOUT_S)
-    shop = dial(mode, "pedidos", pedidos, connections=1)
+    shop = dial_pedidos(mode, pedidos, connections=1)
     try:
         customers = await shop.listar_clientes(ctx, c.ListarClientesRequest())
     finally:
         await shop.close()
-    shelf = dial(mode, "catalogo", catalogo, connections=1)
+    shelf = dial_catalogo(mode, catalogo, connections=1)
     try:
         # Prices, not products: these do not ask Estoque.
         prices = await shelf.consultar_precos(ctx, c.ConsultarPrecosRequest())

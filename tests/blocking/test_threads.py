@@ -225,7 +225,7 @@ async def test_nunca_duas_conducoes_de_um_pedido_entre_threads(shop: Path, tmp_p
         "grpc-threads", tmp_path, shop, "pedidos", circuit_breaker=False
     ) as cluster:
         app = cluster.apps["pedidos"]
-        condutor, slots = app._condutor, app.slots
+        condutor, slots = cluster.condutor, app.slots
         condutor._pagamentos = shaky
         condutor._orcamento = Orcamento(lambda: 0.0)
         ids: dict[str, set[int]] = {f"k{n}": set() for n in range(orders)}
@@ -239,10 +239,10 @@ async def test_nunca_duas_conducoes_de_um_pedido_entre_threads(shop: Path, tmp_p
                 itens = (livro.ItemPrecificado(1, 1, 100),)
                 novo = livro.NovoPedido(key, b"resumo", 1, "pix", itens)
                 vaga = run_to_end(slots.take(Contexto()))
-                conducao = condutor.reivindicar(novo, vaga, Contexto())
+                conducao = condutor.begin(novo, vaga, Contexto())
                 linha = run_to_end(conducao.reivindicada.wait(inf))
                 if not conducao.minha and not linha.terminal:
-                    conducao = condutor.retomar(linha)
+                    conducao = condutor.resume(linha)
                 run_to_end(conducao.fim.wait(inf if conducao.minha else time.monotonic()))
                 seen.add(linha.pedido_id)
 

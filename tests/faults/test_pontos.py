@@ -13,7 +13,7 @@ from loadgen.chaos.matrix import cells
 from tests.support.chain import CHAIN, FORWARD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Mapping
 
     from tests.conftest import OpenCluster
     from tests.support.cluster import Cluster, Situation
@@ -35,34 +35,26 @@ class Witness:
         self._seen = seen
         self._fail_at = fail_at
 
-    async def em(self, ponto: str, pedido_id: int) -> None:
+    async def at(self, point: str, pedido_id: int) -> None:
         """See Faults."""
-        self._seen.append((self._servico, ponto, self._cluster.situation(pedido_id)))
-        if ponto == self._fail_at:
+        self._seen.append((self._servico, point, self._cluster.situation(pedido_id)))
+        if point == self._fail_at:
             self._fail_at = ""
             raise indisponivel("aqui")
-
-    async def chamada(self, pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """See Faults; what lies between the two points is the next hop's."""
-        await self.em("P1", pedido_id)
-        answer = await chamar()
-        await self.em("P3", pedido_id)
-        return answer
 
 
 def _watch(cluster: Cluster, **fail_at: str) -> list[tuple[str, str, Situation]]:
     """What orders leave at the points that they come to from now on, in order."""
     seen: list[tuple[str, str, Situation]] = []
     for servico in CHAIN:
-        app = cluster.apps[servico]
-        owner = app._condutor or app.service
-        owner.falhas = Witness(cluster, servico, seen, fail_at.get(servico, ""))
+        witness = Witness(cluster, servico, seen, fail_at.get(servico, ""))
+        cluster.faults[servico].target = witness
     return seen
 
 
 async def test_o_caminho_de_ida(open_fresh: OpenCluster) -> None:
     """At P0 there is no trace but at the gateway; from P1 on the row is there."""
-    async with open_fresh() as cluster:
+    async with open_fresh(faults=True) as cluster:
         seen = _watch(cluster)
         await cluster.create()
         # Service, point, status of the order, charged, steps that are done.
@@ -85,7 +77,7 @@ async def test_o_caminho_de_ida(open_fresh: OpenCluster) -> None:
 
 async def test_o_caminho_do_cancelamento(open_fresh: OpenCluster) -> None:
     """P0 and P1 of Pedidos lie before and after `cancelando`; every P4 and P5 round an undoing."""
-    async with open_fresh() as cluster:
+    async with open_fresh(faults=True) as cluster:
         gate = cluster.link("logistica").hold("before", FORWARD["logistica"])
         creating = asyncio.create_task(cluster.create())
         await gate.reached()
@@ -133,7 +125,7 @@ def _table(points: Mapping[str, tuple[str, ...]]) -> set[tuple[str, str]]:
 
 async def test_cada_ponto_de_cada_servico_foi_visto(open_fresh: OpenCluster) -> None:
     """The matrix strikes at the points that an order comes to, and rules are taken for no others."""
-    async with open_fresh() as cluster:
+    async with open_fresh(faults=True) as cluster:
         seen = _watch(cluster)
         await cluster.create()
         forward = _points(seen)
@@ -153,7 +145,7 @@ async def test_cada_ponto_de_cada_servico_foi_visto(open_fresh: OpenCluster) -> 
 
 async def test_erro_depois_do_fim_nao_desfaz_nada(open_fresh: OpenCluster) -> None:
     """An error at P5 of Pedidos: the order has ended, and its caller was not told."""
-    async with open_fresh() as cluster:
+    async with open_fresh(faults=True) as cluster:
         _watch(cluster, pedidos="P5")
         reply = await cluster.create(key="a")
         assert reply.category is Categoria.INDISPONIVEL

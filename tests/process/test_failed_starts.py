@@ -97,7 +97,7 @@ async def test_each_start_at_pedidos_may_fail_once(open_fresh: OpenCluster) -> N
     async with open_fresh(circuit_breaker=False, stock=10_000) as cluster:
         starts = Starts(cluster, "pedidos")
         app = cluster.apps["pedidos"]
-        condutor = app._condutor
+        condutor = cluster.condutor
         for number in count(1):
             # Prices are old enough to be fetched anew.
             app.service._precos._instante = -inf
@@ -137,7 +137,7 @@ async def test_a_cancel_whose_drive_cannot_be_started_is_pursued_by_the_sweep(
         reply = await cluster.cancel(pedido_id)
         assert reply.code in {202, "OK"}
         assert reply.body["status"] == "cancelando"
-        condutor = cluster.apps["pedidos"]._condutor
+        condutor = cluster.condutor
         assert condutor._vivas[pedido_id].direcao is Direcao.AVANCAR
         assert await cluster.sweep() == 1
         assert (await creating).body["status"] == "cancelado"

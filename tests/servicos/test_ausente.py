@@ -12,7 +12,7 @@ from tests.support.chain import CHAIN, FORWARD, step
 from tests.support.links import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from common.servicos.protocolo.contexto import Contexto
     from common.servicos.protocolo.portas import Place
@@ -34,15 +34,11 @@ class Holding:
         self._inner = inner
         self._ctx: Contexto | None = None
 
-    async def em(self, ponto: str, _pedido_id: int) -> None:
+    async def at(self, point: str, _pedido_id: int) -> None:
         """See Faults."""
-        if ponto == self._place:
+        if point == self._place:
             self._ctx = current.get()
             await self.gate.hold()
-
-    async def chamada(self, _pedido_id: int, chamar: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """See Faults."""
-        return await chamar()
 
     def free(self) -> bool:
         """See Admission."""
@@ -75,8 +71,8 @@ async def test_nenhum_passo_para_quem_ja_foi(
     open_fresh: OpenCluster, servico: str, place: str
 ) -> None:
     """A step whose caller has gone charges nothing, writes nothing and calls nobody."""
-    async with open_fresh() as cluster:
-        held = cluster.apps[servico].service.falhas = Holding(place)
+    async with open_fresh(faults=True) as cluster:
+        held = cluster.faults[servico].target = Holding(place)
         await held.left_by(cluster.edge.call(FORWARD[servico], step(servico, ORDER)))
         await cluster.quiet()
         situation = cluster.situation(ORDER)
@@ -100,14 +96,13 @@ async def test_nenhum_pedido_para_quem_ja_foi(open_fresh: OpenCluster) -> None:
 
 async def test_nenhum_cancelamento_para_quem_ja_foi(open_fresh: OpenCluster) -> None:
     """A cancelling call whose caller has gone does not flip the order."""
-    async with open_fresh() as cluster:
+    async with open_fresh(faults=True) as cluster:
         pedido_id = await _open_order(cluster)
-        condutor = cluster.apps["pedidos"]._condutor
-        held = condutor.falhas = Holding("P0")
+        held = cluster.faults["pedidos"].target = Holding("P0")
         await held.left_by(cluster.cancel(pedido_id))
         await cluster.quiet()
         assert (await cluster.look(pedido_id))["status"] == "pendente"
-        condutor.falhas = None
+        cluster.faults["pedidos"].target = None
         cluster.link("estoque").heal()
         assert (await cluster.end_of(pedido_id))["status"] == "enviado"
 

@@ -87,14 +87,14 @@ class _Told:
         self._database = banco
         self._gate = gate
 
-    async def unit(self, ctx: Any, funcao: Any, *args: Any) -> Any:
-        value = await self._database.unit(ctx, funcao, *args)
-        if funcao is livro.desistir:
+    async def unit(self, ctx: Any, reads: Any, decide: Any, *args: Any) -> Any:
+        value = await self._database.unit(ctx, reads, decide, *args)
+        if decide is livro.desistir:
             await self._gate.hold()
         return value
 
-    async def read(self, ctx: Any, funcao: Any, *args: Any) -> Any:
-        return await self._database.read(ctx, funcao, *args)
+    async def read(self, *args: Any) -> Any:
+        return await self._database.read(*args)
 
 
 async def test_a_cancel_is_pursued_though_its_caller_hung_up(open_fresh: OpenCluster) -> None:
@@ -104,7 +104,7 @@ async def test_a_cancel_is_pursued_though_its_caller_hung_up(open_fresh: OpenClu
         creating = asyncio.create_task(cluster.create())
         await forward.reached()
         pedido_id = cluster.last()
-        condutor, gate = cluster.apps["pedidos"]._condutor, Gate()
+        condutor, gate = cluster.condutor, Gate()
         condutor._database = _Told(condutor._database, gate)
         cancelling = asyncio.create_task(cluster.cancel(pedido_id))
         await gate.reached()
@@ -128,10 +128,12 @@ async def test_the_sweep_turns_the_forward_drive_of_a_cancelled_order(
     creating = asyncio.create_task(cluster.create())
     await forward.reached()
     pedido_id = cluster.last()
-    condutor = cluster.apps["pedidos"]._condutor
+    condutor = cluster.condutor
     now = condutor._clock.timestamp()
     await cluster.arm.run(
-        condutor._database.unit(None, livro.desistir, pedido_id, "solicitado", now)
+        condutor._database.unit(
+            None, (livro.PEDIDOS.of(pedido_id),), livro.desistir, pedido_id, "solicitado", now
+        )
     )
     assert await cluster.sweep() == 1
     assert (await creating).body["status"] == "cancelado"

@@ -15,6 +15,7 @@ from common.servicos.pedidos.retentativa import DRIVE_CALLS_MAX
 from common.storage.files import database_path
 from tests.support.chain import FORWARD
 from tests.support.recovery_support import left_open, stuck
+from tests.support.units import decided
 
 if TYPE_CHECKING:
     from tests.conftest import OpenCluster
@@ -82,7 +83,7 @@ async def test_what_was_never_sent_is_no_attempt(open_fresh: OpenCluster) -> Non
     """While the way down is closed, drives that come to nothing give no order up."""
     async with open_fresh(give_up_age_s=0.0, circuit_breaker=False) as cluster:
         (pedido_id,) = await left_open(cluster, 1)
-        condutor = cluster.apps["pedidos"]._condutor
+        condutor = cluster.condutor
         closed, condutor._passage = condutor._passage, _Closed()
         for _ in range(2 * Politica().tentativas_desistencia):
             assert await cluster.sweep() == 1
@@ -96,7 +97,7 @@ async def test_an_outage_longer_than_the_age_gives_no_order_up(open_fresh: OpenC
     async with open_fresh(give_up_age_s=0.0) as cluster:
         await cluster.stop("pagamentos")
         pedido_id = (await cluster.create()).body["pedido_id"]
-        condutor = cluster.apps["pedidos"]._condutor
+        condutor = cluster.condutor
         refused = 0
         while refused < 2 * Politica().tentativas_desistencia:
             refused += await cluster.sweep()
@@ -116,8 +117,10 @@ async def test_pedido_velho_que_ja_foi_enviado_termina_enviado(open_fresh: OpenC
         await asyncio.gather(creating, return_exceptions=True)
         cluster.link("logistica").heal()
         # As the sweep leaves it that has tried in vain; at its start it would drive it at once.
-        with closing(sqlite3.connect(database_path(cluster.data_dir, "pedidos"))) as con, con:
-            row = livro.desistir(con, pedido_id, "expirado", "2026-01-01T00:00:00.000+00:00")
+        path = database_path(cluster.data_dir, "pedidos")
+        with closing(sqlite3.connect(path, isolation_level=None)) as con:
+            reads, now = (livro.PEDIDOS.of(pedido_id),), "2026-01-01T00:00:00.000+00:00"
+            row = decided(con, reads, livro.desistir, pedido_id, "expirado", now)
         assert row.status == "cancelando"
         await cluster.start("pedidos")
         assert (await cluster.end_of(pedido_id))["status"] == "enviado"

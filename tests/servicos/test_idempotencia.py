@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from common.erros import Categoria
-from common.servicos.pedidos import livro
 from common.servicos.pedidos.retentativa import DRIVE_CALLS_MAX
+from common.servicos.protocolo.contexto import Contexto
 from tests.support.chain import FORWARD, basket, step
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ async def test_leitura_antiga_nao_conduz_de_novo_o_que_terminou(cluster: Cluster
     gate = cluster.gateway.hold("before")
     first = asyncio.create_task(cluster.create(key="antiga"))
     await gate.reached()
-    stale = await pedidos._database.read(None, livro.por_chave, "antiga")
+    stale = await pedidos._conhecida(Contexto(), "antiga")
     gate.open()
     await first
     await cluster.idle()
-    final = await pedidos._condutor.retomar(stale).fim.wait(inf)
+    final = await cluster.condutor.resume(stale).fim.wait(inf)
     assert (stale.status, final.status) == ("pendente", "enviado")
     assert cluster.link("pagamentos").count("processar_pagamento") == 1
 

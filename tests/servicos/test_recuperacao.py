@@ -79,7 +79,7 @@ async def test_a_varredura_se_repete(open_fresh: OpenCluster) -> None:
 async def test_the_sweep_finds_what_is_counted_and_has_ended(cluster: Cluster) -> None:
     """An order that ended while nobody could look takes no room from those that come."""
     ended = (await cluster.create()).body["pedido_id"]
-    condutor = cluster.apps["pedidos"]._condutor
+    condutor = cluster.condutor
     condutor._abertas.add(ended)
     gate = cluster.gateway.hold("before", "cobrar", times=1)
     creating = asyncio.create_task(cluster.create())
@@ -192,7 +192,7 @@ async def test_a_commit_that_fails_gives_its_order_number_to_nobody_else(
 ) -> None:
     """The next order gets the number, and whoever asks for it does not find the drive that failed."""
     async with open_fresh() as cluster:
-        condutor = cluster.apps["pedidos"]._condutor
+        condutor = cluster.condutor
         inner, gate = condutor._database, Gate()
 
         class Failing:
@@ -201,22 +201,22 @@ async def test_a_commit_that_fails_gives_its_order_number_to_nobody_else(
             def __init__(self) -> None:
                 self.failed = False
 
-            async def unit(self, ctx: Any, funcao: Any, *args: Any) -> Any:
-                if self.failed or funcao != condutor._registrar:
-                    return await inner.unit(ctx, funcao, *args)
+            async def unit(self, ctx: Any, reads: Any, decide: Any, *args: Any) -> Any:
+                if self.failed or decide != condutor.reivindicar:
+                    return await inner.unit(ctx, reads, decide, *args)
                 self.failed = True
 
-                def claim_and_fail(con: Any) -> None:
-                    funcao(con, *args)
+                def claim_and_fail(facts: Any) -> None:
+                    decide(facts, *args)
                     raise indisponivel("o banco de dados não está disponível")
 
                 try:
-                    await inner.unit(ctx, claim_and_fail)
+                    await inner.unit(ctx, reads, claim_and_fail)
                 finally:
                     await gate.hold()
 
-            async def read(self, ctx: Any, funcao: Any, *args: Any) -> Any:
-                return await inner.read(ctx, funcao, *args)
+            async def read(self, *args: Any) -> Any:
+                return await inner.read(*args)
 
         condutor._database = Failing()
         failing = asyncio.create_task(cluster.create(key="fails"))
@@ -225,7 +225,9 @@ async def test_a_commit_that_fails_gives_its_order_number_to_nobody_else(
         held = cluster.gateway.hold("before", "cobrar")
         creating = asyncio.create_task(cluster.create(key="next"))
         await held.reached()
-        row = await cluster.arm.run(inner.read(None, livro.por_id, drive.pedido_id))
+        row = await cluster.arm.run(
+            inner.read(None, (livro.PEDIDOS.of(drive.pedido_id),), livro.por_id, drive.pedido_id)
+        )
         assert row.chave == "next"
         living = condutor._vivas.pop(row.pedido_id)
         assert condutor._viva(row) is None
@@ -245,7 +247,7 @@ async def test_a_varredura_da_a_vez_a_todos(
     async with open_fresh(circuit_breaker=False) as cluster:
         ids = await left_open(cluster, 5)
         policy(cluster, recuperacoes_max=2)
-        recovery = cluster.apps["pedidos"]._condutor._recuperacao
+        recovery = cluster.condutor._recuperacao
         recovery._orcamento = Orcamento(lambda: 0.0)
         link = cluster.link("pagamentos")
         met: list[list[int]] = []
@@ -265,7 +267,7 @@ async def test_as_pausas_da_varredura_sao_sorteadas(open_fresh: OpenCluster) -> 
     async with open_fresh(circuit_breaker=False) as cluster:
         (pedido_id,) = await left_open(cluster, 1)
         cluster.link("pagamentos").cut()
-        recovery = cluster.apps["pedidos"]._condutor._recuperacao
+        recovery = cluster.condutor._recuperacao
         recovery._orcamento = Orcamento(lambda: 0.0)
         assert await cluster.sweep() == 1
         await cluster.idle()
@@ -326,9 +328,9 @@ async def test_o_que_terminou_antes_da_varredura_e_esquecido(open_fresh: OpenClu
     """An order that ended between the page and its turn leaves nothing behind in the sweep."""
     async with open_fresh() as cluster:
         (pedido_id,) = await left_open(cluster, 1)
-        condutor = cluster.apps["pedidos"]._condutor
+        condutor = cluster.condutor
         recovery = condutor._recuperacao
-        (stale,) = await condutor._database.read(None, livro.abertos, 0, 10)
+        (stale,) = await condutor._database.select(None, livro.ABERTOS, 0, 10)
         recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
         assert (await cluster.cancel(pedido_id)).body["status"] == "cancelado"
         recovery._tentadas[pedido_id] = Tentativas(9, 0.0, 0.0)
@@ -345,12 +347,12 @@ async def test_registro_interrompido_solta_quem_se_juntou(
     stop = asyncio.CancelledError() if arm in LOOP_ARMS else TaskStoppedError()
     failure = stop if stopped else indisponivel("sem disco")
     async with open_fresh() as cluster:
-        pedidos = cluster.apps["pedidos"].service
-        condutor = pedidos._condutor
+        condutor = cluster.condutor
         real, committed = condutor._database, Gate()
 
         class Cut:
-            leitura = staticmethod(real.read)
+            read = staticmethod(real.read)
+            select = staticmethod(real.select)
 
             async def unit(self, *args):
                 await real.unit(*args)
@@ -361,8 +363,10 @@ async def test_registro_interrompido_solta_quem_se_juntou(
         creating = asyncio.create_task(cluster.create(key="a"))
         await committed.reached()
         condutor._database = real
-        line = await cluster.arm.run(real.read(None, livro.por_chave, "a"))
-        joined = condutor.retomar(line)
+        line = await cluster.arm.run(
+            real.read(None, (livro.PEDIDOS_POR_CHAVE.of("a"),), livro.por_chave, "a")
+        )
+        joined = condutor.resume(line)
         assert not joined.fim.done()
         assert await cluster.sweep() == 0
         committed.open()

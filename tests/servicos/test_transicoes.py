@@ -22,6 +22,7 @@ from common.servicos.protocolo.transicoes import (
     terminais,
     transicionar,
 )
+from tests.support.units import decided
 
 TABELAS = {
     "pedidos": livro.TRANSICOES,
@@ -148,12 +149,14 @@ def test_um_terminal_nao_muda_mais() -> None:
     """The first terminal status stays, whatever later replies say."""
     with closing(_book()) as con:
         novo = livro.NovoPedido("k", b"r", 1, "pix", (livro.ItemPrecificado(1, 2, 50),))
-        row = livro.reivindicar(con, novo, "2025-01-01", 0.0).linha
-        pedido_id = row.pedido_id
+        reads = livro.leituras_da_reivindicacao(novo)
+        pedido_id = decided(con, reads, livro.reivindicar, novo, "2025-01-01", 0.0).linha.pedido_id
+        order = (livro.PEDIDOS.of(pedido_id),)
         refused = c.AndamentoResponse(pedido_id, "cancelado", "pagamento_rejeitado")
-        first = livro.encerrar(con, row, refused, "2025-01-01")
+        first = decided(con, order, livro.encerrar, pedido_id, refused, "2025-01-01")
         log = con.execute("SELECT * FROM transicoes").fetchall()
         sent = c.AndamentoResponse(pedido_id, "enviado", None)
-        assert livro.encerrar(con, row, sent, "2025-01-02") == first
-        assert livro.desistir(con, pedido_id, "solicitado", "2025-01-02") == first
+        assert decided(con, order, livro.encerrar, pedido_id, sent, "2025-01-02") == first
+        asked = (pedido_id, "solicitado", "2025-01-02")
+        assert decided(con, order, livro.desistir, *asked) == first
         assert con.execute("SELECT * FROM transicoes").fetchall() == log

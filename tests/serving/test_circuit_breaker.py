@@ -300,7 +300,7 @@ async def test_the_sweep_sends_one_order_to_try_an_open_breaker(open_fresh: Open
     async with open_fresh() as cluster:
         await _open(cluster, "pagamentos", 10)
         await cluster.idle()
-        passage = cluster.apps["pedidos"]._condutor._passage
+        passage = cluster.condutor._passage
         assert not passage.steady()
         assert await passage.wait(time.monotonic() + 5)
         assert await cluster.sweep() == 1

@@ -18,8 +18,10 @@ import http_aio.client
 import http_aio.server
 from blocking.execution import run_to_end
 from blocking.ports import ThreadPorts
-from common.runtime.app import App, Dial, Ports
+from common.contratos import OPERACOES
+from common.runtime.app import App
 from common.runtime.event_loop import EventLoopPorts
+from common.runtime.site import Client, Dial, Ports
 from tests.support.edges import Edge, GrpcEdge, HttpEdge
 
 if TYPE_CHECKING:
@@ -34,10 +36,28 @@ if TYPE_CHECKING:
     from common.settings import Settings
 
 
+_BY_NAME: Final = {operacao.nome: operacao for operacao in OPERACOES}
+
+
+class Asking:
+    """A client whose operations are methods, by their names."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.close()
+
+    def __getattr__(self, operation: str) -> Any:
+        operacao = _BY_NAME[operation]
+        return lambda ctx, request: self._client.call(operacao, ctx, request)
+
+
 class Arm(NamedTuple):
     """What a cluster needs to know of an arm.
 
-    `dial` is how its services call each other, `client` how a test calls one on its own loop;
+    `dial` is how its services call each other, `own` how a test calls one on its own loop;
     `run` drives a coroutine of the service's where it may block.
     """
 
@@ -45,9 +65,13 @@ class Arm(NamedTuple):
     dial: Dial
     transport: MakeTransport
     edge: Callable[[Mapping[str, str]], Edge]
-    client: Callable[[str, str], Any]
+    own: Callable[[str, str], Client]
     ports: Callable[[Settings], Ports] = lambda _settings: EventLoopPorts()
     run: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] = lambda coroutine: coroutine
+
+    def client(self, servico: str, address: str) -> Asking:
+        """A client of one service, on the test's own loop."""
+        return Asking(self.own(servico, address))
 
 
 def _in_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any]:

@@ -15,16 +15,24 @@ from common import contratos as c
 from common.erros import ErroServico, indisponivel
 from common.runtime.execution import AsyncClock, AsyncTasks
 from common.servicos.catalogo import Catalogo
-from common.servicos.estoque import Estoque
-from common.servicos.fiscal import Fiscal
-from common.servicos.logistica import Logistica
+from common.servicos.estoque import Estoque, PassoEstoque
+from common.servicos.fiscal import Fiscal, PassoFiscal
+from common.servicos.logistica import Logistica, PassoLogistica
 from common.servicos.pagamentos.gateway import GatewaySimulado
-from common.servicos.pagamentos.pagamentos import Pagamentos
+from common.servicos.pagamentos.pagamentos import Cobranca, Pagamentos, PassoPagamentos
 from common.servicos.pedidos import livro
 from common.servicos.pedidos.conducao import Condutor, Politica
 from common.servicos.pedidos.pedidos import Pedidos
 from common.servicos.pedidos.retentativa import Orcamento
 from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.continuation import CallChain, Next
+from common.servicos.protocolo.vizinhos import (
+    VizinhoCatalogo,
+    VizinhoEstoque,
+    VizinhoFiscal,
+    VizinhoLogistica,
+    VizinhoPagamentos,
+)
 from common.serving.admission import Slots
 from common.serving.circuit_breaker import AlwaysFree
 from common.shop.generator import Opcoes, gerar
@@ -48,16 +56,14 @@ class Cabo:
         self._alvo = alvo
         self.corte: str | None = None
 
-    def __getattr__(self, operacao: str) -> Any:
-        async def chamar(ctx: Contexto, req: c.Mensagem) -> c.Mensagem:
-            if self.corte == "ida":
-                raise indisponivel("cabo cortado na ida")
-            resposta: c.Mensagem = await getattr(self._alvo, operacao)(ctx, req)
-            if self.corte == "volta":
-                raise indisponivel("cabo cortado na volta")
-            return resposta
-
-        return chamar
+    async def call(self, operacao: c.Operacao, ctx: Contexto, req: Any) -> Any:
+        """The port `Call`."""
+        if self.corte == "ida":
+            raise indisponivel("cabo cortado na ida")
+        resposta = await getattr(self._alvo, operacao.nome)(ctx, req)
+        if self.corte == "volta":
+            raise indisponivel("cabo cortado na volta")
+        return resposta
 
 
 class RelogioAjustado(AsyncClock):
@@ -104,12 +110,20 @@ class Loja:
             latencia_max_s=0,
             aprovacao=0.7,
         )
-        logistica = self._cabo("logistica", Logistica(bancos["logistica"], relogios["logistica"]))
-        fiscal = self._cabo("fiscal", Fiscal(bancos["fiscal"], relogios["fiscal"], logistica))
-        estoque = self._cabo("estoque", Estoque(bancos["estoque"], relogios["estoque"], fiscal))
-        pagamentos = self._cabo(
-            "pagamentos", Pagamentos(bancos["pagamentos"], relogios["pagamentos"], gateway, estoque)
-        )
+        chain = CallChain(PassoLogistica(), bancos["logistica"], relogios["logistica"])
+        logistica = VizinhoLogistica(self._cabo("logistica", Logistica(bancos["logistica"], chain)))
+        seguinte = Next(logistica.agendar_envio, logistica.cancelar_envio)
+        chain = CallChain(PassoFiscal(), bancos["fiscal"], relogios["fiscal"], seguinte)
+        fiscal = VizinhoFiscal(self._cabo("fiscal", Fiscal(bancos["fiscal"], chain)))
+        seguinte = Next(fiscal.emitir_nota_fiscal, fiscal.cancelar_nota_fiscal)
+        chain = CallChain(PassoEstoque(), bancos["estoque"], relogios["estoque"], seguinte)
+        estoque = VizinhoEstoque(self._cabo("estoque", Estoque(bancos["estoque"], chain)))
+        seguinte = Next(estoque.separar_estoque, estoque.cancelar_separacao)
+        banco = bancos["pagamentos"]
+        fora = Cobranca(banco, gateway)
+        chain = CallChain(PassoPagamentos(), banco, relogios["pagamentos"], seguinte, fora)
+        pagamentos = VizinhoPagamentos(self._cabo("pagamentos", Pagamentos(banco, chain)))
+        precos = Cabo(Catalogo(bancos["catalogo"], relogios["catalogo"], tasks, estoque))
         self.condutor = Condutor(
             database=bancos["pedidos"],
             clock=relogios["pedidos"],
@@ -125,8 +139,8 @@ class Loja:
             clock=relogios["pedidos"],
             tasks=tasks,
             admission=Slots(1_000, 1_000, tasks),
-            catalogo=Catalogo(bancos["catalogo"], relogios["catalogo"], tasks, estoque),
-            condutor=self.condutor,
+            catalogo=VizinhoCatalogo(precos.call),
+            caminho=self.condutor,
             nova_chave=lambda: "nunca usada",
         )
         self._pilha.push_async_callback(tasks.stop)
@@ -134,7 +148,7 @@ class Loja:
 
     def _cabo(self, nome: str, servico: object) -> Any:
         self.cabos[nome] = Cabo(servico)
-        return self.cabos[nome]
+        return self.cabos[nome].call
 
     async def criar(self, produto_id: int = 1, quantidade: int = 1, *, processo: int = 0) -> Any:
         """Order one or two products as a client does; returns the answer."""
@@ -158,7 +172,7 @@ class Loja:
     async def assentar(self) -> None:
         """Sweep until every order has ended."""
         banco = self.condutor._database
-        while await banco.read(None, livro.abertos, 0, 1):
+        while await banco.select(None, livro.ABERTOS, 0, 1):
             await self.condutor.varrer()
             await asyncio.sleep(0.01)
 

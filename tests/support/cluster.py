@@ -30,9 +30,9 @@ from common.serving import standstill
 from common.settings import Settings
 from common.storage import connection
 from common.storage.files import database_path
-from tests.support.arms import ARMS, Arm, Serving
+from tests.support.arms import ARMS, Arm, Asking, Serving
 from tests.support.chain import CHAIN, basket
-from tests.support.links import Link
+from tests.support.links import Link, Switch
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -101,6 +101,7 @@ class Cluster:
         self.edge = arm.edge(self.addresses)
         self._stacks: dict[str, AsyncExitStack] = {}
         self._clients: list[Any] = []
+        self.faults: dict[str, Switch] = {}
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -114,10 +115,12 @@ class Cluster:
             self.apps[servico], self.addresses[servico] = app, address
             if servico == "pagamentos":
                 gateway = self.links.setdefault(("pagamentos", "gateway"), Link())
-                gateway.target, app.service._gateway = app.service._gateway, gateway
+                outside = app.service._continuation._outside
+                owner = outside._gateway if self.faults else outside
+                gateway.target, owner._gateway = owner._gateway, gateway
             if servico == "pedidos":
                 # Retries without pauses: a test that cuts a link cuts it for as many as it means.
-                for owner in (app._condutor, app._condutor._recuperacao):
+                for owner in (self.condutor, self.condutor._recuperacao):
                     owner._orcamento = Orcamento(lambda: 0.0)
             await self._connect(servico)
 
@@ -127,7 +130,11 @@ class Cluster:
         """Start a service. Meanwhile its port may have gone to somebody's outgoing connection."""
         for attempt in range(PORT_ATTEMPTS, 0, -1):
             serving = lifecycle.serving(
-                settings, self._dial(servico), self.arm.transport, self.arm.ports(settings)
+                settings,
+                self._dial(servico),
+                self.arm.transport,
+                self.arm.ports(settings),
+                self.faults.get(servico),
             )
             try:
                 return await stack.enter_async_context(Serving(self.arm, serving))
@@ -143,7 +150,7 @@ class Cluster:
             if owner == caller and servico in PROBES and servico in self._stacks:
                 operation, request = PROBES[servico]
                 with suppress(ErroServico):
-                    await self.arm.run(getattr(link.target, operation)(Contexto(), request))
+                    await self.arm.run(getattr(Asking(link.target), operation)(Contexto(), request))
 
     async def stop(self, *servicos: str) -> None:
         """Stop services in an orderly way."""
@@ -197,6 +204,12 @@ class Cluster:
 
     # --- ports --------------------------------------------------------------------------------
 
+    @property
+    def condutor(self) -> Any:
+        """What drives the orders of Pedidos."""
+        caminho = self.apps["pedidos"].service._caminho
+        return caminho._caminho if self.faults else caminho
+
     def link(self, servico: str) -> Link:
         """The link of the chain that leads to a service."""
         return self.links[CHAIN[CHAIN.index(servico) - 1], servico]
@@ -214,11 +227,11 @@ class Cluster:
 
     async def sweep(self) -> int:
         """Have Pedidos look for orders that nobody drives; how many it took up."""
-        return await self.arm.run(self.apps["pedidos"]._condutor.varrer())
+        return await self.arm.run(self.condutor.varrer())
 
     async def idle(self) -> None:
         """Wait until Pedidos drives nothing."""
-        drives = self.apps["pedidos"]._condutor._vivas
+        drives = self.condutor._vivas
         while living := list(drives.values()):
             await self.arm.run(living[0].fim.wait(inf))
             await asyncio.sleep(0)
@@ -361,12 +374,17 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cluster(
-    arm: str, data_dir: Path, shop: Path, *servicos: str, **options: Any
+    arm: str, data_dir: Path, shop: Path, *servicos: str, faults: bool = False, **options: Any
 ) -> AsyncIterator[Cluster]:
-    """A cluster for the life of the block; `options` are fields of Settings."""
+    """A cluster for the life of the block; `options` are fields of Settings.
+
+    With `faults` its services stand on ports in which a test may set them.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     with small_and_quick():
         cluster = Cluster(ARMS[arm], data_dir, shop, options)
+        if faults:
+            cluster.faults = {servico: Switch() for servico in c.SERVICOS}
         try:
             await cluster.start(*servicos)
             yield cluster

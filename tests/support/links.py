@@ -10,6 +10,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from blocking.execution import wait
+from common.contratos import Operacao
 from common.erros import ErroServico, indisponivel
 from common.servicos.protocolo.contexto import Contexto
 
@@ -128,23 +129,37 @@ class Link:
         """Close the real client."""
         await self.target.close()
 
+    async def call(self, operacao: Operacao, ctx: Contexto, request: Any) -> Any:
+        """The port `Call`."""
+        return await self._met(
+            operacao.nome, lambda: self.target.call(operacao, ctx, request), ctx, request
+        )
+
     def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
+        """An operation of a target that is no service: the payment gateway."""
+
         async def call(ctx: Contexto, request: Any, *more: Any) -> Any:
-            self.calls.append(Call(operation, request, ctx.prazo))
-            order = getattr(request, "pedido_id", None)
-            with self._lock:
-                self._under_way[order] += 1
-                self._peaks[order] = max(self._peaks[order], self._under_way[order])
-            try:
-                await self._meet("before", operation)
-                answer = await getattr(self.target, operation)(ctx, request, *more)
-                await self._meet("after", operation)
-            finally:
-                with self._lock:
-                    self._under_way[order] -= 1
-            return answer
+            method = getattr(self.target, operation)
+            return await self._met(operation, lambda: method(ctx, request, *more), ctx, request)
 
         return call
+
+    async def _met(
+        self, operation: str, make: Callable[[], Awaitable[Any]], ctx: Contexto, request: Any
+    ) -> Any:
+        self.calls.append(Call(operation, request, ctx.prazo))
+        order = getattr(request, "pedido_id", None)
+        with self._lock:
+            self._under_way[order] += 1
+            self._peaks[order] = max(self._peaks[order], self._under_way[order])
+        try:
+            await self._meet("before", operation)
+            answer = await make()
+            await self._meet("after", operation)
+        finally:
+            with self._lock:
+                self._under_way[order] -= 1
+        return answer
 
     def _raise(self, point: str, operation: str | None, times: float, error: ErroServico) -> None:
         async def fail() -> None:
@@ -156,3 +171,22 @@ class Link:
         for fault in tuple(self._faults):
             if fault.point == point and fault.operation in {None, operation} and fault.take():
                 await fault.action()
+
+
+class Switch:
+    """The port `Faults` of one service: what a test sets, or nothing."""
+
+    def __init__(self) -> None:
+        self.target: Any = None
+
+    async def at(self, point: str, pedido_id: int) -> None:
+        """See Faults."""
+        if self.target is not None:
+            await self.target.at(point, pedido_id)
+
+    async def around(self, pedido_id: int, call: Callable[[], Awaitable[Any]]) -> Any:
+        """See Faults; what lies between the two points is the next hop's."""
+        await self.at("P1", pedido_id)
+        answer = await call()
+        await self.at("P3", pedido_id)
+        return answer

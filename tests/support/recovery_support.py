@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def policy(cluster: Cluster, **changes) -> None:
     """Change how Pedidos recovers."""
-    condutor = cluster.apps["pedidos"]._condutor
+    condutor = cluster.condutor
     for owner in (condutor, condutor._recuperacao):
         owner._politica = owner._politica._replace(**changes)
 

@@ -25,11 +25,11 @@ from common.servicos.protocolo.portas import (
     Passage,
     Place,
     Promise,
-    ProximoPagamentos,
     Task,
     Tasks,
 )
 from common.servicos.protocolo.tabelas import Facts
+from common.servicos.protocolo.vizinhos import VizinhoPagamentos
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Condutor:
         database: Database,
         clock: Clock,
         tasks: Tasks,
-        pagamentos: ProximoPagamentos,
+        pagamentos: VizinhoPagamentos,
         orcamento: Orcamento,
         politica: Politica,
         passage: Passage,

@@ -18,7 +18,8 @@ from common.servicos.pedidos.livro import LinhaPedido
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.memoria import Memoria
 from common.servicos.protocolo.passo import resumo_de
-from common.servicos.protocolo.portas import Admission, Clock, Database, Precos, Tasks
+from common.servicos.protocolo.portas import Admission, Clock, Database, Tasks
+from common.servicos.protocolo.vizinhos import VizinhoCatalogo
 
 # Seconds. A price may be this old when an order is taken; renewed in the background from half of it.
 IDADE_PRECOS_MAX_S: Final = 10.0
@@ -34,7 +35,7 @@ class Pedidos:
         clock: Clock,
         tasks: Tasks,
         admission: Admission,
-        catalogo: Precos,
+        catalogo: VizinhoCatalogo,
         caminho: Caminho,
         nova_chave: Callable[[], str],
     ) -> None:

@@ -19,7 +19,7 @@ durable no, so a refusal implies that no shipment exists or ever will.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -35,11 +35,14 @@ from common.servicos.protocolo.passo import (
 )
 from common.servicos.protocolo.portas import Clock, Database
 
+# What a step is asked with.
+Asked_contra = TypeVar("Asked_contra", contravariant=True)
 
-class Continuation(Protocol[Req]):
+
+class Continuation(Protocol[Asked_contra]):
     """An order's way on from one service."""
 
-    async def advance(self, ctx: Contexto, req: Req) -> c.AndamentoResponse:
+    async def advance(self, ctx: Contexto, req: Asked_contra) -> c.AndamentoResponse:
         """Do the forward step, then go on."""
 
     async def cancel(self, ctx: Contexto, req: c.CancelarPassoRequest) -> c.AndamentoResponse:
@@ -77,8 +80,8 @@ class CallChain(Generic[Req]):
         proximo: Next | None = None,
         outside: Outside | None = None,
     ) -> None:
-        self._arbitro = Arbitro(passo, clock)
-        self._passo = passo
+        self._arbitro: Arbitro[Req] = Arbitro(passo, clock)
+        self._passo: Passo[Req] = passo
         self._database = database
         self._proximo = proximo
         self._outside = outside

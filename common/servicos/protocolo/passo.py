@@ -90,7 +90,7 @@ class Recusado(NamedTuple):
     """The business says no, durably: the event, the reason, and the answer's parts."""
 
     evento: str
-    motivo: c.MotivoCancelamento
+    motivo: str
     partes: Partes
 
 
@@ -149,7 +149,7 @@ class Arbitro(Generic[Req]):
     """Holds every order to one outcome of one rule: sync functions for units of work."""
 
     def __init__(self, passo: Passo[Req], clock: Clock) -> None:
-        self.passo = passo
+        self.passo: Passo[Req] = passo
         self._clock = clock
 
     def leituras(self, req: Req) -> tuple[Read, ...]:

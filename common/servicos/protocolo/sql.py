@@ -1,12 +1,8 @@
-"""SQL that rooms share: many rows in one statement, and what a table holds of the import."""
+"""The part of a table that came with the import."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
-from functools import cache
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Importada(NamedTuple):
@@ -24,20 +20,3 @@ class Importada(NamedTuple):
             f"SELECT CAST({valores} AS BLOB) FROM {self.tabela} "  # noqa: S608 - constants of ours
             f"WHERE {self.onde} ORDER BY {ordem}"
         )
-
-
-def inserir(con: sqlite3.Connection, tabela: str, linhas: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows of equal length; `tabela` is `name (columns)`, a constant of ours.
-
-    A trip costs more than a row here: SQLite gives up the interpreter's lock at every one.
-    """
-    if linhas:
-        con.execute(
-            _insercao(tabela, len(linhas[0]), len(linhas)), tuple(chain.from_iterable(linhas))
-        )
-
-
-@cache
-def _insercao(tabela: str, colunas: int, linhas: int) -> str:
-    linha = f"({', '.join('?' * colunas)})"
-    return f"INSERT INTO {tabela} VALUES {', '.join([linha] * linhas)}"  # noqa: S608

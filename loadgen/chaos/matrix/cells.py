@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from common.faults.failpoints import Action, Rule
-from common.servicos.protocolo.portas import Point
+from common.faults.points import Point
 
 CHAIN: Final = ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")
 # What is done with the order: bought; bought by a caller who hangs up and never asks again; bought

@@ -25,7 +25,7 @@ from loadgen.chaos.arm import LOOK_S, AttackedArm
 from loadgen.chaos.customers.customer import Customer
 from loadgen.chaos.matrix.cells import PAUSE_LONG_S, Cell
 from loadgen.chaos.result import SETTLE_S
-from loadgen.workload.dial import dial
+from loadgen.workload.dial import dial_pedidos
 from loadgen.workload.history import History
 from loadgen.workload.outcomes import TERMINAIS
 from loadgen.workload.plan import Population
@@ -134,8 +134,8 @@ class Orders:
     async def _hang_up(self, case: Case) -> c.PedidoResponse:
         """Ask, hang up once the order is struck, and only look until it has ended."""
         self._arm.set_rules([case.rule, *case.beside])
-        client = dial(
-            self._mode, "pedidos", self._arm.run().services["pedidos"].address, connections=1
+        client = dial_pedidos(
+            self._mode, self._arm.run().services["pedidos"].address, connections=1
         )
         try:
             customer = Customer(client, self._history, attempt_s=PATIENCE_S, seed=self._seed)

@@ -16,7 +16,7 @@ from loadgen.chaos.scenarios.rolling import Failures, rolling_restart
 from loadgen.chaos.scenarios.slow_hop import slow_hop
 from loadgen.chaos.scenarios.stage import ScenarioResult, Stage
 from loadgen.testbed.chains import Chain
-from loadgen.workload.dial import dial
+from loadgen.workload.dial import dial_catalogo
 from loadgen.workload.targets import Basket
 
 Scenario = Literal["overload", "slow-hop", "outage", "rolling-restart"]
@@ -93,7 +93,7 @@ async def run_scenario(
             stage, service=args.service, how=args.how, length_s=args.duration or OUTAGE_S,
             rate_per_s=args.rate or RATE_PER_S, breaker=args.circuit_breaker,
         )  # fmt: skip
-    catalogo = dial(mode, "catalogo", arm.run().services["catalogo"].address, connections=64)
+    catalogo = dial_catalogo(mode, arm.run().services["catalogo"].address, connections=64)
     try:
         return await slow_hop(
             stage, service=args.service, catalogo=catalogo,

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final, Literal
 
-from common.faults.call_log import Call, read_calls
+from common.faults.call_log import MadeCall, read_calls
 from common.storage.connection import connect
 from common.storage.files import database_path
 from loadgen.chaos.customers.crowd import Phase, arrivals
@@ -112,7 +112,7 @@ def _ended(stage: Stage, claimed: set[int], ready: float) -> Figure:
     )  # fmt: skip
 
 
-def _tried(stage: Stage, claimed: set[int], at_it: list[Call]) -> list[Figure]:
+def _tried(stage: Stage, claimed: set[int], at_it: list[MadeCall]) -> list[Figure]:
     tried = sum(not call.trial for call in at_it)
     ratio = tried / max(1, len(claimed))
     return [
@@ -136,7 +136,7 @@ def _before_and_after(stage: Stage, gone: float, ready: float) -> list[Figure]:
     ]
 
 
-def _attempts(calls: list[Call], claimed: set[int]) -> list[Figure]:
+def _attempts(calls: list[MadeCall], claimed: set[int]) -> list[Figure]:
     """How often each hop was asked for each order of the outage."""
     figures = []
     for hop in CHAIN[1:]:

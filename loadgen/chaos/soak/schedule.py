@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from common import contratos as c
 from common.faults.failpoints import Rule
-from common.servicos.protocolo.portas import Point
+from common.faults.points import Point
 from loadgen.chaos.matrix.cells import CHAIN
 from loadgen.workload.targets import Basket
 
