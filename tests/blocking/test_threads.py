@@ -114,7 +114,7 @@ def test_o_disjuntor_conta_certo_entre_threads(tasks: ThreadTasks) -> None:
             if number == 0 and turn == 20:
                 failing.clear()
             try:
-                run_to_end(guarded(Contexto(), number))
+                run_to_end(through(Contexto(), number))
             except ErroServico as error:
                 categories.add(error.categoria)
                 run_to_end(breaker.wait(time.monotonic() + 0.01))
@@ -123,7 +123,7 @@ def test_o_disjuntor_conta_certo_entre_threads(tasks: ThreadTasks) -> None:
     assert categories == {Categoria.INDISPONIVEL}
     assert (breaker._waiting, breaker._trials) == (0, 0)
     run_to_end(breaker.wait(time.monotonic() + PATIENCE_S))
-    assert run_to_end(guarded(Contexto(), 1)) == 1
+    assert run_to_end(through(Contexto(), 1)) == 1
     assert breaker.steady()
     assert breaker._failures == 0 < FAILURES
 

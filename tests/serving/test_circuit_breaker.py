@@ -16,6 +16,7 @@ from common.erros import Categoria, ErroServico, conflito, indisponivel, prazo_e
 from common.runtime.execution import AsyncTasks
 from common.servicos.protocolo.contexto import Contexto
 from common.serving.circuit_breaker import FAILURES, PAUSE_EDGE_S, CircuitBreaker, Timing
+from tests.support.breakers import guarded
 from tests.support.chain import FORWARD
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Neighbour:
         self.breaker = CircuitBreaker(
             "estoque", timing, AsyncTasks(), lambda: draw, lambda: self.now
         )
-        self._guarded = self.breaker.guard(self._call)
+        self._guarded = guarded(self.breaker, self._call)
 
     async def _call(self, ctx: Contexto, req: Any) -> Any:
         self.calls += 1
@@ -127,7 +128,7 @@ async def test_opens_when_nobody_answers_for_longer_than_its_patience() -> None:
         await gate.wait()
         return req
 
-    hanging = neighbour.breaker.guard(hang)
+    hanging = guarded(neighbour.breaker, hang)
     waiting = [asyncio.ensure_future(hanging(Contexto(), "?")) for _ in range(20)]
     await asyncio.sleep(0)
     assert neighbour.calls == 20
@@ -283,7 +284,7 @@ async def test_trials_that_hang_become_rarer() -> None:
         await gate.wait()
         return req
 
-    hanging = neighbour.breaker.guard(hang)
+    hanging = guarded(neighbour.breaker, hang)
     trials = []
     while neighbour.now < 60.0:
         neighbour.now += TIMING.pause_s
