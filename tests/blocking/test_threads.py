@@ -28,6 +28,7 @@ from common.serving.admission import Slots
 from common.serving.circuit_breaker import FAILURES, CircuitBreaker, Timing
 from common.telemetry.in_flight import InFlight
 from loadgen.workload.dial import ARMS, THREAD_ARMS
+from tests.support.breakers import guarded
 from tests.support.cluster import open_cluster
 from tests.support.entre_threads import CALLERS, PATIENCE_S, all_at_once, soon
 from tests.support.processes import Process
@@ -107,7 +108,7 @@ def test_o_disjuntor_conta_certo_entre_threads(tasks: ThreadTasks) -> None:
             raise indisponivel("fora")
         return req
 
-    guarded = breaker.guard(method)
+    through = guarded(breaker, method)
 
     def call(number: int) -> None:
         for turn in range(40):
