@@ -1,4 +1,4 @@
-"""Draws the state diagrams of ARCHITECTURE.md: `python -m common.diagrams [--check]`.
+"""Draws the state diagrams of ARCHITECTURE.md and the rooms: `python -m common.diagrams [--check]`.
 
 Each diagram stands between two comments, `<!-- diagram: NAME -->` and `<!-- /diagram -->`. What is
 between them comes from a service's transition table and from nowhere else, so that the page cannot
@@ -11,9 +11,11 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
-from common import ROOT
+from common import ROOT, house
+from common.house import PICTURE
 from common.servicos import estoque, fiscal, logistica
 from common.servicos.pagamentos import gateway, pagamentos
 from common.servicos.pedidos import livro
@@ -57,25 +59,30 @@ def draw(page: str, tables: Mapping[str, Transicoes] = TABLES) -> str:
     )
 
 
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw in place, or with --check compare; the exit code: 1 when something is out of date."""
     parser = argparse.ArgumentParser(prog="python -m common.diagrams", description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing, only compare")
     args = parser.parse_args(argv)
     try:
-        page = PAGE.read_text(encoding="utf-8")
-        drawn = draw(page)
+        wanted = {PAGE: draw(PAGE.read_text(encoding="utf-8")), PICTURE: house.draw()}
+        stale = {path: text for path, text in wanted.items() if _read(path) != text}
     except (OSError, PageError) as error:
         print(f"diagrams: {PAGE.name}: {error}", file=sys.stderr)
         return 1
-    if args.check:
-        if drawn != page:
-            print(f"{PAGE.name} is out of date; run python -m common.diagrams", file=sys.stderr)
-            return 1
-        print(f"{PAGE.name}: {len(TABLES)} diagrams are up to date")
-    elif drawn != page:
-        PAGE.write_text(drawn, encoding="utf-8")
-        print(f"{PAGE.name}: diagrams drawn anew")
+    if args.check and stale:
+        names = " and ".join(path.name for path in stale)
+        print(f"out of date: {names}; run python -m common.diagrams", file=sys.stderr)
+        return 1
+    for path, text in stale.items():
+        path.write_text(text, encoding="utf-8")
+        print(f"{path.name}: drawn anew")
+    if not stale:
+        print(f"{PAGE.name} and {PICTURE.name}: up to date")
     return 0
 
 

@@ -13,6 +13,7 @@ from common.contratos import CancelarPassoRequest, ProcessarPagamentoRequest
 from common.erros import Categoria
 from common.servicos.pedidos import livro
 from common.servicos.protocolo.contexto import Contexto
+from tests.support.arms import Asking
 from tests.support.chain import CANCEL, CHAIN, FORWARD, step
 from tests.support.links import Gate
 
@@ -170,7 +171,11 @@ async def test_a_voided_key_is_no_refused_payment(cluster: Cluster) -> None:
 async def test_cancelling_waits_for_no_connection(open_fresh: OpenCluster) -> None:
     """With every connection of the way forward in use, a cancelling call passes at once."""
     async with open_fresh() as cluster:
-        client = cluster.arm.dial("pagamentos", cluster.addresses["pagamentos"], connections=1)
+        client = Asking(
+            cluster.arm.dial(
+                "pagamentos", cluster.addresses["pagamentos"], connections=1, credencial=None
+            )
+        )
         gate = cluster.gateway.hold("before", "cobrar")
         message = msgspec.convert(step("pagamentos", 700_001), ProcessarPagamentoRequest)
         until = time.monotonic() + 20.0

@@ -161,7 +161,7 @@ async def test_who_waits_is_woken_when_it_closes_and_leaves_at_its_instant() -> 
             raise error
         return req
 
-    late = breaker.guard(call)
+    late = guarded(breaker, call)
     for _ in range(FAILURES):
         with pytest.raises(ErroServico):
             await late(Contexto(), "?")
