@@ -1,150 +1,188 @@
 """How near the real arm comes to its floor: `python -m loadgen.floor --mode grpc|http`.
 
-The floor is the same number of hops with plain handlers and stubs. Both are driven by the same
-generator, alternately, in fresh processes, and compared pair by pair: on a small machine a single
-run varies by a fifth, so only ratios within a pair and their median mean something.
+The floor is the same number of hops with plain handlers and stubs, in fresh processes like the arm
+beside it. An arm can be compared with itself or with another checkout instead: both then live side
+by side, which varies less than fresh processes. One generator drives both sides, in alternate turns.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import secrets
-import sys
-import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import Final
 
-import msgspec
+from msgspec import Struct
 from rich.console import Console
 
+from common import ROOT
 from common.settings import add_lab_options, latency_range, natural, positive, seconds
-from loadgen.cli import run_interruptibly
-from loadgen.driver.crew import Crew, CrewError
-from loadgen.floor.report import PAIRS_MIN, Floor, Pair, Run, show, summarise
+from loadgen.floor.report import Floor, Pair, Run, show, summarise
 from loadgen.machine.disk import appends_ms, memory_disk
-from loadgen.machine.environment import environment
 from loadgen.machine.usage import Meter
-from loadgen.options import EXIT_INVALID, EXIT_OK, EXIT_UNUSABLE, warmup
-from loadgen.results.result import make_result
-from loadgen.testbed.chains import Chain, ChainError, bare_chain, real_arm
+from loadgen.options import warmup
+from loadgen.pairs.command import add_pairs, execute, options, surroundings
+from loadgen.pairs.turns import alternate
+from loadgen.testbed.chains import Chain, bare_chain, real_arm
+from loadgen.testbed.clients import driven
 from loadgen.workload.dial import LOOP_ARMS
-from loadgen.workload.plan import Plan
 
 EPILOG: Final = """One caller compares median latency with that of the bare chain plus six appends with fdatasync one
 after the other on the data directory's disk; more callers compare the steady rate of terminal
-answers. --against N compares the real arm at --concurrency with itself at N callers instead, and
---baseline OPTION with itself under another option: then the processor time an order tells most.
+answers. --against N compares the real arm at --concurrency with itself at N callers instead,
+--against DIR with the arm of another checkout of the project, and --baseline OPTION with itself
+under another option: then the processor time of an order is the figure that varies least.
 
 exit codes: 0 measured, 2 wrong options or a chain that does not start, 3 INVALID (the words say why;
 an order without a terminal answer on either side is enough)"""
 
+Turns = dict[str, Callable[[], Awaitable[Run]]]
+
+
+class Side(Struct, frozen=True):
+    """A real arm on one side of the pairs: its callers, its options, and the checkout it is from."""
+
+    name: str
+    callers: int
+    options: tuple[str, ...] = ()
+    checkout: Path = ROOT
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    args = _parse(argv)
-    console = Console()
-    args.data_dir = args.data_dir.absolute()
-    try:
-        args.data_dir.mkdir(parents=True, exist_ok=True)
-        floor = asyncio.run(_measure(args, Console(stderr=True)))
-    except (ChainError, OSError) as error:
-        print(f"floor: {error}", file=sys.stderr)
-        return EXIT_UNUSABLE
-    except CrewError as error:
-        print(f"floor: INVALID: {error}", file=sys.stderr)
-        return EXIT_INVALID
-    show(floor, console)
-    if args.json is not None:
-        args.json.write_bytes(msgspec.json.format(msgspec.json.encode(floor), indent=1))
-    return EXIT_OK if floor.valid else EXIT_INVALID
+    return execute("floor", _parse(argv), _measure, show)
 
 
 async def _measure(args: argparse.Namespace, console: Console) -> Floor:
+    args.data_dir = args.data_dir.absolute()
+    args.data_dir.mkdir(parents=True, exist_ok=True)
     pairs: list[Pair] = []
-    with tempfile.TemporaryDirectory(prefix="floor-", dir=args.data_dir) as name:
-        directory = Path(name)
+    other = _other(args)
+    async with AsyncExitStack() as stack:
+        directory = Path(
+            stack.enter_context(TemporaryDirectory(prefix="floor-", dir=args.data_dir))
+        )
         disk = memory_disk(directory)
-        for number in range(1, args.pairs + 1):
-            # Alternating which goes first cancels what drifts over the run.
-            floor_first = number % 2 == 1
-            runs: dict[bool, Run] = {}
-            for is_floor in (floor_first, not floor_first):
-                runs[is_floor] = await _run(args, directory, is_floor=is_floor)
-            appends = appends_ms(directory) if args.concurrency == 1 else []
-            pair = Pair(runs[True], runs[False], median(appends) if appends else None)
-            pairs.append(pair)
-            console.print(f"pair {number}/{args.pairs}: {pair.words()}", highlight=False)
-    options = {key: str(value) for key, value in vars(args).items()}
+        if other is None:
+            turns = _fresh(args, directory)
+        else:
+            turns = await _living(args, other, directory, stack)
+        async for runs in alternate(turns, args.pairs):
+            durable = appends_ms(directory) if other is None and args.concurrency == 1 else []
+            pairs.append(Pair(**runs, appends_ms=median(durable) if durable else None))
+            words = f"pair {len(pairs)}/{args.pairs}: {pairs[-1].words()}"
+            console.print(words, markup=False, highlight=False)
     return summarise(
         args.mode,
         args.concurrency,
         pairs,
+        wanted=args.pairs,
         memory_disk=disk,
-        options=options,
-        environment=environment(args.data_dir),
+        **surroundings(args, args.data_dir),
     )
 
 
-async def _run(args: argparse.Namespace, directory: Path, *, is_floor: bool) -> Run:
-    """One side of a pair, from a fresh start to its end."""
-    if is_floor and args.baseline:
-        async with real_arm(args.mode, args.payment_wait, directory, args.baseline) as chain:
-            return await _drive(args, chain, " ".join(args.baseline), args.concurrency)
-    if is_floor and args.against is None:
+def _real(args: argparse.Namespace) -> Side:
+    return Side(f"real arm, {args.concurrency} callers", args.concurrency)
+
+
+def _other(args: argparse.Namespace) -> Side | None:
+    """The real arm that the real arm is compared with; None for the bare chain."""
+    if args.baseline:
+        return Side(" ".join(args.baseline), args.concurrency, tuple(args.baseline))
+    if isinstance(args.against, Path):
+        name = f"checkout {args.against.name}, {args.concurrency} callers"
+        return Side(name, args.concurrency, checkout=args.against)
+    return None if args.against is None else Side(f"real arm, {args.against} callers", args.against)
+
+
+def _fresh(args: argparse.Namespace, directory: Path) -> Turns:
+    """The bare chain and the real arm, each started anew for each of its turns."""
+
+    async def bare() -> Run:
         async with bare_chain(args.mode, args.payment_wait) as chain:
-            return await _drive(args, chain, "bare chain", args.concurrency)
-    callers = args.against if is_floor else args.concurrency
-    async with real_arm(args.mode, args.payment_wait, directory) as chain:
-        return await _drive(args, chain, f"real arm, {callers} callers", callers)
+            return await _drive(args, chain, "bare chain", args.concurrency, args.warmup)
+
+    async def real() -> Run:
+        side = _real(args)
+        async with real_arm(args.mode, args.payment_wait, directory) as chain:
+            return await _drive(args, chain, side.name, side.callers, args.warmup)
+
+    return {"floor": bare, "real": real}
 
 
-async def _drive(args: argparse.Namespace, chain: Chain, name: str, callers: int) -> Run:
-    plan = Plan(
-        mode=args.mode,
-        address=chain.address,
-        population=chain.population,
-        run_id=secrets.token_hex(6),
+async def _living(
+    args: argparse.Namespace, other: Side, directory: Path, stack: AsyncExitStack
+) -> Turns:
+    """Two real arms that live side by side until `stack` ends them, warmed up."""
+    turns: Turns = {}
+    for key, side in (("floor", other), ("real", _real(args))):
+        home = directory / key
+        home.mkdir()
+        arm = real_arm(
+            args.mode, args.payment_wait, home, side.options, checkout=side.checkout
+        )  # fmt: skip
+        chain = await stack.enter_async_context(arm)
+        if args.warmup:
+            await driven(args.mode, chain, concurrency=side.callers, duration_s=args.warmup)
+        turns[key] = partial(_drive, args, chain, side.name, side.callers, 0.0)
+    return turns
+
+
+async def _drive(
+    args: argparse.Namespace, chain: Chain, name: str, callers: int, warmup_s: float
+) -> Run:
+    meter = Meter(chain.pids)
+    result = await driven(
+        args.mode,
+        chain,
         concurrency=callers,
         checkouts=args.checkouts,
-        duration_s=None if args.checkouts else args.warmup + args.seconds,
-        warmup_s=args.warmup,
+        duration_s=None if args.checkouts else warmup_s + args.seconds,
+        warmup_s=warmup_s,
         timeout_s=args.timeout,
         seed=args.seed,
         # The bare chain has nothing to tell: neither is asked.
         sample_every=0,
     )
-    meter = Meter(chain.pids)
-    recording = await run_interruptibly(Crew(plan))
-    used = meter.read()
-    result = make_result(plan, recording, {})
-    return Run.of(name, result, used)
+    return Run.of(name, result, meter.read())
+
+
+def _opponent(text: str) -> int | Path:
+    """Parse a number of callers, or the directory of another checkout of the project."""
+    if text.isdecimal():
+        return positive(text)
+    path = Path(text).absolute()
+    if not (path / "run_all.py").is_file():
+        raise argparse.ArgumentTypeError(f"expected callers or a checkout: no run_all.py in {text}")
+    return path
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadgen.floor",
-        description="Compare the real arm with a bare chain of five hops, alternately.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = options(
+        "floor",
+        "Compare the real arm with a bare chain of five hops, or with another arm, alternately.",
+        EPILOG,
+        length_s=8.0,
     )
-    add: Any = parser.add_argument
+    add_pairs(parser, callers=100)
+    add = parser.add_argument
     add("--mode", choices=LOOP_ARMS, required=True, help="the arm")
-    add("--concurrency", type=positive, default=100, metavar="N", help="callers (default 100)")
-    add(
-        "--pairs", type=positive, default=PAIRS_MIN, metavar="N",
-        help=f"interleaved pairs (default {PAIRS_MIN}; fewer are INVALID)",
-    )  # fmt: skip
     add(
         "--payment-wait", type=latency_range, default=(0.0, 0.0), metavar="MIN:MAX",
         help="seconds that the payment takes in both (default 0)",
     )  # fmt: skip
-    add("--seconds", type=seconds, default=8.0, metavar="S", help="measured a run (default 8)")
-    add("--checkouts", type=positive, metavar="N", help="orders a run, instead of --seconds")
+    add("--checkouts", type=positive, metavar="N", help="orders of each run, instead of --seconds")
     add("--warmup", type=warmup, default=2.0, metavar="S", help="before measuring (default 2)")
     add("--timeout", type=seconds, default=60.0, metavar="S", help="of an order (default 60)")
-    add("--against", type=positive, metavar="N", help="compare with the real arm at N callers")
+    add(
+        "--against", type=_opponent, metavar="N|DIR",
+        help="compare with the real arm at N callers, or with that of the checkout in DIR",
+    )  # fmt: skip
     add(
         "--baseline", action="append", metavar="OPTION",
         help="compare with the real arm under this option instead, such as"
@@ -155,8 +193,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "--data-dir", type=Path, default=Path("dados"),
         help="a directory below it holds the data; its disk is measured (default dados)",
     )  # fmt: skip
-    add("--json", type=Path, metavar="FILE", help="write every figure")
-    args = parser.parse_args(argv)
+    args: argparse.Namespace = parser.parse_args(argv)
     if args.baseline and args.against is not None:
         parser.error("--baseline and --against are two comparisons: give one")
     if args.baseline:
@@ -166,6 +203,4 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         unknown = lab.parse_known_args(args.baseline)[1]
         if unknown:
             parser.error(f"--baseline: run_all.py has no option {unknown[0]} that an arm is under")
-    if args.json is not None and not args.json.absolute().parent.is_dir():
-        parser.error(f"{args.json}: its directory does not exist")
     return args

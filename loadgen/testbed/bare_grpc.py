@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from itertools import count
 from typing import Any, Final
 
@@ -169,14 +170,14 @@ HOPS: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = {
 }
 
 
-async def listen(hop: Hop) -> int:
+async def listen(hop: Hop, closing: AsyncExitStack) -> int:
     """Serve one hop on a free port of loopback; returns the port."""
-    server = grpc.aio.server(options=OPTIONS)
-    hop.closing.append(lambda: server.stop(None))
     channel = None
     if hop.next_address:
         channel = grpc.aio.insecure_channel(hop.next_address)
-        hop.closing.append(lambda: channel.close(None))
+        closing.push_async_callback(channel.close, None)
+    server = grpc.aio.server(options=OPTIONS)
+    closing.push_async_callback(server.stop, None)
     servicer, add = HOPS[hop.name]
     add(servicer(channel, hop), server)
     port = server.add_insecure_port("127.0.0.1:0")
