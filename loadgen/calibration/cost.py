@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 from rich.console import Console
 
-from loadgen.pairs.command import Findings, add_pairs, cell, execute, options, surroundings, table
+from loadgen.pairs.command import Findings, cell, execute, options, surroundings, table
 from loadgen.pairs.turns import PAIRS_MIN, Ratios, alternate, doubts
 from loadgen.testbed.chains import trivial_server
 from loadgen.testbed.clients import ClientError, Cost, bare, generator, has_locust, locust
@@ -166,13 +166,8 @@ def _row(costs: list[Cost]) -> list[str]:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = options(
-        "cost",
-        "Compare the generator with a client that records nothing, alternately.",
-        EPILOG,
-        length_s=5.0,
-    )
-    add_pairs(parser, callers=50)
+    words = "Compare the generator with a client that records nothing, alternately."
+    parser = options("cost", words, EPILOG, length_s=5.0, callers=50)
     add = parser.add_argument
     add("--mode", choices=PROTOCOLS, nargs="+", default=PROTOCOLS, help="default: both")
     add(

@@ -224,12 +224,8 @@ def show(pacing: Pacing, console: Console) -> None:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = options(
-        "pacing",
-        "Check the open loop against a server that answers at once.",
-        EPILOG,
-        length_s=60.0,
-    )
+    words = "Check the open loop against a server that answers at once."
+    parser = options("pacing", words, EPILOG, length_s=60.0)
     add = parser.add_argument
     add("--mode", choices=PROTOCOLS, default="grpc", help="the protocol (default grpc)")
     add("--rate", type=rate, default=300.0, metavar="R", help="orders a second (default 300)")

@@ -8,8 +8,8 @@ by side, which varies less than fresh processes. One generator drives both sides
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -23,9 +23,10 @@ from common import ROOT
 from common.settings import add_lab_options, latency_range, natural, positive, seconds
 from loadgen.floor.report import Floor, Pair, Run, show, summarise
 from loadgen.machine.disk import appends_ms, memory_disk
+from loadgen.machine.environment import commit
 from loadgen.machine.usage import Meter
 from loadgen.options import warmup
-from loadgen.pairs.command import add_pairs, execute, options, surroundings
+from loadgen.pairs.command import execute, options, surroundings
 from loadgen.pairs.turns import alternate
 from loadgen.testbed.chains import Chain, bare_chain, real_arm
 from loadgen.testbed.clients import driven
@@ -40,16 +41,13 @@ under another option: then the processor time of an order is the figure that var
 exit codes: 0 measured, 2 wrong options or a chain that does not start, 3 INVALID (the words say why;
 an order without a terminal answer on either side is enough)"""
 
-Turns = dict[str, Callable[[], Awaitable[Run]]]
-
 
 class Side(Struct, frozen=True):
-    """A real arm on one side of the pairs: its callers, its options, and the checkout it is from."""
+    """One side of the pairs: its callers, and what starts its chain below a directory."""
 
     name: str
     callers: int
-    options: tuple[str, ...] = ()
-    checkout: Path = ROOT
+    chain: Callable[[Path], AbstractAsyncContextManager[Chain]]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,95 +59,78 @@ async def _measure(args: argparse.Namespace, console: Console) -> Floor:
     args.data_dir = args.data_dir.absolute()
     args.data_dir.mkdir(parents=True, exist_ok=True)
     pairs: list[Pair] = []
-    other = _other(args)
     async with AsyncExitStack() as stack:
-        directory = Path(
-            stack.enter_context(TemporaryDirectory(prefix="floor-", dir=args.data_dir))
-        )
+        name = stack.enter_context(TemporaryDirectory(prefix="floor-", dir=args.data_dir))
+        directory = Path(name)
+        turns = {
+            key: await _turn(args, side, directory / key, stack)
+            for key, side in _sides(args).items()
+        }
         disk = memory_disk(directory)
-        if other is None:
-            turns = _fresh(args, directory)
-        else:
-            turns = await _living(args, other, directory, stack)
         async for runs in alternate(turns, args.pairs):
-            durable = appends_ms(directory) if other is None and args.concurrency == 1 else []
+            durable = appends_ms(directory) if _is_bare(args) and args.concurrency == 1 else []
             pairs.append(Pair(**runs, appends_ms=median(durable) if durable else None))
-            words = f"pair {len(pairs)}/{args.pairs}: {pairs[-1].words()}"
-            console.print(words, markup=False, highlight=False)
+            console.print(f"pair {len(pairs)}/{args.pairs}: {pairs[-1].words()}", highlight=False)
+    around = surroundings(args, args.data_dir)
+    if isinstance(args.against, Path):
+        around["environment"]["against_commit"] = commit(args.against)
     return summarise(
-        args.mode,
-        args.concurrency,
-        pairs,
-        wanted=args.pairs,
-        memory_disk=disk,
-        **surroundings(args, args.data_dir),
+        args.mode, args.concurrency, pairs, wanted=args.pairs, memory_disk=disk, **around
     )
 
 
-def _real(args: argparse.Namespace) -> Side:
-    return Side(f"real arm, {args.concurrency} callers", args.concurrency)
+def _is_bare(args: argparse.Namespace) -> bool:
+    return not args.baseline and args.against is None
 
 
-def _other(args: argparse.Namespace) -> Side | None:
-    """The real arm that the real arm is compared with; None for the bare chain."""
+def _sides(args: argparse.Namespace) -> dict[str, Side]:
+    """The floor, or the arm in its place, and the real arm."""
+    wait, callers, against = args.payment_wait, args.concurrency, args.against
+
+    def arm(name: str, callers: int, options: Sequence[str] = (), checkout: Path = ROOT) -> Side:
+        def start(home: Path) -> AbstractAsyncContextManager[Chain]:
+            home.mkdir(exist_ok=True)
+            return real_arm(args.mode, wait, home, options, checkout=checkout)
+
+        return Side(name, callers, start)
+
     if args.baseline:
-        return Side(" ".join(args.baseline), args.concurrency, tuple(args.baseline))
-    if isinstance(args.against, Path):
-        name = f"checkout {args.against.name}, {args.concurrency} callers"
-        return Side(name, args.concurrency, checkout=args.against)
-    return None if args.against is None else Side(f"real arm, {args.against} callers", args.against)
+        other = arm(" ".join(args.baseline), callers, args.baseline)
+    elif isinstance(against, Path):
+        other = arm(f"checkout {against.name}", callers, checkout=against)
+    elif against is not None:
+        other = arm(f"real arm, {against} callers", against)
+    else:
+        other = Side("bare chain", callers, lambda _: bare_chain(args.mode, wait))
+    return {"floor": other, "real": arm(f"real arm, {callers} callers", callers)}
 
 
-def _fresh(args: argparse.Namespace, directory: Path) -> Turns:
-    """The bare chain and the real arm, each started anew for each of its turns."""
-
-    async def bare() -> Run:
-        async with bare_chain(args.mode, args.payment_wait) as chain:
-            return await _drive(args, chain, "bare chain", args.concurrency, args.warmup)
-
-    async def real() -> Run:
-        side = _real(args)
-        async with real_arm(args.mode, args.payment_wait, directory) as chain:
-            return await _drive(args, chain, side.name, side.callers, args.warmup)
-
-    return {"floor": bare, "real": real}
-
-
-async def _living(
-    args: argparse.Namespace, other: Side, directory: Path, stack: AsyncExitStack
-) -> Turns:
-    """Two real arms that live side by side until `stack` ends them, warmed up."""
-    turns: Turns = {}
-    for key, side in (("floor", other), ("real", _real(args))):
-        home = directory / key
-        home.mkdir()
-        arm = real_arm(
-            args.mode, args.payment_wait, home, side.options, checkout=side.checkout
-        )  # fmt: skip
-        chain = await stack.enter_async_context(arm)
+async def _turn(
+    args: argparse.Namespace, side: Side, home: Path, stack: AsyncExitStack
+) -> Callable[[], Awaitable[Run]]:
+    """The turn of one side: from a fresh start, or of an arm that lives until `stack` ends it."""
+    if not _is_bare(args):
+        chain = await stack.enter_async_context(side.chain(home))
         if args.warmup:
             await driven(args.mode, chain, concurrency=side.callers, duration_s=args.warmup)
-        turns[key] = partial(_drive, args, chain, side.name, side.callers, 0.0)
-    return turns
+        return partial(_drive, args, side, chain, warmup_s=0.0)
+
+    async def fresh() -> Run:
+        async with side.chain(home) as chain:
+            return await _drive(args, side, chain, warmup_s=args.warmup)
+
+    return fresh
 
 
-async def _drive(
-    args: argparse.Namespace, chain: Chain, name: str, callers: int, warmup_s: float
-) -> Run:
+async def _drive(args: argparse.Namespace, side: Side, chain: Chain, *, warmup_s: float) -> Run:
     meter = Meter(chain.pids)
+    length_s = None if args.checkouts else warmup_s + args.seconds
+    # The bare chain has nothing to tell: neither is asked.
     result = await driven(
-        args.mode,
-        chain,
-        concurrency=callers,
-        checkouts=args.checkouts,
-        duration_s=None if args.checkouts else warmup_s + args.seconds,
-        warmup_s=warmup_s,
-        timeout_s=args.timeout,
-        seed=args.seed,
-        # The bare chain has nothing to tell: neither is asked.
-        sample_every=0,
-    )
-    return Run.of(name, result, meter.read())
+        args.mode, chain, concurrency=side.callers, checkouts=args.checkouts, duration_s=length_s,
+        warmup_s=warmup_s, timeout_s=args.timeout, seed=args.seed, sample_every=0,
+    )  # fmt: skip
+    return Run.of(side.name, result, meter.read())
 
 
 def _opponent(text: str) -> int | Path:
@@ -163,13 +144,8 @@ def _opponent(text: str) -> int | Path:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = options(
-        "floor",
-        "Compare the real arm with a bare chain of five hops, or with another arm, alternately.",
-        EPILOG,
-        length_s=8.0,
-    )
-    add_pairs(parser, callers=100)
+    words = "Compare the real arm with a bare chain of five hops, or with another arm, alternately."
+    parser = options("floor", words, EPILOG, length_s=8.0, callers=100)
     add = parser.add_argument
     add("--mode", choices=LOOP_ARMS, required=True, help="the arm")
     add(

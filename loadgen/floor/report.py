@@ -98,12 +98,8 @@ class Pair(Struct, frozen=True):
 
     def words(self) -> str:
         """The pair in a line."""
-        shown = f"ratio {cell(self.ratio)}, of the services' CPU an order {cell(self.cpu_ratio)}"
-        if self.appends_ms is None:
-            sides = f"{self.floor.name} {self.floor.rate_per_s:.0f}/s, {self.real.name}"
-            return f"{sides} {self.real.rate_per_s:.0f}/s, {shown}"
-        floor = f"{self.floor.p50_ms} ms + {self.appends_ms:.2f} ms of appends"
-        return f"{self.floor.name} {floor}, {self.real.name} {self.real.p50_ms} ms, {shown}"
+        rates = f"{self.floor.rate_per_s:,.1f} and {self.real.rate_per_s:,.1f} orders/s"
+        return f"{rates}, ratio {cell(self.ratio)}; services' CPU, ratio {cell(self.cpu_ratio)}"
 
 
 class Floor(Findings, frozen=True, kw_only=True):
@@ -142,10 +138,7 @@ def summarise(
             reasons += [f"pair {number}, {run.name}: {reason}" for reason in run.doubts]
     rates, cpu = (Ratios(pair.ratio for pair in pairs), Ratios(pair.cpu_ratio for pair in pairs))
     shares = [pair.real.generator_share for pair in pairs if pair.real.generator_share is not None]
-    peaks: dict[str, float] = {}
-    for pair in pairs:
-        for name, peak in pair.real.rss_peak_mb.items():
-            peaks[name] = max(peak, peaks.get(name, 0.0))
+    peaks = [pair.real.rss_peak_mb for pair in pairs]
     return Floor(
         mode=mode,
         concurrency=concurrency,
@@ -158,7 +151,7 @@ def summarise(
         cpu_ratios=cpu.each,
         generator_share_median=round(median(shares), 4) if shares else None,
         not_terminal=sum(pair.floor.not_terminal + pair.real.not_terminal for pair in pairs),
-        rss_peak_mb=peaks,
+        rss_peak_mb={name: max(each[name] for each in peaks if name in each) for name in peaks[0]},
         valid=not reasons,
         invalid_reasons=reasons,
         pairs=list(pairs),
@@ -196,7 +189,7 @@ def _pairs(floor: Floor) -> Table:
         f"{floor.mode}, {floor.concurrency:,} callers: {floor.measure},"
         " and the services' CPU ms an order",
         "pair", f"{sides[0]} {unit}", *(["six appends ms"] if latency else []),
-        f"{sides[1]} {unit}", "ratio", f"{sides[0]} CPU", f"{sides[1]} CPU", "ratio",
+        f"{sides[1]} {unit}", "ratio", f"{sides[0]} CPU", f"{sides[1]} CPU", "CPU ratio",
     )  # fmt: skip
     for number, pair in enumerate(floor.pairs, 1):
         bare, real = (

@@ -44,36 +44,35 @@ class Findings(Struct, frozen=True, kw_only=True):
 Found = TypeVar("Found", bound=Findings)
 
 
-def options(name: str, description: str, epilog: str, *, length_s: float) -> Any:
-    """A parser with the options of every such command; untyped, to keep each option on a line."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m loadgen.{name}",
-        description=description,
-        epilog=epilog,
+def options(name: str, words: str, epilog: str, length_s: float, callers: int | None = None) -> Any:
+    """A parser with the options of every such command; with `callers`, also those of pairs.
+
+    `length_s` and `callers` are defaults. Untyped, so that an option is a line.
+    """
+    parser: Any = argparse.ArgumentParser(
+        prog=f"python -m loadgen.{name}", description=words, epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
+    )  # fmt: skip
+    add = parser.add_argument
+    add(
         "--seconds", type=seconds, default=length_s, metavar="S",
         help=f"measured in each run (default {length_s:g})",
     )  # fmt: skip
-    parser.add_argument("--json", type=new_file, metavar="FILE", help="write every figure")
+    add("--json", type=new_file, metavar="FILE", help="write every figure")
+    if callers is not None:
+        add(
+            "--concurrency", type=positive, default=callers, metavar="N",
+            help=f"callers (default {callers})",
+        )  # fmt: skip
+        add(
+            "--pairs", type=positive, default=PAIRS_MIN, metavar="N",
+            help=f"interleaved pairs (default {PAIRS_MIN}; fewer are INVALID)",
+        )  # fmt: skip
     return parser
 
 
-def add_pairs(parser: Any, *, callers: int) -> None:
-    """Add the options of a comparison in pairs."""
-    parser.add_argument(
-        "--concurrency", type=positive, default=callers, metavar="N",
-        help=f"callers (default {callers})",
-    )  # fmt: skip
-    parser.add_argument(
-        "--pairs", type=positive, default=PAIRS_MIN, metavar="N",
-        help=f"interleaved pairs (default {PAIRS_MIN}; fewer are INVALID)",
-    )  # fmt: skip
-
-
 def new_file(text: str) -> Path:
-    """Parse the path of a file to be written, before hours are spent on its content."""
+    """Parse the path of a file to write, before the run spends time on its content."""
     path = Path(text)
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: its directory does not exist")
@@ -127,7 +126,8 @@ def surroundings(args: argparse.Namespace, data_dir: Path | None = None) -> dict
 
 def table(title: str | None, first: str, *figures: str) -> Table:
     """A table whose first column is words and the others figures."""
-    made = Table(first, title=title, title_justify="left")
+    made = Table(title=title, title_justify="left")
+    made.add_column(first, no_wrap=True)
     for name in figures:
         made.add_column(name, justify="right")
     return made

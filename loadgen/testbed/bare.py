@@ -1,4 +1,4 @@
-"""Whatever makes a bare server a process: its options, its loop and its end.
+"""The process around a bare server: its options, its loop and its end.
 
 Nothing here runs per order. uvloop is used where the real arm would use it.
 """

@@ -56,16 +56,9 @@ async def serve_grpc(stall: Stall, closing: AsyncExitStack) -> int:
     """Answer with bytes that were encoded once; returns the port."""
     import grpc.aio
 
-    from proto import comum_pb2, pedidos_pb2
+    from wire.grpc.codec import CODECS
 
-    answer = pedidos_pb2.PedidoResponse(
-        pedido_id=ANSWER.pedido_id,
-        status=ANSWER.status,
-        valor_total_centavos=ANSWER.valor_total_centavos,
-        pagamento=comum_pb2.ResumoPagamento(status="aprovado", metodo="pix"),
-        nota_fiscal=comum_pb2.ResumoNotaFiscal(numero="NF000000001", chave_acesso="0" * 44),
-        envio=comum_pb2.ResumoEnvio(codigo_rastreamento="BR000000001PY", status="enviado"),
-    ).SerializeToString()
+    answer = CODECS[c.PedidoResponse].serialize(ANSWER)
 
     async def create(request: bytes, context: Any) -> bytes:
         stall.order()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import re
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Any, Final
 
 import psutil
 from playwright.async_api import Browser, Page
+from prometheus_client.parser import text_string_to_metric_families
 
 from common.process.runfile import read_run
 from loadgen.pairs.turns import Ratios, alternate
@@ -38,26 +38,18 @@ new MutationObserver(() => window.updates.push(performance.now()))
 """
 
 
-async def _answered(url: str) -> float:
+def _answered(url: str) -> float:
     """Orders answered so far."""
-
-    def read() -> float:
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            text = answer.read().decode()
-        return sum(
-            map(
-                float,
-                re.findall(r"^checkout_orders_answered_total\{.*\} (\S+)$", text, re.MULTILINE),
-            )
-        )
-
-    return await asyncio.to_thread(read)
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    samples = itertools.chain.from_iterable(family.samples for family in families)
+    return sum(each.value for each in samples if each.name == "checkout_orders_answered_total")
 
 
 async def _rate(url: str, seconds: float) -> float:
-    before, start = await _answered(url), time.monotonic()
+    before, start = await asyncio.to_thread(_answered, url), time.monotonic()
     await asyncio.sleep(seconds)
-    after = await _answered(url)
+    after = await asyncio.to_thread(_answered, url)
     return (after - before) / (time.monotonic() - start)
 
 
