@@ -30,7 +30,7 @@ from loadgen.pairs.command import execute, options, surroundings
 from loadgen.pairs.turns import alternate
 from loadgen.testbed.chains import Chain, bare_chain, real_arm
 from loadgen.testbed.clients import driven
-from loadgen.workload.dial import LOOP_ARMS
+from loadgen.workload.dial import ARMS, LOOP_ARMS
 
 EPILOG: Final = """One caller compares median latency with that of the bare chain plus six appends with fdatasync one
 after the other on the data directory's disk; more callers compare the steady rate of terminal
@@ -147,7 +147,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     words = "Compare the real arm with a bare chain of five hops, or with another arm, alternately."
     parser = options("floor", words, EPILOG, length_s=8.0, callers=100)
     add = parser.add_argument
-    add("--mode", choices=LOOP_ARMS, required=True, help="the arm")
+    add("--mode", choices=ARMS, required=True, help="the arm")
     add(
         "--payment-wait", type=latency_range, default=(0.0, 0.0), metavar="MIN:MAX",
         help="seconds that the payment takes in both (default 0)",
@@ -170,6 +170,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="a directory below it holds the data; its disk is measured (default dados)",
     )  # fmt: skip
     args: argparse.Namespace = parser.parse_args(argv)
+    if _is_bare(args) and args.mode not in LOOP_ARMS:
+        parser.error(f"{args.mode} has no bare chain: compare it by --against or --baseline")
     if args.baseline and args.against is not None:
         parser.error("--baseline and --against are two comparisons: give one")
     if args.baseline:

@@ -25,7 +25,8 @@ async def alternate(
     """Have every contender take its turn `count` times; yields the runs of each pair, by name.
 
     Each pair reverses the order of the one before (A B, B A, ...), which cancels what drifts. An
-    interrupt ends the turn under way. The pairs before it stand; without one it goes on.
+    interrupt ends the turn under way and all further ones; the pairs before it stand. In the first
+    pair it is raised: CancelledError.
     """
     for number in range(count):
         order = list(turns)[:: -1 if number % 2 else 1]

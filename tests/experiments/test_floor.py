@@ -130,6 +130,18 @@ async def test_servico_que_acaba_no_meio_invalida() -> None:
     assert run.doubts == ["fiscal ended during the run: its CPU is unknown"]
 
 
+async def test_run_json_de_outra_forma_e_dito(tmp_path: Path, monkeypatch) -> None:
+    """A checkout that describes its run in another form is refused by name, not by a traceback."""
+
+    def unread(data_dir: Path) -> None:
+        raise ValueError("Object missing required field `supervisor`")
+
+    monkeypatch.setattr(chains, "read_run", unread)
+    with pytest.raises(chains.ChainError, match=r"run\.json is of another form: Object missing"):
+        async with chains.real_arm("http", (0.0, 0.0), tmp_path):
+            pass
+
+
 def test_dois_checkouts_se_comparam_lado_a_lado(tmp_path: Path) -> None:
     """Both arms live at once, one generator drives them by turns, and every service is measured."""
     out = tmp_path / "floor.json"
@@ -151,7 +163,7 @@ def test_dois_checkouts_se_comparam_lado_a_lado(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [[], ["--mode", "smtp"], ["--mode", "grpc", "--pairs", "0"],
+    [[], ["--mode", "smtp"], ["--mode", "grpc-threads"], ["--mode", "grpc", "--pairs", "0"],
      ["--mode", "grpc", "--payment-wait", "2:1"], ["--mode", "grpc", "--json", "/no/such/dir/x"],
      ["--mode", "grpc", "--baseline=--panel"], ["--mode", "grpc", "--baseline=--telemetry=no"],
      ["--mode", "grpc", "--against", "0"], ["--mode", "grpc", "--against", "/no/such/checkout"],
