@@ -129,7 +129,7 @@ def table(title: str | None, first: str, *figures: str) -> Table:
     made = Table(title=title, title_justify="left")
     made.add_column(first, no_wrap=True)
     for name in figures:
-        made.add_column(name, justify="right")
+        made.add_column(name, justify="right", overflow="fold")
     return made
 
 

@@ -78,7 +78,7 @@ class Ratios:
             return "-"
         if len(self._known) == 1:
             return f"{self.median:.3f}"
-        low, _, high = quantiles(self._known, n=4)
+        low, _, high = quantiles(self._known, n=4, method="inclusive")
         return (
             f"{self.median:.3f} (quartiles {low:.3f} to {high:.3f}), geometric mean"
             f" {self.interval.mean:.3f} (95 %: {self.range()})"

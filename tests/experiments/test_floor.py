@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from common import ROOT
@@ -13,7 +14,7 @@ from loadgen.driver.crew import Crew
 from loadgen.floor import cli as floor
 from loadgen.floor.report import Pair, Run, summarise
 from loadgen.machine import disk
-from loadgen.machine.usage import Meter, Used
+from loadgen.machine.usage import Meter, Used, cpu_seconds
 from loadgen.options import EXIT_INVALID
 from loadgen.results.result import make_result
 from loadgen.testbed import chains
@@ -118,6 +119,23 @@ async def test_cadeia_nua_responde_como_a_de_verdade_e_termina_toda(mode: str) -
     assert set(run.cpu_ms) == {"generator", *chain.pids}
     assert all(peak > 5 for peak in run.rss_peak_mb.values())
     assert not any(Path(f"/proc/{pid}").exists() for pid in chain.pids.values())
+
+
+def test_tempo_de_processador_inclui_os_filhos() -> None:
+    """A service that hands its work to a child costs no less; a process that is gone has no figure."""
+    work = "sum(range(10_000_000)); print(flush=True); input()"
+    parent = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}], check=False)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        spent = cpu_seconds(process.pid)
+        alone = psutil.Process(process.pid).cpu_times()
+        assert spent > alone.user + alone.system + 0.05
+        process.communicate(b"\n")
+    assert cpu_seconds(process.pid) is None
 
 
 async def test_servico_que_acaba_no_meio_invalida() -> None:

@@ -119,6 +119,6 @@ def test_razoes_dizem_meio_e_espalhamento() -> None:
     assert found.interval.mean == pytest.approx(1.0)
     # Student's t with two degrees of freedom: 4.3027 times log(2) by the root of three.
     assert found.interval.high == pytest.approx(5.595, abs=0.01)
-    assert found.words().startswith("1.000 (quartiles 0.500 to 2.000), geometric mean 1.000 (95 %:")
+    assert found.words().startswith("1.000 (quartiles 0.750 to 1.500), geometric mean 1.000 (95 %:")
     assert Ratios([0.9]).words() == "0.900"
     assert Ratios([None]).words() == Ratios([]).words() == "-"
