@@ -10,32 +10,25 @@ it waits, hardly notices (coordinated omission; Tene, How NOT to Measure Latency
 from __future__ import annotations
 
 import argparse
-import asyncio
-import secrets
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
 from common.settings import natural, positive, seconds
-from loadgen.cli import run_interruptibly
-from loadgen.driver.crew import Crew, CrewError
-from loadgen.machine.environment import environment
 from loadgen.options import rate
+from loadgen.pairs.command import Findings, execute, options, surroundings
 from loadgen.results.percentiles import Latency
 from loadgen.results.recorder import CELL_NS
-from loadgen.results.result import Result, make_result
+from loadgen.results.result import Result
 from loadgen.results.selfcheck import RATE_DIFFERENCE_MAX
 from loadgen.results.timeline import OpenLoop
-from loadgen.testbed.chains import Chain, ChainError, trivial_server
+from loadgen.testbed.chains import trivial_server
+from loadgen.testbed.clients import driven
 from loadgen.testbed.trivial import PROTOCOLS
-from loadgen.workload.plan import Plan
 from loadgen.workload.schedule import steady
 
 # Below it the counts are not those of a Poisson process; one seed in a hundred fails by chance.
@@ -50,11 +43,6 @@ EXPECTED_MIN: Final = 5.0
 SHOWN_MIN: Final = 0.8
 NOTED_MAX: Final = 0.1
 
-EXIT_OK: Final = 0
-EXIT_MISSED: Final = 1
-EXIT_UNUSABLE: Final = 2
-EXIT_INVALID: Final = 3
-
 EPILOG: Final = """exit codes: 0 every check passed, 1 one did not, 2 wrong options or a server that does not start,
 3 INVALID: the generator was out of its own bounds, as the words say"""
 
@@ -68,7 +56,7 @@ class Check(Struct, frozen=True):
     passed: bool
 
 
-class Pacing(Struct, frozen=True):
+class Pacing(Findings, frozen=True, kw_only=True):
     """The JSON of a run. `naive_ms` is what one caller in a closed loop saw, with --stall."""
 
     mode: str
@@ -77,35 +65,22 @@ class Pacing(Struct, frozen=True):
     latency_ms: Latency
     service_ms: Latency
     naive_ms: Latency | None
-    valid: bool
-    invalid_reasons: list[str]
-    options: dict[str, str]
-    environment: dict[str, Any]
+
+    @property
+    def met(self) -> bool:
+        """True when every check passed."""
+        return all(check.passed for check in self.checks)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    args = _parse(argv)
-    try:
-        pacing = asyncio.run(_measure(args, Console(stderr=True)))
-        if args.json is not None:
-            args.json.write_bytes(msgspec.json.format(msgspec.json.encode(pacing), indent=1))
-    except (ChainError, OSError) as error:
-        print(f"pacing: {error}", file=sys.stderr)
-        return EXIT_UNUSABLE
-    except CrewError as error:
-        print(f"pacing: INVALID: {error}", file=sys.stderr)
-        return EXIT_INVALID
-    show(pacing, Console())
-    if not pacing.valid:
-        return EXIT_INVALID
-    return EXIT_OK if all(check.passed for check in pacing.checks) else EXIT_MISSED
+    return execute("pacing", _parse(argv), _measure, show)
 
 
 async def _measure(args: argparse.Namespace, console: Console) -> Pacing:
     schedule = steady(args.rate, args.seconds, "poisson")
     console.print(f"open loop, {args.rate:g}/s for {args.seconds:g} s", highlight=False)
-    opened = await _driven(args, {"schedule": schedule})
+    opened = await _run(args, schedule=schedule)
     kept = opened.open_loop
     assert kept is not None
     sent = opened.recording.sent
@@ -117,7 +92,7 @@ async def _measure(args: argparse.Namespace, console: Console) -> Pacing:
     naive = None
     if args.stall:
         console.print(f"closed loop, one caller for {args.seconds:g} s", highlight=False)
-        naive = await _driven(args, {"concurrency": 1, "duration_s": args.seconds})
+        naive = await _run(args, concurrency=1, duration_s=args.seconds)
         checks += stall_checks(opened, naive, args.stall, args.seconds)
     reasons = opened.invalid_reasons + (naive.invalid_reasons if naive is not None else [])
     return Pacing(
@@ -129,26 +104,16 @@ async def _measure(args: argparse.Namespace, console: Console) -> Pacing:
         naive_ms=naive.latency_ms if naive is not None else None,
         valid=not reasons,
         invalid_reasons=reasons,
-        options={key: str(value) for key, value in vars(args).items()},
-        environment=environment(),
+        **surroundings(args),
     )
 
 
-async def _driven(args: argparse.Namespace, loop: dict[str, Any]) -> Result:
+async def _run(args: argparse.Namespace, **loop: Any) -> Result:
     """One run against a fresh server, which stands still in the middle of it when asked to."""
     async with trivial_server(
         args.mode, stall_at_s=(args.seconds - args.stall) / 2, stall_s=args.stall
     ) as chain:
-        plan = _plan(args, chain, loop)
-        recording = await run_interruptibly(Crew(plan, processes=args.processes))
-    return make_result(plan, recording, {})
-
-
-def _plan(args: argparse.Namespace, chain: Chain, loop: dict[str, Any]) -> Plan:
-    return Plan(
-        mode=args.mode, address=chain.address, population=chain.population,
-        run_id=secrets.token_hex(6), seed=args.seed, **loop,
-    )  # fmt: skip
+        return await driven(args.mode, chain, processes=args.processes, seed=args.seed, **loop)
 
 
 def rate_check(kept: OpenLoop) -> Check:
@@ -256,33 +221,23 @@ def show(pacing: Pacing, console: Console) -> None:
         f" latency p99 {pacing.latency_ms.p99} ms, service time p99 {pacing.service_ms.p99} ms",
         highlight=False,
     )
-    for reason in pacing.invalid_reasons:
-        console.print(f"INVALID: {reason}", markup=False, highlight=False)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadgen.pacing",
-        description="Check the open loop against a server that answers at once.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add: Any = parser.add_argument
+    words = "Check the open loop against a server that answers at once."
+    parser = options("pacing", words, EPILOG, length_s=60.0)
+    add = parser.add_argument
     add("--mode", choices=PROTOCOLS, default="grpc", help="the protocol (default grpc)")
     add("--rate", type=rate, default=300.0, metavar="R", help="orders a second (default 300)")
-    add("--seconds", type=seconds, default=60.0, metavar="S", help="of each run (default 60)")
     add(
         "--stall", type=seconds, default=0.0, metavar="S",
         help="have the server stand still so long, in the middle, and compare with one caller",
     )  # fmt: skip
     add("--processes", type=positive, default=1, metavar="K", help="of the generator (default 1)")
     add("--seed", type=natural, default=42, metavar="N", help="of the schedule (default 42)")
-    add("--json", type=Path, metavar="FILE", help="write every figure")
-    args = parser.parse_args(argv)
+    args: argparse.Namespace = parser.parse_args(argv)
     if args.stall and args.stall <= args.seconds / 100:
         parser.error("--stall must be longer than a hundredth of --seconds, or no p99 can show it")
     if args.stall >= args.seconds:
         parser.error("--stall must be shorter than --seconds")
-    if args.json is not None and not args.json.absolute().parent.is_dir():
-        parser.error(f"{args.json}: its directory does not exist")
     return args

@@ -68,12 +68,12 @@ def _processor() -> str:
     return models[0] if models else platform.processor()
 
 
-def commit() -> str | None:
-    """The commit of the code, with a mark when files differ from it; None outside a repository."""
+def commit(checkout: Path = ROOT) -> str | None:
+    """The commit of a checkout, marked when files differ from it; None outside a repository."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607 - whichever git is installed
-            cwd=ROOT,
+            cwd=checkout,
             capture_output=True,
             text=True,
             timeout=5,

@@ -16,12 +16,14 @@ class Used(Struct, frozen=True):
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Processor time that a process has used so far, user and system."""
+    """Processor time so far of a process and its descendants, in seconds, user and system."""
     try:
-        times = psutil.Process(pid).cpu_times()
+        process = psutil.Process(pid)
+        # The last two fields are those of children that have ended.
+        times = [each.cpu_times()[:4] for each in (process, *process.children(recursive=True))]
     except psutil.Error:
         return None
-    return float(times.user + times.system)
+    return float(sum(map(sum, times)))
 
 
 def peak_rss_mb(pid: int) -> float | None:

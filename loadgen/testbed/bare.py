@@ -1,4 +1,4 @@
-"""What a hop of a bare chain needs to be a process: its options, its loop and its end.
+"""The process around a bare server: its options, its loop and its end.
 
 Nothing here runs per order. uvloop is used where the real arm would use it.
 """
@@ -9,9 +9,12 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from common.runtime.lifecycle import calm_collector, raise_open_files, runner
 from common.settings import latency_range
@@ -19,21 +22,19 @@ from common.settings import latency_range
 # In the order of the chain.
 CHAIN: Final = ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")
 
-
-class Hop:
-    """One hop: its name, the next one's address, and the payment's wait in seconds.
-
-    `closing` is awaited at the end, in order.
-    """
-
-    def __init__(self, name: str, next_address: str, payment_wait: tuple[float, float]) -> None:
-        self.name = name
-        self.next_address = next_address
-        self.payment_wait = payment_wait
-        self.closing: list[Callable[[], Awaitable[Any]]] = []
+# Serves on a free port of loopback, which it returns; the stack closes what it opened.
+Listen = Callable[[AsyncExitStack], Awaitable[int]]
 
 
-def serve_hop(listen: Callable[[Hop], Awaitable[int]]) -> None:
+class Hop(Struct, frozen=True):
+    """One hop: its name, the next one's address, and the payment's wait in seconds."""
+
+    name: str
+    next_address: str
+    payment_wait: tuple[float, float]
+
+
+def serve_hop(listen: Callable[[Hop, AsyncExitStack], Awaitable[int]]) -> None:
     """Serve the hop that the command line names until standard input ends."""
     parser = argparse.ArgumentParser(description="Serve one hop of a bare chain, on loopback.")
     parser.add_argument("hop", choices=CHAIN)
@@ -43,16 +44,20 @@ def serve_hop(listen: Callable[[Hop], Awaitable[int]]) -> None:
         help="seconds that the pagamentos hop waits",
     )  # fmt: skip
     args = parser.parse_args()
+    serve(partial(listen, Hop(args.hop, args.next, args.payment_wait)))
+
+
+def serve(listen: Listen) -> None:
+    """Print the address and serve until standard input ends."""
     raise_open_files()
     with runner() as loop:
-        loop.run(_serve(Hop(args.hop, args.next, args.payment_wait), listen))
+        loop.run(_serve(listen))
 
 
-async def _serve(hop: Hop, listen: Callable[[Hop], Awaitable[int]]) -> None:
-    port = await listen(hop)
-    # As the real services do: between the two only the work may differ.
-    calm_collector()
-    print(msgspec.json.encode({"address": f"127.0.0.1:{port}"}).decode(), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    for close in hop.closing:
-        await close()
+async def _serve(listen: Listen) -> None:
+    async with AsyncExitStack() as closing:
+        port = await listen(closing)
+        # As the real services do: between the two only the work may differ.
+        calm_collector()
+        print(msgspec.json.encode({"address": f"127.0.0.1:{port}"}).decode(), flush=True)
+        await asyncio.to_thread(sys.stdin.read)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from common.contratos import PedidoResponse
+from common.contratos import CriarPedidoRequest, PedidoResponse
 from common.runtime.lifecycle import calm_collector, raise_open_files, runner
 from common.settings import positive, seconds
 from loadgen.testbed.chains import LOJA_PADRAO
@@ -48,19 +48,11 @@ async def grpc_client(address: str, callers: int, prepared: list[Basket]) -> tup
     """The plain method, bytes that were made before, answers as protobuf messages."""
     import grpc.aio
 
-    from proto import comum_pb2, pedidos_pb2
+    from proto import pedidos_pb2
+    from wire.grpc.codec import CODECS
 
-    requests = [
-        pedidos_pb2.CriarPedidoRequest(
-            cliente_id=basket.request.cliente_id,
-            itens=[
-                comum_pb2.ItemPedido(produto_id=item.produto_id, quantidade=item.quantidade)
-                for item in basket.request.itens
-            ],
-            metodo_pagamento=basket.request.metodo_pagamento,
-        ).SerializeToString()
-        for basket in prepared
-    ]
+    serialize = CODECS[CriarPedidoRequest].serialize
+    requests = [serialize(basket.request) for basket in prepared]
     # Its types ask for a serializer, which bytes do not need.
     channel: Any = grpc.aio.insecure_channel(address)
     create = channel.unary_unary(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from itertools import count
 from typing import Any, Final
 
@@ -38,22 +39,19 @@ OPTIONS: Final = [
     ("grpc.server_max_unrequested_time_in_server", 3_600),
 ]
 
-# The generated stubs carry no types.
-STUB: Final[dict[str, Any]] = {
-    "pagamentos": pagamentos_pb2_grpc.PagamentosStub,
-    "estoque": estoque_pb2_grpc.EstoqueStub,
-    "fiscal": fiscal_pb2_grpc.FiscalStub,
-    "logistica": logistica_pb2_grpc.LogisticaStub,
-}
+
+class Handler:
+    """The state of a hop: the stub of the next one, and the payment's wait in seconds."""
+
+    def __init__(self, next_stub: Any, payment_wait: tuple[float, float]) -> None:
+        self._next = next_stub
+        self._wait = payment_wait
 
 
-class Pedidos(pedidos_pb2_grpc.PedidosServicer):
+class Pedidos(Handler, pedidos_pb2_grpc.PedidosServicer):
     """Numbers the order and hands it on."""
 
-    def __init__(self, channel: grpc.aio.Channel, hop: Hop) -> None:
-        del hop
-        self._next = STUB["pagamentos"](channel)
-        self._ids = count(1)
+    _ids = count(1)
 
     async def CriarPedido(self, request: Any, context: Any) -> Any:  # noqa: N802 - the generated name
         """Place an order."""
@@ -78,12 +76,8 @@ class Pedidos(pedidos_pb2_grpc.PedidosServicer):
         )
 
 
-class Pagamentos(pagamentos_pb2_grpc.PagamentosServicer):
+class Pagamentos(Handler, pagamentos_pb2_grpc.PagamentosServicer):
     """Waits as the gateway would and hands the order on."""
-
-    def __init__(self, channel: grpc.aio.Channel, hop: Hop) -> None:
-        self._next = STUB["estoque"](channel)
-        self._wait = hop.payment_wait
 
     async def ProcessarPagamento(self, request: Any, context: Any) -> Any:  # noqa: N802 - the generated name
         """Charge it."""
@@ -102,12 +96,8 @@ class Pagamentos(pagamentos_pb2_grpc.PagamentosServicer):
         return reply
 
 
-class Estoque(estoque_pb2_grpc.EstoqueServicer):
+class Estoque(Handler, estoque_pb2_grpc.EstoqueServicer):
     """Hands the order on."""
-
-    def __init__(self, channel: grpc.aio.Channel, hop: Hop) -> None:
-        del hop
-        self._next = STUB["fiscal"](channel)
 
     async def SepararEstoque(self, request: Any, context: Any) -> Any:  # noqa: N802 - the generated name
         """Pick it."""
@@ -122,12 +112,8 @@ class Estoque(estoque_pb2_grpc.EstoqueServicer):
         return reply
 
 
-class Fiscal(fiscal_pb2_grpc.FiscalServicer):
+class Fiscal(Handler, fiscal_pb2_grpc.FiscalServicer):
     """Hands the order on with an invoice."""
-
-    def __init__(self, channel: grpc.aio.Channel, hop: Hop) -> None:
-        del hop
-        self._next = STUB["logistica"](channel)
 
     async def EmitirNotaFiscal(self, request: Any, context: Any) -> Any:  # noqa: N802 - the generated name
         """Invoice it."""
@@ -143,11 +129,8 @@ class Fiscal(fiscal_pb2_grpc.FiscalServicer):
         return reply
 
 
-class Logistica(logistica_pb2_grpc.LogisticaServicer):
+class Logistica(Handler, logistica_pb2_grpc.LogisticaServicer):
     """The last hop."""
-
-    def __init__(self, channel: grpc.aio.Channel | None, hop: Hop) -> None:
-        del channel, hop
 
     async def AgendarEnvio(self, request: Any, context: Any) -> Any:  # noqa: N802 - the generated name
         """Ship it."""
@@ -160,25 +143,36 @@ class Logistica(logistica_pb2_grpc.LogisticaServicer):
         )
 
 
-HOPS: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = {
-    "pedidos": (Pedidos, pedidos_pb2_grpc.add_PedidosServicer_to_server),
-    "pagamentos": (Pagamentos, pagamentos_pb2_grpc.add_PagamentosServicer_to_server),
-    "estoque": (Estoque, estoque_pb2_grpc.add_EstoqueServicer_to_server),
-    "fiscal": (Fiscal, fiscal_pb2_grpc.add_FiscalServicer_to_server),
-    "logistica": (Logistica, logistica_pb2_grpc.add_LogisticaServicer_to_server),
-}
+# Of each hop its handler, how a server takes it, and the stub of the next hop. The generated code
+# carries no types.
+HOPS: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any], Any]]] = {
+    "pedidos": (
+        Pedidos, pedidos_pb2_grpc.add_PedidosServicer_to_server, pagamentos_pb2_grpc.PagamentosStub
+    ),
+    "pagamentos": (
+        Pagamentos, pagamentos_pb2_grpc.add_PagamentosServicer_to_server, estoque_pb2_grpc.EstoqueStub
+    ),
+    "estoque": (
+        Estoque, estoque_pb2_grpc.add_EstoqueServicer_to_server, fiscal_pb2_grpc.FiscalStub
+    ),
+    "fiscal": (
+        Fiscal, fiscal_pb2_grpc.add_FiscalServicer_to_server, logistica_pb2_grpc.LogisticaStub
+    ),
+    "logistica": (Logistica, logistica_pb2_grpc.add_LogisticaServicer_to_server, None),
+}  # fmt: skip
 
 
-async def listen(hop: Hop) -> int:
+async def listen(hop: Hop, closing: AsyncExitStack) -> int:
     """Serve one hop on a free port of loopback; returns the port."""
-    server = grpc.aio.server(options=OPTIONS)
-    hop.closing.append(lambda: server.stop(None))
-    channel = None
+    handler, add, stub = HOPS[hop.name]
+    next_stub = None
     if hop.next_address:
         channel = grpc.aio.insecure_channel(hop.next_address)
-        hop.closing.append(lambda: channel.close(None))
-    servicer, add = HOPS[hop.name]
-    add(servicer(channel, hop), server)
+        closing.push_async_callback(channel.close, None)
+        next_stub = stub(channel)
+    server = grpc.aio.server(options=OPTIONS)
+    closing.push_async_callback(server.stop, None)
+    add(handler(next_stub, hop.payment_wait), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return port

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 from itertools import count
 from typing import Any, Final
 
@@ -123,19 +124,19 @@ ROUTES: Final = {
 }
 
 
-async def listen(hop: Hop) -> int:
+async def listen(hop: Hop, closing: AsyncExitStack) -> int:
     """Serve one hop on a free port of loopback; returns the port."""
     app = web.Application()
     app[HOP] = hop
-    runner = web.AppRunner(app, access_log=None)
-    hop.closing.append(runner.cleanup)
     if hop.next_address:
         app[NEXT] = ClientSession(
             f"http://{hop.next_address}",
             connector=TCPConnector(limit=CONNECTIONS),
             timeout=ClientTimeout(total=60),
         )
-        hop.closing.append(app[NEXT].close)
+        closing.push_async_callback(app[NEXT].close)
+    runner = web.AppRunner(app, access_log=None)
+    closing.push_async_callback(runner.cleanup)
     path, handler = ROUTES[hop.name]
     app.router.add_post(path, handler)
     await runner.setup()

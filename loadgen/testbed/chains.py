@@ -7,7 +7,6 @@ process is started by exec and ends with the block, however it is left.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
@@ -19,8 +18,8 @@ from typing import Final
 from msgspec import Struct
 
 from common import ROOT
-from common.contratos import SERVICOS
-from common.process.runfile import Run, read_run
+from common.contratos import ESTOQUE_MAX, SERVICOS
+from common.process.runfile import RUN_FILE, Run, read_run
 from common.shop.generator import Opcoes
 from loadgen.testbed.bare import CHAIN
 from loadgen.workload.plan import Population
@@ -36,7 +35,7 @@ LOJA_PADRAO: Final = Population(
     tuple(range(1, _SHOP.clientes + 1)), tuple(range(1, _SHOP.produtos + 1))
 )
 # Units of each product: no floor may end for want of stock.
-ESTOQUE: Final = 1_000_000
+ESTOQUE: Final = ESTOQUE_MAX
 # Below the directory of a real arm: its databases, and the shop, which is made when missing.
 DADOS: Final = "dados"
 LOJA: Final = "loja.db"
@@ -57,26 +56,14 @@ class Chain(Struct, frozen=True):
 @asynccontextmanager
 async def bare_chain(mode: str, payment_wait: tuple[float, float]) -> AsyncIterator[Chain]:
     """Five hops of plain handlers and stubs."""
+    wait = f"--payment-wait={payment_wait[0]}:{payment_wait[1]}"
     pids: dict[str, int] = {}
     address = ""
     async with AsyncExitStack() as stack:
         # From the last hop to the first, so that each is told where the next one listens.
         for name in reversed(CHAIN):
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                f"loadgen.testbed.bare_{mode}",
-                name,
-                f"--next={address}",
-                f"--payment-wait={payment_wait[0]}:{payment_wait[1]}",
-                stdin=PIPE,
-                stdout=PIPE,
-                cwd=ROOT,
-                start_new_session=True,
-            )
-            stack.push_async_callback(_end_bare, process)
-            address = await _address_of(process, name)
-            pids[name] = process.pid
+            server = _bare_server(f"bare_{mode}", name, f"--next={address}", wait)
+            address, pids[name] = await stack.enter_async_context(server)
         yield Chain(address, {name: pids[name] for name in CHAIN}, LOJA_PADRAO)
 
 
@@ -86,31 +73,29 @@ async def trivial_server(
 ) -> AsyncIterator[Chain]:
     """One process that answers every order at once, and may stand still once."""
     stall = [f"--stall={stall_s}", f"--stall-at={stall_at_s}"] if stall_s else []
+    async with _bare_server("trivial", protocol, *stall) as (address, pid):
+        yield Chain(address, {"server": pid}, LOJA_PADRAO)
+
+
+@asynccontextmanager
+async def _bare_server(module: str, *words: str) -> AsyncIterator[tuple[str, int]]:
+    """A module of this room as a process of its own; yields its address and its pid."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "loadgen.testbed.trivial", protocol, *stall,
+        sys.executable, "-m", f"loadgen.testbed.{module}", *words,
         stdin=PIPE, stdout=PIPE, cwd=ROOT, start_new_session=True,
     )  # fmt: skip
-    try:
-        address = await _address_of(process, protocol)
-        yield Chain(address, {"server": process.pid}, LOJA_PADRAO)
-    finally:
-        await _end_bare(process)
-
-
-async def _address_of(process: Process, name: str) -> str:
-    assert process.stdout is not None
-    with contextlib.suppress(TimeoutError, ValueError):
-        async with asyncio.timeout(READY_MAX_S):
-            line = await process.stdout.readline()
-        address: str = json.loads(line)["address"]
-        return address
-    raise ChainError(f"the bare server {name} did not start")
-
-
-async def _end_bare(process: Process) -> None:
     assert process.stdin is not None
-    process.stdin.close()
-    await _end(process)
+    assert process.stdout is not None
+    try:
+        try:
+            async with asyncio.timeout(READY_MAX_S):
+                address = json.loads(await process.stdout.readline())["address"]
+        except (TimeoutError, ValueError):
+            raise ChainError(f"the server {module} {words[0]} did not start") from None
+        yield address, process.pid
+    finally:
+        process.stdin.close()
+        await _end(process)
 
 
 def arm_command(
@@ -133,11 +118,17 @@ def arm_command(
 
 @asynccontextmanager
 async def real_arm(
-    mode: str, payment_wait: tuple[float, float], directory: Path, options: Sequence[str] = ()
+    mode: str,
+    payment_wait: tuple[float, float],
+    directory: Path,
+    options: Sequence[str] = (),
+    *,
+    checkout: Path = ROOT,
 ) -> AsyncIterator[Chain]:
     """The real arm by `run_all.py` on a fresh data directory below `directory`.
 
-    `options` are added to the command, and overrule those that are set here.
+    `options` are added to the command, and overrule those that are set here. `checkout` is the
+    checkout of the project whose arm it is; the interpreter is always this one.
     """
     data_dir = directory / DADOS
     log = directory / "run_all.log"
@@ -148,7 +139,7 @@ async def real_arm(
             stdin=DEVNULL,
             stdout=out,
             stderr=STDOUT,
-            cwd=ROOT,
+            cwd=checkout,
             start_new_session=True,
         )
     try:
@@ -172,6 +163,8 @@ async def _chain_of(process: Process, mode: str, data_dir: Path, log: Path) -> C
                     pids = {name: service.pid for name, service in each if service.pid is not None}
                     return Chain(pedidos, pids, population)
                 await asyncio.sleep(0.05)
+    except ValueError as error:
+        raise ChainError(f"{data_dir / RUN_FILE} is of another form: {error}") from None
     except TimeoutError:
         pass
     raise ChainError(f"the {mode} arm did not start: {_last_line(log)}")

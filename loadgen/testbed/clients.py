@@ -1,4 +1,4 @@
-"""Drives the trivial server with one client after another: ours, a bare one, Locust's."""
+"""The clients that drive a chain: ours, and on the trivial server a bare one and Locust's."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import secrets
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from common import ROOT
-from loadgen.cli import run_interruptibly
 from loadgen.driver.crew import Crew
-from loadgen.machine.usage import cpu_seconds
-from loadgen.results.result import make_result
+from loadgen.machine.usage import Meter
+from loadgen.results.result import Result, make_result
 from loadgen.testbed.bare_client import Spent
 from loadgen.testbed.chains import Chain
 from loadgen.workload.plan import Plan
@@ -46,35 +46,39 @@ class Cost(Struct, frozen=True):
     invalid_reasons: list[str]
 
 
+async def driven(mode: str, chain: Chain, *, processes: int = 1, **loop: Any) -> Result:
+    """One run of the load generator on a chain; `loop` are further fields of its plan."""
+    plan = Plan(
+        mode=mode, address=chain.address, population=chain.population,
+        run_id=secrets.token_hex(6), **loop,
+    )  # fmt: skip
+    return make_result(plan, await Crew(plan, processes=processes).run(), {})
+
+
 async def generator(protocol: str, chain: Chain, callers: int, length_s: float) -> Cost:
     """One process of the load generator, as `python -m loadgen` runs it."""
-    plan = Plan(
-        mode=protocol, address=chain.address, population=chain.population,
-        run_id=secrets.token_hex(6), concurrency=callers, duration_s=length_s,
-    )  # fmt: skip
-    before = _server_cpu(chain)
-    recording = await run_interruptibly(Crew(plan))
-    result = make_result(plan, recording, {})
+    meter = Meter(chain.pids)
+    result = await driven(protocol, chain, concurrency=callers, duration_s=length_s)
     spent = Spent(result.completed, result.duration_s, result.generator.cpu_s)
     # A generator at its limit is what is asked for here; all else stands.
     reasons = [] if result.clean else [f"{result.sent - result.completed} orders came to no end"]
-    return _cost(spent, _server_cpu(chain) - before, reasons)
+    return _cost(spent, meter, reasons)
 
 
 async def bare(protocol: str, chain: Chain, callers: int, length_s: float) -> Cost:
     """The plain library in a loop."""
-    before = _server_cpu(chain)
+    meter = Meter(chain.pids)
     words = [
         sys.executable, "-m", "loadgen.testbed.bare_client", protocol, chain.address,
         f"--concurrency={callers}", f"--seconds={length_s}",
     ]  # fmt: skip
     spent = msgspec.json.decode(await _ended(words, length_s), type=Spent)
-    return _cost(spent, _server_cpu(chain) - before)
+    return _cost(spent, meter)
 
 
 async def locust(python: str, chain: Chain, callers: int, length_s: float) -> Cost:
     """Locust's FastHttpUser, in an interpreter that has it."""
-    before = _server_cpu(chain)
+    meter = Meter(chain.pids)
     with tempfile.TemporaryDirectory(prefix="locust-") as name:
         out = Path(name) / "spent.json"
         words = [
@@ -84,7 +88,7 @@ async def locust(python: str, chain: Chain, callers: int, length_s: float) -> Co
         ]  # fmt: skip
         await _ended(words, length_s, os.environ | {"CUSTO_LOCUST": str(out)})
         spent = msgspec.json.decode(out.read_bytes(), type=Spent)
-    return _cost(spent, _server_cpu(chain) - before)
+    return _cost(spent, meter)
 
 
 async def has_locust(python: str) -> bool:
@@ -100,11 +104,7 @@ async def has_locust(python: str) -> bool:
     return process.returncode == 0 and out.startswith(b"locust ")
 
 
-def _server_cpu(chain: Chain) -> float:
-    return cpu_seconds(chain.pids["server"]) or 0.0
-
-
-def _cost(spent: Spent, server_s: float, reasons: list[str] | None = None) -> Cost:
+def _cost(spent: Spent, meter: Meter, reasons: Sequence[str] = ()) -> Cost:
     if not spent.orders:
         raise ClientError("a client placed no order")
     return Cost(
@@ -112,8 +112,8 @@ def _cost(spent: Spent, server_s: float, reasons: list[str] | None = None) -> Co
         rate_per_s=round(spent.orders / spent.seconds, 1),
         cpu_us=round(spent.cpu_s / spent.orders * 1e6, 2),
         busy=round(spent.cpu_s / spent.seconds, 3),
-        server_busy=round(server_s / spent.seconds, 3),
-        invalid_reasons=reasons or [],
+        server_busy=round((meter.read()["server"].cpu_s or 0.0) / spent.seconds, 3),
+        invalid_reasons=list(reasons),
     )
 
 

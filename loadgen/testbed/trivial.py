@@ -1,23 +1,24 @@
 """A server that answers every order at once with the same shipped order: only the client costs.
 
 `python -m loadgen.testbed.trivial grpc|http [--stall S --stall-at S]` serves it on a free port of loopback
-until standard input ends. With --stall it stands still once, some seconds after the first order. Where a library would cost more than the client that is measured, it does without.
+until standard input ends. With --stall it stands still once, some seconds after the first order.
+Where a library would cost more than the client that is measured, it does without.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 import time
-from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from common import contratos as c
-from common.runtime.lifecycle import calm_collector, raise_open_files, runner
 from common.settings import seconds
+from loadgen.testbed.bare import serve
 
 PROTOCOLS: Final = ("grpc", "http")
 BACKLOG: Final = 16_384
@@ -51,23 +52,13 @@ class Stall:
         asyncio.get_running_loop().call_later(self._at_s, time.sleep, self._length_s)
 
 
-Close = Callable[[], Awaitable[Any]]
-
-
-async def serve_grpc(stall: Stall) -> tuple[int, Close]:
-    """Answer with bytes that were encoded once; returns the port and how to stop."""
+async def serve_grpc(stall: Stall, closing: AsyncExitStack) -> int:
+    """Answer with bytes that were encoded once; returns the port."""
     import grpc.aio
 
-    from proto import comum_pb2, pedidos_pb2
+    from wire.grpc.codec import CODECS
 
-    answer = pedidos_pb2.PedidoResponse(
-        pedido_id=ANSWER.pedido_id,
-        status=ANSWER.status,
-        valor_total_centavos=ANSWER.valor_total_centavos,
-        pagamento=comum_pb2.ResumoPagamento(status="aprovado", metodo="pix"),
-        nota_fiscal=comum_pb2.ResumoNotaFiscal(numero="NF000000001", chave_acesso="0" * 44),
-        envio=comum_pb2.ResumoEnvio(codigo_rastreamento="BR000000001PY", status="enviado"),
-    ).SerializeToString()
+    answer = CODECS[c.PedidoResponse].serialize(ANSWER)
 
     async def create(request: bytes, context: Any) -> bytes:
         stall.order()
@@ -75,13 +66,14 @@ async def serve_grpc(stall: Stall) -> tuple[int, Close]:
         return answer
 
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    closing.push_async_callback(server.stop, None)
     # Without serializers a method takes and gives bytes.
     method = grpc.unary_unary_rpc_method_handler(create)
     service = grpc.method_handlers_generic_handler("ecommerce.v1.Pedidos", {"CriarPedido": method})
     server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    return port, lambda: server.stop(None)
+    return port
 
 
 class Http(asyncio.Protocol):
@@ -115,8 +107,8 @@ def _length(head: bytes) -> int:
     return int(rest.partition(b"\r\n")[0]) if found else 0
 
 
-async def serve_http(stall: Stall) -> tuple[int, Close]:
-    """Answer with bytes that were written once; returns the port and how to stop."""
+async def serve_http(stall: Stall, closing: AsyncExitStack) -> int:
+    """Answer with bytes that were written once; returns the port."""
     body = msgspec.json.encode(ANSWER)
     head = (
         "HTTP/1.1 201 Created\r\nContent-Type: application/json; charset=utf-8\r\n"
@@ -125,23 +117,12 @@ async def serve_http(stall: Stall) -> tuple[int, Close]:
     answer = head.encode() + body
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Http(answer, stall), "127.0.0.1", 0, backlog=BACKLOG)
+    closing.callback(server.close)
     port: int = server.sockets[0].getsockname()[1]
-
-    async def close() -> None:
-        server.close()
-
-    return port, close
+    return port
 
 
 SERVE: Final = {"grpc": serve_grpc, "http": serve_http}
-
-
-async def _serve(protocol: str, stall: Stall) -> None:
-    port, close = await SERVE[protocol](stall)
-    calm_collector()
-    print(msgspec.json.encode({"address": f"127.0.0.1:{port}"}).decode(), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await close()
 
 
 def main() -> None:
@@ -153,9 +134,7 @@ def main() -> None:
         "--stall-at", type=seconds, default=1.0, help="seconds after the first order"
     )
     args = parser.parse_args()
-    raise_open_files()
-    with runner() as loop:
-        loop.run(_serve(args.protocol, Stall(args.stall_at, args.stall)))
+    serve(partial(SERVE[args.protocol], Stall(args.stall_at, args.stall)))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from rich.console import Console
 
 from loadgen.calibration import cost, pacing
 from loadgen.driver.crew import Crew
+from loadgen.options import EXIT_INVALID, EXIT_OK, EXIT_UNUSABLE
+from loadgen.pairs.command import EXIT_BELOW
 from loadgen.results.result import make_result
 from loadgen.testbed.chains import trivial_server
 from loadgen.testbed.clients import ClientError, Cost, bare, generator, has_locust
@@ -66,8 +68,8 @@ def test_ritmo_se_confere_contra_um_servidor_que_para(tmp_path: Path) -> None:
     assert len(checks) == 5
     assert checks["the open loop's p99 shows the stall"]
     assert found["open_loop"]["offered_per_s"] == 100
-    passed = pacing.EXIT_OK if all(checks.values()) else pacing.EXIT_MISSED
-    assert code == (passed if found["valid"] else pacing.EXIT_INVALID)
+    passed = EXIT_OK if all(checks.values()) else EXIT_BELOW
+    assert code == (passed if found["valid"] else EXIT_INVALID)
 
 
 def spent(rate: float, reasons: tuple[str, ...] = ()) -> Cost:
@@ -85,9 +87,9 @@ def test_razao_e_a_mediana_dos_pares() -> None:
 @pytest.mark.parametrize(
     ("pairs", "code", "words"),
     [
-        ([0.9] * 5, cost.EXIT_OK, "met"),
-        ([0.7] * 5, cost.EXIT_BELOW, "NOT met"),
-        ([0.9] * 4, cost.EXIT_INVALID, "4 pairs say nothing"),
+        ([0.9] * 5, EXIT_OK, "met"),
+        ([0.7] * 5, EXIT_BELOW, "NOT met"),
+        ([0.9] * 4, EXIT_INVALID, "4 pairs are too few"),
     ],
 )
 def test_codigo_de_saida_do_custo(
@@ -102,7 +104,6 @@ def test_codigo_de_saida_do_custo(
     async def fake_bare(*_):
         return spent(1_000)
 
-    fake_generator.__name__, fake_bare.__name__ = "generator", "bare"
     monkeypatch.setattr(cost, "generator", fake_generator)
     monkeypatch.setattr(cost, "bare", fake_bare)
     out = tmp_path / "cost.json"
@@ -118,7 +119,7 @@ def test_sem_locust_uma_linha_diz_o_que_fazer(capsys: pytest.CaptureFixture[str]
     """An interpreter without Locust, or none at all, is one line and exit code 2."""
     for python in (sys.executable, "/no/such/python", "/bin/true"):
         assert not asyncio.run(has_locust(python))
-        assert cost.main(["--locust", python]) == cost.EXIT_UNUSABLE
+        assert cost.main(["--locust", python]) == EXIT_UNUSABLE
         line = capsys.readouterr().err
         assert "has no Locust" in line
         assert line.count("\n") == 1
@@ -129,7 +130,11 @@ def test_ao_lado_da_cifra_do_locust_esta_o_que_ele_nao_faz() -> None:
     for found in (None, spent(500)):
         arm = cost.Arm.of("http", [cost.Pair(spent(900), spent(1_000), found)])
         console = Console(width=200, record=True, file=io.StringIO())
-        cost.show(cost.Costs([arm], cost.RATIO_MIN, True, [], {}, {}), console)
+        costs = cost.Costs(
+            arms=[arm], bar=cost.RATIO_MIN, valid=True, invalid_reasons=[], options={},
+            environment={},
+        )  # fmt: skip
+        cost.show(costs, console)
         assert ("without a key and a deadline" in console.export_text()) == (found is not None)
 
 

@@ -1,17 +1,21 @@
 """The floor: fair pairs, an honest median, and what makes it invalid."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from common import ROOT
+from common.contratos import SERVICOS
 from loadgen.driver.crew import Crew
 from loadgen.floor import cli as floor
 from loadgen.floor.report import Pair, Run, summarise
 from loadgen.machine import disk
-from loadgen.machine.usage import Meter
+from loadgen.machine.usage import Meter, Used, cpu_seconds
+from loadgen.options import EXIT_INVALID
 from loadgen.results.result import make_result
 from loadgen.testbed import chains
 from tests.support.loadgen_support import plan
@@ -27,7 +31,7 @@ def side(rate: float, p50: float = 10.0, **changes) -> Run:
 
 
 def floor_of(pairs, **changes):
-    given = {"memory_disk": None, "options": {}, "environment": {}}
+    given = {"wanted": len(pairs), "memory_disk": None, "options": {}, "environment": {}}
     return summarise("grpc", 100, pairs, **(given | changes))
 
 
@@ -47,10 +51,11 @@ def test_um_chamador_compara_latencia_com_cadeia_e_seis_gravacoes() -> None:
 
 
 def test_poucos_pares_disco_em_memoria_e_corrida_invalida_invalidam() -> None:
-    """Fewer than five pairs, a memory disk, or an invalid run in any pair make it invalid."""
+    """Fewer pairs than five or than asked, a memory disk, or an invalid run make it invalid."""
     good = [Pair(side(100), side(80), None)] * 5
     assert not floor_of(good[:4]).valid
     assert "tmpfs" in floor_of(good, memory_disk="tmpfs").invalid_reasons[0]
+    assert "interrupted after 5 of 9" in floor_of(good, wanted=9).invalid_reasons[0]
     bad = Pair(side(100), side(80, invalid_reasons=["the generator was the bottleneck"]), None)
     assert floor_of([*good, bad]).invalid_reasons == [
         "pair 6, side: the generator was the bottleneck"
@@ -74,9 +79,9 @@ def test_cadeia_nua_acalma_o_coletor_como_os_servicos() -> None:
         "import asyncio, gc, io, sys\n"
         "from common.runtime.lifecycle import calm_collector\n"
         "from loadgen.testbed import bare\n"
-        "async def listen(hop): return 1\n"
+        "async def listen(closing): return 1\n"
         "sys.stdin = io.StringIO('')\n"
-        "asyncio.run(bare._serve(bare.Hop('pedidos', '', (0.0, 0.0)), listen))\n"
+        "asyncio.run(bare._serve(listen))\n"
         "bare_chain = gc.get_freeze_count() > 0, gc.get_threshold()\n"
         "calm_collector()\n"
         "assert bare_chain == (True, gc.get_threshold()), bare_chain\n"
@@ -116,11 +121,71 @@ async def test_cadeia_nua_responde_como_a_de_verdade_e_termina_toda(mode: str) -
     assert not any(Path(f"/proc/{pid}").exists() for pid in chain.pids.values())
 
 
+def test_tempo_de_processador_inclui_os_filhos() -> None:
+    """A service that hands its work to a child costs no less; a process that is gone has no figure."""
+    work = "sum(range(10_000_000)); print(flush=True); input()"
+    parent = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}], check=False)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        spent = cpu_seconds(process.pid)
+        alone = psutil.Process(process.pid).cpu_times()
+        assert spent > alone.user + alone.system + 0.05
+        process.communicate(b"\n")
+    assert cpu_seconds(process.pid) is None
+
+
+async def test_servico_que_acaba_no_meio_invalida() -> None:
+    """Without the processor time of a service the sum of all would look too small."""
+    async with chains.bare_chain("http", (0.0, 0.0)) as chain:
+        given = plan(mode="http", address=chain.address, population=chain.population)
+        result = make_result(given, await Crew(given).run(), {})
+    run = Run.of("bare", result, {"pedidos": Used(1.0, 1.0), "fiscal": Used(None, None)})
+    assert run.cpu_ms["pedidos"] > 0
+    assert run.doubts == ["fiscal ended during the run: its CPU is unknown"]
+
+
+async def test_run_json_de_outra_forma_e_dito(tmp_path: Path, monkeypatch) -> None:
+    """A checkout that describes its run in another form is refused by name, not by a traceback."""
+
+    def unread(data_dir: Path) -> None:
+        raise ValueError("Object missing required field `supervisor`")
+
+    monkeypatch.setattr(chains, "read_run", unread)
+    with pytest.raises(chains.ChainError, match=r"run\.json is of another form: Object missing"):
+        async with chains.real_arm("http", (0.0, 0.0), tmp_path):
+            pass
+
+
+def test_dois_checkouts_se_comparam_lado_a_lado(tmp_path: Path) -> None:
+    """Both arms live at once, one generator drives them by turns, and every service is measured."""
+    out = tmp_path / "floor.json"
+    words = [
+        "--mode=http", f"--against={ROOT}", "--pairs=2", "--checkouts=30", "--concurrency=5",
+        "--warmup=0.3", f"--data-dir={tmp_path / 'dados'}", f"--json={out}",
+    ]  # fmt: skip
+    assert floor.main(words) == EXIT_INVALID
+    found = json.loads(out.read_text())
+    assert "2 pairs are too few for a median: 5 are needed" in found["invalid_reasons"]
+    for pair in found["pairs"]:
+        assert pair["floor"]["name"].startswith("checkout ")
+        for side in (pair["floor"], pair["real"]):
+            assert set(side["cpu_ms"]) == {"generator", *SERVICOS}
+            assert (side["orders"], side["not_terminal"]) == (30, 0)
+    assert len(found["cpu_ratios"]) == 2
+    assert list((tmp_path / "dados").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "options",
-    [[], ["--mode", "smtp"], ["--mode", "grpc", "--pairs", "0"],
+    [[], ["--mode", "smtp"], ["--mode", "grpc-threads"], ["--mode", "grpc", "--pairs", "0"],
      ["--mode", "grpc", "--payment-wait", "2:1"], ["--mode", "grpc", "--json", "/no/such/dir/x"],
-     ["--mode", "grpc", "--baseline=--panel"], ["--mode", "grpc", "--baseline=--telemetry=no"]],
+     ["--mode", "grpc", "--baseline=--panel"], ["--mode", "grpc", "--baseline=--telemetry=no"],
+     ["--mode", "grpc", "--against", "0"], ["--mode", "grpc", "--against", "/no/such/checkout"],
+     ["--mode", "grpc", "--against", "1", "--baseline=--telemetry=off"]],
 )  # fmt: skip
 def test_opcoes_erradas_saem_com_dois(options, capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong options are a usage error, exit code 2."""

@@ -10,20 +10,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import re
 import sys
 import tempfile
 import time
 import urllib.request
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any, Final
 
 import psutil
 from playwright.async_api import Browser, Page
+from prometheus_client.parser import text_string_to_metric_families
 
 from common.process.runfile import read_run
+from loadgen.pairs.turns import Ratios, alternate
 from tests.support.browser import browsing, page_of
 from tests.support.chain import make_shop
 from tests.support.lancamento import processo
@@ -37,26 +38,18 @@ new MutationObserver(() => window.updates.push(performance.now()))
 """
 
 
-async def _answered(url: str) -> float:
+def _answered(url: str) -> float:
     """Orders answered so far."""
-
-    def read() -> float:
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            text = answer.read().decode()
-        return sum(
-            map(
-                float,
-                re.findall(r"^checkout_orders_answered_total\{.*\} (\S+)$", text, re.MULTILINE),
-            )
-        )
-
-    return await asyncio.to_thread(read)
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    samples = itertools.chain.from_iterable(family.samples for family in families)
+    return sum(each.value for each in samples if each.name == "checkout_orders_answered_total")
 
 
 async def _rate(url: str, seconds: float) -> float:
-    before, start = await _answered(url), time.monotonic()
+    before, start = await asyncio.to_thread(_answered, url), time.monotonic()
     await asyncio.sleep(seconds)
-    after = await _answered(url)
+    after = await asyncio.to_thread(_answered, url)
     return (after - before) / (time.monotonic() - start)
 
 
@@ -75,27 +68,24 @@ async def _loaded(data_dir: Path, callers: int, seconds: float) -> Any:
 
 
 async def _pairs(browser: Browser, address: str, url: str, args: argparse.Namespace) -> None:
-    ratios, gaps = [], []
-    for number in range(1, args.pairs + 1):
-        rates: dict[bool, float] = {}
-        # Alternating which comes first cancels what drifts.
-        for opened in (True, False) if number % 2 else (False, True):
-            if not opened:
-                rates[False] = await _rate(url, args.seconds)
-                continue
-            async with page_of(browser, address) as page:
-                await page.evaluate(WATCH)
-                await page.wait_for_timeout(1_000)
-                rates[True] = await _rate(url, args.seconds)
-                at = await page.evaluate("window.updates")
-            gaps.append(max(b - a for a, b in itertools.pairwise(at)) / 1e3)
-        ratios.append(rates[True] / rates[False])
-        print(
-            f"pair {number}: {rates[True]:.0f}/s open, {rates[False]:.0f}/s closed, {ratios[-1]:.3f}",
-            flush=True,
-        )
-    low, _, high = quantiles(ratios, n=4)
-    print(f"median ratio {median(ratios):.3f} (quartiles {low:.3f} to {high:.3f})")
+    gaps: list[float] = []
+
+    async def opened() -> float:
+        async with page_of(browser, address) as page:
+            await page.evaluate(WATCH)
+            await page.wait_for_timeout(1_000)
+            found = await _rate(url, args.seconds)
+            at = await page.evaluate("window.updates")
+        gaps.append(max(b - a for a, b in itertools.pairwise(at)) / 1e3)
+        return found
+
+    turns = {"open": opened, "closed": partial(_rate, url, args.seconds)}
+    ratios = []
+    async for rates in alternate(turns, args.pairs):
+        ratios.append(rates["open"] / rates["closed"])
+        sides = f"{rates['open']:.0f}/s open, {rates['closed']:.0f}/s closed"
+        print(f"pair {len(ratios)}/{args.pairs}: {sides}, {ratios[-1]:.3f}", flush=True)
+    print(f"median ratio {Ratios(ratios).words()}")
     print(f"longest time between two updates of the page: {max(gaps):.2f} s")
 
 
