@@ -101,7 +101,7 @@ class Shop:
             )
         dossier = await asyncio.to_thread(self._dossier, pedido_id)
         logged = await asyncio.to_thread(of_order, self._data_dir, pedido_id)
-        told = [entry for entry in logged if entry.server_timing and entry.pedido_id == pedido_id]
+        told = [entry for entry in logged if entry.hops and entry.pedido_id == pedido_id]
         kept = next(iter(told), None)
         drawn = [] if kept is None else bars(kept_spans(kept))
         return Story(

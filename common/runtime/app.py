@@ -45,8 +45,9 @@ from common.storage.connection import Synchronous
 from common.storage.files import GATEWAY, SALAS, Sala, database_path
 from common.storage.pressure import Pressure
 from common.telemetry.in_flight import InFlight
+from common.telemetry.meters import LagProbe, Meters, Pool, Writer
 from common.telemetry.service import Telemetry
-from common.telemetry.stats import Gauges, LagProbe, Pool, Sampler, Writer, counted
+from common.telemetry.stats import Sampler
 
 # Seconds that a recovering drive has beside the slowest payment, for everything else it does.
 DRIVE_SLACK_S: Final = 10.0
@@ -127,7 +128,7 @@ class App:
         self._failpoints: Failpoints | None = None
         self._condutor: Condutor | None = None
         self._recovery: Task | None = None
-        self._gauges = Gauges(self.in_flight)
+        self._meters = Meters(settings.servico, self.in_flight)
 
     async def open(self) -> None:
         """Open the databases and build the service on them."""
@@ -137,7 +138,7 @@ class App:
             )
         failpoints = self._failpoints
         opened = await self._storage(SALAS[self.settings.servico])
-        self._gauges.writer = opened.writer
+        self._meters.writer = opened.writer
         storage: Database = opened
         if failpoints is not None:
             storage = FailingStorage(storage, failpoints, self.clock, self.execution)
@@ -156,11 +157,11 @@ class App:
 
     def endpoints(self) -> list[Endpoint]:
         """The operations of the service, ready for a transport to bind."""
-        watch = None if self.telemetry is None else self.telemetry.watch
-        servico, in_flight = self.settings.servico, self.in_flight
+        traces = None if self.telemetry is None else self.telemetry.traces
+        servico, meters = self.settings.servico, self._meters
         credencial = credential(self.settings.chain_token, servico)
         return endpoints(
-            self.service, servico, in_flight, self._standstill, watch=watch, credencial=credencial
+            self.service, servico, meters, self._standstill, traces=traces, credencial=credencial
         )
 
     def show_metrics(self) -> None:
@@ -170,21 +171,18 @@ class App:
             self.telemetry.serve(settings.host, settings.metrics_port, settings.allow_host)
 
     def _observe(self) -> None:
-        """Have every call be watched, and the service show its metrics."""
-        lag = self._loop_lag()
-        self._gauges.places = self.slots
-        self.telemetry = Telemetry(self.settings, self._gauges, None if lag is None else lag.recent)
+        """Have the service show its meters, and the edge keep traces."""
+        self._meters.lag = self._loop_lag()
+        self._meters.places = self.slots
+        self.telemetry = Telemetry(self.settings, self._meters)
         self._stack.callback(self.telemetry.close)
 
     def _tell_stats(self) -> None:
-        """Have the service tell of its inside while it lives."""
-        servico, gauges = self.settings.servico, self._gauges
-        gauges.operations = counted(self.service, servico)
-        gauges.places = self.slots
-        lag = self._loop_lag()
-        if lag is not None:
-            gauges.loop = lag.read
-        sampler = Sampler(stats_path(self.settings.data_dir, servico), servico, gauges)
+        """Have the service write down its inside while it lives."""
+        self._meters.lag = self._loop_lag()
+        self._meters.places = self.slots
+        path = stats_path(self.settings.data_dir, self.settings.servico)
+        sampler = Sampler(path, self._meters)
         sampler.start()
         self._stack.callback(sampler.stop)
 
@@ -198,7 +196,7 @@ class App:
 
     def watch_pool(self, pool: Pool) -> None:
         """Tell of the calls that wait for a worker, too."""
-        self._gauges.pool = pool
+        self._meters.pool = pool
 
     def start_background(self) -> None:
         """Begin what the service does on its own account: Pedidos recovers open orders."""
@@ -259,7 +257,7 @@ class App:
         pause_s = PAUSE_EDGE_S if settings.servico == "pedidos" else PAUSE_INNER_S
         timing = Timing(PATIENCE_S + payment_s, pause_s)
         guarded = Guarded(client, servico, timing, self.execution, random.random)
-        self._gauges.closed[servico] = guarded.steps.steady
+        self._meters.closed[servico] = guarded.steps.steady
         return guarded
 
     async def _open_pedidos(self, database: Database) -> None:
@@ -283,7 +281,7 @@ class App:
             ),
         )
         condutor = self._condutor
-        self._gauges.retries = lambda: condutor.retentativas
+        self._meters.retries = lambda: condutor.retentativas
         await condutor.contar_abertas()
         self.slots = Slots(
             settings.in_flight_max,

@@ -1,4 +1,4 @@
-"""What happened to whom: a line of JSON for each event, with its trace and its order.
+"""Logs: a line of JSON for each event, with its trace and its order.
 
 Each service appends to `<data-dir>/logs/<service>.jsonl`; what a person should see at once goes to
 the terminal too, as a sentence. A file that has grown is set aside and begun anew, so that logs
@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.record import Hop
 from common.telemetry.trace_context import trace_of
 
 LOGS: Final = "logs"
@@ -31,7 +32,10 @@ current: ContextVar[Contexto | None] = ContextVar("current", default=None)
 
 
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line. `time` is seconds since 1970; ids are absent where there is none."""
+    """One line. `time` is seconds since 1970; ids are absent where there is none.
+
+    `server_timing` is for people, `hops` for programs: the same record.
+    """
 
     time: Annotated[float, msgspec.Meta(ge=0, lt=2**33)]
     level: str
@@ -43,6 +47,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     code: str = ""
     duration_ms: float = 0.0
     server_timing: str = ""
+    hops: tuple[Hop, ...] = ()
     kept: str = ""
     error: str = ""
 

@@ -1,4 +1,4 @@
-"""One order's time, hop by hop, read from the one timing record of its answer.
+"""One order's time, hop by hop, from the timing record of its answer.
 
 In each order the parts sum to the latency; what no instrument accounts for is a part of its own,
 `residuo`. What a median and a slow order are made of is told by `loadgen.attribution.bands`.
@@ -7,9 +7,13 @@ In each order the parts sum to the latency; what no instrument accounts for is a
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+
+from common.servicos.protocolo.record import Hop, decode, figures
+from loadgen.attribution.earlier import earlier
 
 # One order in so many is asked to tell its time in full. That costs the order itself 10 to 15 % of its
 # processor time (measured), which is below 1 % over all of them.
@@ -39,35 +43,18 @@ _OWN: Final = ("fila", "espera", "trabalho", "gateway", "tentativas")
 Parts = dict[str, dict[str, float]]
 
 
-def parse(timing: str) -> Parts:
-    """A Server-Timing text as {service: {field: milliseconds}}; what is not a number is left out."""
-    hops: Parts = {}
-    for entry in timing.split(","):
-        name, *fields = entry.strip().split(";")
-        values: dict[str, float] = {}
-        for text in fields:
-            key, _, value = text.partition("=")
-            try:
-                values[key] = float(value)
-            except ValueError:
-                continue
-        if name and values:
-            hops[name] = values
-    return hops
-
-
 class Hops:
     """Sums over sampled orders, per service and field; `n` is how many orders they are of."""
 
     def __init__(self) -> None:
         self._sums: Parts = {}
 
-    def note(self, timing: str) -> None:
+    def note(self, record: Iterable[Hop]) -> None:
         """Add an order's timing record."""
-        for name, values in parse(timing).items():
-            sums = self._sums.setdefault(name, {"n": 0.0})
+        for hop in record:
+            sums = self._sums.setdefault(hop.service, {"n": 0.0})
             sums["n"] += 1
-            for key, value in values.items():
+            for key, value in figures(hop).items():
                 if key not in _INSTANTS:
                     sums[key] = sums.get(key, 0.0) + value
 
@@ -86,10 +73,10 @@ def means(sums: Parts) -> Parts:
 
 
 class Sample(Struct, frozen=True, array_like=True):
-    """One sampled order: its instants (monotonic nanoseconds) and the record of its answer.
+    """One sampled order: its instants (monotonic nanoseconds) and the record of its answer, as text.
 
     Meant to be sent, sent, first answered, and known to have ended. One that was not answered has
-    ended at its timeout.
+    ended at its timeout. Results keep samples, so `timing` may be of the earlier form.
     """
 
     intended_ns: int
@@ -103,6 +90,10 @@ class Sample(Struct, frozen=True, array_like=True):
     def latency_ms(self) -> float:
         """From the intended instant."""
         return _ms(self.end_ns - self.intended_ns)
+
+    def hops(self) -> tuple[Hop, ...]:
+        """The hops that its record tells of."""
+        return decode(self.timing) or earlier(self.timing)
 
     def lost(self, timeout_ns: int) -> Sample:
         """The same order without an answer: it ended at its timeout, and tells nothing."""
@@ -143,10 +134,10 @@ class Told(NamedTuple):
 
 def told(sample: Sample) -> Told | None:
     """Where one order spent its time; None when its record does not tell it in full."""
-    record = parse(sample.timing)
-    if not record or not all({"dur", "em", "trabalho"} <= hop.keys() for hop in record.values()):
+    record = sample.hops()
+    if not record or any(hop.inside is None for hop in record):
         return None
-    each = list(record.items())
+    each = [(hop.service, figures(hop)) for hop in record]
     client = {
         "atraso": _ms(sample.sent_ns - sample.intended_ns),
         "consultas": _ms(sample.end_ns - sample.replied_ns),

@@ -117,6 +117,5 @@ def _ended(line: Line) -> int:
 
 
 def _spent(line: Line) -> float:
-    """Seconds of calls that ended, and of waits for a worker that did."""
-    served = sum(seconds for _, seconds in line.operations.values())
-    return served + (line.pool.taken.waited_s if line.pool is not None else 0.0)
+    """Seconds of calls that ended, waits for a worker included."""
+    return sum(seconds for _, seconds in line.operations.values())

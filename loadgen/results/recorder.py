@@ -243,7 +243,7 @@ class Recorder:
         """Sums over the samples that were kept: reading each record as it comes would cost more."""
         hops = Hops()
         for sample in self._samples.kept:
-            hops.note(sample.timing)
+            hops.note(sample.hops())
         return hops.sums()
 
     def live(self) -> Live:

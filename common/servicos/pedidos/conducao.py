@@ -164,7 +164,7 @@ class Condutor:
         try:
             with self._lock:
                 # Nobody finds this drive before it has a task.
-                conducao.tarefa = self._tasks.start(conducao.ctx.medir(trabalho))
+                conducao.tarefa = self._tasks.start(conducao.ctx.account.measured(trabalho))
         except ErroServico:
             trabalho.close()
             vaga.release()
@@ -200,7 +200,7 @@ class Condutor:
         seu = ctx.derivar(ctx.prazo)
         trabalho = self._desistir(pedido_id, seu, promessa)
         try:
-            self._tasks.start(seu.medir(trabalho))
+            self._tasks.start(seu.account.measured(trabalho))
         except ErroServico:
             trabalho.close()
             raise

@@ -92,7 +92,7 @@ class Pedidos:
         ctx.pedido_id = linha.pedido_id
         if not conducao.minha:
             # Its attempt to claim the key is all that it did, and was on our way.
-            ctx.absorver(conducao.ctx)
+            ctx.account.take_over(conducao.ctx.account)
             return await self._responder_conhecida(ctx, linha, resumo)
         return await self._aguardar(ctx, conducao, linha)
 
@@ -118,11 +118,11 @@ class Pedidos:
         desistencia = await self._condutor.desistir(req.pedido_id, ctx).wait(ctx.prazo)
         if desistencia is None:
             raise prazo_esgotado("o cancelamento não foi registrado dentro do prazo")
-        ctx.absorver(desistencia.ctx)
+        ctx.account.take_over(desistencia.ctx.account)
         linha, conducao = desistencia.linha, desistencia.conducao
         if conducao is not None:
             linha = await conducao.fim.wait(ctx.prazo) or linha
-            ctx.absorver(conducao.ctx)
+            ctx.account.take_over(conducao.ctx.account)
             if falhas is not None and linha.terminal:
                 await falhas.em("P5", linha.pedido_id)
         if linha.origem != "loja" or linha.status == "enviado":
@@ -196,7 +196,7 @@ class Pedidos:
         final = None
         if conducao is not None:
             final = await conducao.fim.wait(ctx.prazo)
-            ctx.absorver(conducao.ctx)
+            ctx.account.take_over(conducao.ctx.account)
         if final is None:
             final = await self._database.read(ctx, livro.por_id, linha.pedido_id)
         elif self._condutor.falhas is not None:
