@@ -11,7 +11,7 @@ from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict, istr
 
 from common.erros import ErroServico
-from common.serving.pipeline import HEADER_RECORD, NAMES, Names
+from common.serving.pipeline import HEADER_RECORD, HEADER_TIMING, NAMES, Names
 from wire.rest.answers import Answer, problem
 
 
@@ -36,7 +36,9 @@ PROTOCOL_LOG.addFilter(_Callers())
 LOWERED: Final = Names(*map(istr, NAMES))
 RECORD: Final = istr(HEADER_RECORD)
 SITE: Final = istr("Sec-Fetch-Site")
-_OFTEN: Final = {str(name): name for name in (*LOWERED, RECORD, istr("Location"))}
+_OFTEN: Final = {
+    str(name): name for name in (*LOWERED, RECORD, istr(HEADER_TIMING), istr("Location"))
+}
 
 
 def lowered(headers: Mapping[str, str]) -> CIMultiDict[str]:

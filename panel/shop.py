@@ -26,7 +26,7 @@ from common.telemetry.trace_context import begun
 from loadgen.workload.dial import dial
 from panel.actions import ActionError
 
-# Seconds. Whoever buys in a page waits as a customer would.
+# Seconds. A buyer in the page waits as a customer would.
 PRAZO_S: Final = 60.0
 # Customers that the shop offers to buy as.
 CLIENTES: Final = 50

@@ -115,7 +115,7 @@ def tasks() -> Iterator[ThreadTasks]:
     """An execution of the test's own, ended afterwards."""
     made = ThreadTasks()
     yield made
-    run_to_end(made.encerrar())
+    run_to_end(made.stop())
 
 
 # --- strangers ----------------------------------------------------------------------------------

@@ -66,19 +66,19 @@ def marks(
     ctx: Contexto, remaining: float | None, operacao: Operacao, names: Names = NAMES
 ) -> list[tuple[str, str]]:
     """The headers of a call, by name; `remaining` as `deadline.outgoing` gave it."""
-    beside: list[tuple[str, str]] = []
+    headers: list[tuple[str, str]] = []
     if remaining is not None:
         limite, prazo = deadline.sent(remaining, ctx.prazo)
-        beside += ((names.limite, limite), (names.prazo, prazo))
+        headers += ((names.limite, limite), (names.prazo, prazo))
     if ctx.tentativa:
-        beside.append((names.tentativa, str(ctx.tentativa)))
+        headers.append((names.tentativa, str(ctx.tentativa)))
     if ctx.chave is not None:
-        beside.append((names.chave, ctx.chave))
+        headers.append((names.chave, ctx.chave))
     if ctx.completo:
-        beside.append((names.amostra, FULL_TIMING))
+        headers.append((names.amostra, FULL_TIMING))
     if ctx.rastro:
         kind = _WAITS[operacao.classe]
-        beside.append((names.rastro, sent(ctx.rastro, kind, ctx.account.number(kind))))
+        headers.append((names.rastro, sent(ctx.rastro, kind, ctx.account.number(kind))))
         if ctx.rastro_estado:
-            beside.append((names.rastro_estado, ctx.rastro_estado))
-    return beside
+            headers.append((names.rastro_estado, ctx.rastro_estado))
+    return headers

@@ -1,4 +1,4 @@
-"""What happens around every operation of every service, whatever the transport.
+"""The frame around every operation of every service, the same for each transport.
 
 A transport turns bytes into a message and a context, awaits the endpoint, and turns the answer or
 the error back into bytes. Deadlines, bounds and defects are dealt with here, once.
@@ -51,7 +51,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Names(NamedTuple):
-    """What travels beside a message, by name; a transport may have a type of its own for them."""
+    """The names of headers that go with a message; a transport may have its own type for them."""
 
     prazo: str = deadline.HEADER_DEADLINE
     limite: str = deadline.HEADER_TIMEOUT
@@ -76,7 +76,7 @@ _ONCE: Final = (
 
 
 def repeated(names: Iterable[str]) -> Collection[str]:
-    """What comes more than once among the names of headers, in lower case."""
+    """The names of headers that come more than once, in lower case."""
     return {name for name, times in Counter(map(str.lower, names)).items() if times > 1}
 
 
@@ -106,7 +106,7 @@ class Endpoint:
         self._begins = begins_at(operacao)
         self._traces = traces if self._begins else None
         self._keyed = operacao.classe == "pedido"
-        # Who calls Pedidos is a client: what is left to it counts, and no clock that it names.
+        # Callers of Pedidos are clients: the time left to them counts, and no clock that they name.
         self._inner = operacao.servico != "pedidos"
         # Steps only: orders have a queue of their own at the edge, cancelling must always pass.
         self._bounded = operacao.classe == "passo"
@@ -120,7 +120,7 @@ class Endpoint:
         left_until: float = inf,
         names: Names = NAMES,
     ) -> None:
-        """Take over what came beside a message: `marks` of the caller's, read by name with `mark`.
+        """Take over the headers of a call, `call.marks` of its caller, read by name with `mark`.
 
         `twice` says which names came more than once, `left_until` the end that the transport
         itself knows. Raises ErroServico (invalid).
@@ -150,7 +150,7 @@ class Endpoint:
         self._admit(mark(names.cadeia))
 
     def _admit(self, given: str | None) -> None:
-        """Let a call in by the credential that came beside its message.
+        """Let a call in by the credential among its headers.
 
         Raises ErroServico (forbidden) for a call that only the hop before may make.
         """
@@ -165,7 +165,7 @@ class Endpoint:
         raise erro
 
     async def __call__(self, ctx: Contexto, req: Any) -> Mensagem:
-        """Do what a call asks for. Raises ErroServico."""
+        """Do the operation. Raises ErroServico."""
         if ctx.prazo <= time.monotonic():
             raise prazo_esgotado("o prazo terminou antes do início")
         if self.in_flight.fechado:

@@ -20,7 +20,7 @@ class StorageWait:
     __slots__ = ("_account", "_before", "_start", "commit")
 
     def __init__(self, ctx: Contexto | None) -> None:
-        """The time is nobody's without a context."""
+        """Without a context the time is not accounted for."""
         self._account = None if ctx is None else ctx.account
         self.commit: Commit | None = None
 

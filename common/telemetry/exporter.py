@@ -56,7 +56,7 @@ class _Heard:
         try:
             result = self._exporter.export(spans)
         except Exception as error:
-            # What it says names the address and why; the terminal needs it once.
+            # Its words name the address and the reason; the terminal needs them once.
             _LOG.info("export: %s", error)
             result = SpanExportResult.FAILURE
         failed = result is not SpanExportResult.SUCCESS

@@ -1,4 +1,4 @@
-"""What Prometheus is told, and a port to ask at for a service that does not speak HTTP.
+"""The meters in Prometheus' form, and answers on a port for services that do not speak HTTP.
 
 Names and units follow its conventions (https://prometheus.io/docs/practices/naming/). The process's
 own figures (`process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`) are
@@ -38,7 +38,7 @@ from common.callers import Hosts
 from common.erros import STATUS_HTTP
 from common.telemetry.meters import BOUNDS_S, CONTENT_TYPE, Meters
 
-# Bytes of a body that is read and left; whoever sends more is not listened to.
+# Bytes of a body that is read and left; a longer one ends the connection.
 BODY_MAX: Final = 1 << 16
 
 _LOG = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class _Calls(Collector):
 
 
 class _Inside(Collector):
-    """What is read of the service when somebody asks."""
+    """The figures that are read of the service when somebody asks."""
 
     def __init__(self, meters: Meters) -> None:
         self._servico = meters.servico
@@ -157,7 +157,7 @@ class _Asked(BaseHTTPRequestHandler):
     ) -> None:
         self._page = page
         self._hosts = hosts
-        # There is no server but whoever accepted, and nobody asks it anything.
+        # The handler wants a server and asks it nothing: there is none.
         super().__init__(connection, address, cast("BaseServer", None))
 
     def do_GET(self) -> None:
@@ -205,6 +205,6 @@ class _Asked(BaseHTTPRequestHandler):
 
 
 def answer(connection: socket, address: Any, page: Callable[[], bytes], hosts: Hosts) -> None:
-    """Answer whoever connected, until they leave; no page that is not of one of the `hosts`."""
+    """Answer one connection until its other end leaves; only pages of one of the `hosts` may ask."""
     with connection:
         _Asked(connection, address, page, hosts)

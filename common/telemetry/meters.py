@@ -50,7 +50,7 @@ class LagProbe(Protocol):
         """The lag since the last reading."""
 
     def recent(self) -> Lag:
-        """The lag of the last second or two, whoever else reads."""
+        """The lag of the last second or two; takes nothing from other readers."""
 
     def close(self) -> None:
         """Watch no longer."""

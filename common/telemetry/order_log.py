@@ -62,7 +62,7 @@ class OrderLog(NamedTuple):
 
 
 def order_log(data_dir: Path, order: int) -> OrderLog:
-    """All that is known of one order; where its books cannot be read, what was logged of it."""
+    """All that is known of one order; only its log lines where its books cannot be read."""
     logged = of_order(data_dir, order)
     found = [_logged(entry, order) for entry in logged]
     for entry in logged:

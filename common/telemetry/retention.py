@@ -28,7 +28,7 @@ RUN_MAX: Final = 20
 RECENT_ORDERS: Final = 512
 LOOK_EVERY: Final = 64
 
-# Digits of a trace's draw, and what is above all of them.
+# Digits of a trace's draw, and a text that sorts above all of them.
 _DIGITS: Final = 14
 _ALL: Final = "g"
 

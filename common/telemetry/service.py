@@ -40,7 +40,7 @@ class Telemetry:
         """The meters in Prometheus' text format."""
         with self._first:
             if self._render is None:
-                # Only now: a service that nobody asks starts without the library.
+                # Only now: a service starts without the library, and sooner.
                 from common.telemetry.exposition import renderer
 
                 self._render = renderer(self._meters)

@@ -28,15 +28,15 @@ Kind = Literal["server", "client"]
 # The letters that stand for no call: storage, and the payment gateway.
 BANCO: Final = "b"
 GATEWAY: Final = "g"
-# What a service calls, by the letter of its wait: the order's step in the next service, its
-# undoing there, and what Pedidos asks of another one.
+# The operation that a service calls, by the letter of its wait: the order's step in the next
+# service, its undoing there, and the question that Pedidos asks another one.
 CALLS: Final = {
     "pedidos": {"p": "processar_pagamento", "x": "cancelar_pagamento", "c": "consultar_precos"},
     "pagamentos": {"p": "separar_estoque", "x": "cancelar_separacao"},
     "estoque": {"p": "emitir_nota_fiscal", "x": "cancelar_nota_fiscal"},
     "fiscal": {"p": "agendar_envio", "x": "cancelar_envio"},
 }
-# Calls of which the record tells what happened below them.
+# Calls of which the record tells the hops below.
 TOLD: Final = frozenset("px")
 
 _BY_NAME: Final = {operacao.nome: operacao for operacao in OPERACOES}
@@ -46,7 +46,7 @@ class Span(Struct, frozen=True, kw_only=True):
     """One span; instants are milliseconds on the monotonic clock.
 
     `parent` is "" for none. `error` is the category of the answer, "" for none. `unanswered` marks a
-    call that nobody answered and the hop that did not: its instants are those of its caller's wait.
+    call without an answer, and the hop that owed it: its instants are those of its caller's wait.
     """
 
     service: str
@@ -76,7 +76,7 @@ def spans(hops: Sequence[Hop], operation: str, context: TraceContext) -> list[Sp
 
 
 def _served(told: Sequence[Hop], operation: str, trace_id: str, caller: str) -> Iterator[Span]:
-    """A hop's own span, those of what it waited for, and all below."""
+    """A hop's own span, those of its waits, and all below."""
     hop, below = told[0], told[1:]
     span_id = server_span(trace_id, caller)
     yield Span(
@@ -112,7 +112,7 @@ def _served(told: Sequence[Hop], operation: str, trace_id: str, caller: str) -> 
 
 
 def _waited(hop: Hop, wait: Wait, number: int, parent: str) -> Span:
-    """The span of a wait for what is no service."""
+    """The span of a wait for storage or the gateway."""
     gateway = wait.kind == GATEWAY
     start_ms = (hop.arrival + wait.start) / 1e3
     return Span(

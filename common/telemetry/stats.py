@@ -23,7 +23,7 @@ from common.telemetry.meters import Lag, Meters, Taken
 
 # Seconds between lines.
 SAMPLE_INTERVAL_S: Final = 0.25
-# Looks at what is in flight between two lines, one in ten milliseconds. A mean over half a minute
+# Looks at the calls in flight between two lines, one in ten milliseconds. A mean over half a minute
 # then has some 3,000 of them: where one call is in flight, it is known to some 2 %.
 LOOKS_PER_LINE: Final = 25
 
@@ -31,9 +31,9 @@ _LOG = logging.getLogger(__name__)
 
 
 class PoolLine(Struct, frozen=True):
-    """What a pool of `workers` threads tells: the calls that wait for one of them.
+    """A pool of `workers` threads, and the calls that wait for one of them.
 
-    `waiting` is the mean of the looks in the interval before, `waiting_now` what it is now, of
+    `waiting` is the mean of the looks in the interval before, `waiting_now` the number now, of
     which the oldest has waited `head_s` seconds; `taken` is cumulative.
     """
 
@@ -47,7 +47,7 @@ class PoolLine(Struct, frozen=True):
 class Line(Struct, kw_only=True):
     """A service at the instant `t` (monotonic seconds; `time` is since 1970).
 
-    `in_flight` is the mean of `looks` looks in the interval before, `in_flight_now` what it is at
+    `in_flight` is the mean of `looks` looks in the interval before, `in_flight_now` the number at
     `t`; `steps_now` are the steps of orders among those. `operations` are calls ended and their
     summed seconds, from arrival to answer, by operation, `units` of work in `batches` and the seconds of their commits,
     `collections` of the garbage collector and their seconds, and the processor seconds used: all

@@ -1,4 +1,4 @@
-"""Where a sampled call's time goes, from the inside: own work, waiting to run, and what it waits for.
+"""Where a sampled call's time goes, from the inside: own work, waiting to run, and waits.
 
 A `Meter` cuts the life of one call in one process into segments that follow each other without a
 gap: steps, in which the call's own code has the thread, and waits. Of a step the thread's processor
@@ -26,7 +26,7 @@ from common.servicos.protocolo.record import Inside, Section
 
 R = TypeVar("R")
 
-# What a caller sends, in the field `pipeline.HEADER_SAMPLE`, to have its order measured.
+# The word that a caller sends, in `pipeline.HEADER_SAMPLE`, to have its order measured.
 FULL_TIMING: Final = "full"
 
 _TRABALHO: Final = "trabalho"
@@ -50,7 +50,7 @@ def running() -> Meter | None:
 
 
 class Meter:
-    """What is measured of one call; the port `account.Meter`."""
+    """Measures one call; the port `account.Meter`."""
 
     __slots__ = (
         "_called", "_cpu_s", "_section", "_segments", "_since", "_steps", "began", "departed", "ended",
@@ -71,7 +71,7 @@ class Meter:
         self._section: str = _ESPERA
         self._steps = False
 
-    # --- by whoever runs the call -------------------------------------------------------------
+    # --- by the code that runs the call -------------------------------------------------------------
 
     def resume(self) -> None:
         """A step begins in this thread; harmless within one."""
@@ -126,7 +126,7 @@ class Meter:
         self._section = before
 
     def ready(self, instant: float) -> None:
-        """What the last wait was for was there at `instant`; from then on the call waited to run.
+        """The last wait was over at `instant`; from then on the call waited to run.
 
         Call it in the step after that wait.
         """
@@ -147,8 +147,8 @@ class Meter:
     def take_over(self, other: Meter) -> None:
         """Have the task's segments stand for this call's own while the task was alive.
 
-        The call's way led through the task: what the call itself did meanwhile, waiting for it,
-        lay beside the way. The time from the task's end until the call ran again is `espera`.
+        The call's way led through the task: the call's own steps meanwhile, while it waited, were
+        not on the way. The time from the task's end until the call ran again is `espera`.
         """
         self._close_step()
         own = self._segments
@@ -173,7 +173,7 @@ class Meter:
         return Inside(**micros, saida=round(self.departed * 1e6))
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each part so far; they sum to the call's life less what nobody claimed."""
+        """Seconds of each part so far; they sum to the call's life less the unclaimed waits."""
         self._close_step()
         parts: dict[str, float] = {}
         for kind, begin, end, cpu_s in self._segments:
@@ -191,7 +191,7 @@ class Meter:
 
 
 def _clipped(segments: list[_Segment], begin: float, end: float) -> list[_Segment]:
-    """What of the segments lies in [begin, end]; a step's processor time in proportion."""
+    """The segments as far as they lie in [begin, end]; a step's processor time in proportion."""
     inside = []
     for kind, first, last, cpu_s in segments:
         low, high = max(first, begin), min(last, end)

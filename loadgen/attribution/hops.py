@@ -1,7 +1,7 @@
 """One order's time, hop by hop, from the timing record of its answer.
 
 In each order the parts sum to the latency; what no instrument accounts for is a part of its own,
-`residuo`. What a median and a slow order are made of is told by `loadgen.attribution.bands`.
+`residuo`. `loadgen.attribution.bands` averages them into a median and a slow order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SAMPLES_WANTED: Final = 100
 
 CLIENT: Final = "cliente"
 RESIDUAL: Final = "residuo"
-# What a part's time was spent on, in the order of an order's way: the generator sent late; the
+# The use of each part's time, in the order of an order's way: the generator sent late; the
 # queue for admission; ready but not running; own work; storage up to the commit, and the commit;
 # the simulated payment; the way to the next hop and back; earlier attempts at it; a next hop that
 # told nothing; asking again after an order that was accepted only; and what is left. `loadgen.attribution.bands`
@@ -92,11 +92,11 @@ class Sample(Struct, frozen=True, array_like=True):
         return _ms(self.end_ns - self.intended_ns)
 
     def hops(self) -> tuple[Hop, ...]:
-        """The hops that its record tells of."""
+        """The hops of its record."""
         return decode(self.timing) or earlier(self.timing)
 
     def lost(self, timeout_ns: int) -> Sample:
-        """The same order without an answer: it ended at its timeout, and tells nothing."""
+        """The same order without an answer: it ended at its timeout, and has no record."""
         end_ns = self.sent_ns + timeout_ns
         return Sample(self.intended_ns, self.sent_ns, end_ns, end_ns, "", answered=False)
 
@@ -170,10 +170,10 @@ def told(sample: Sample) -> Told | None:
 def _transport(
     waited_ms: float, left_ms: float, below: dict[str, float]
 ) -> tuple[dict[str, float], list[float]]:
-    """The way to the next hop and back: what the wait for it was longer than its own time.
+    """The way to the next hop and back: the wait for that hop less its own time.
 
-    A way cannot be shorter than nothing: what would be is not accounted for, and comes beside it in
-    pieces.
+    A way cannot be shorter than nothing. The part below nought is not accounted for, and is returned
+    in pieces.
     """
     there = below["em"] - left_ms
     back = waited_ms - below["dur"] - there

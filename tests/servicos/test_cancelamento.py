@@ -130,7 +130,9 @@ async def test_the_sweep_turns_the_forward_drive_of_a_cancelled_order(
     pedido_id = cluster.last()
     condutor = cluster.apps["pedidos"]._condutor
     now = condutor._clock.timestamp()
-    await cluster.arm.run(condutor._database.unit(None, livro.desistir, pedido_id, "solicitado", now))
+    await cluster.arm.run(
+        condutor._database.unit(None, livro.desistir, pedido_id, "solicitado", now)
+    )
     assert await cluster.sweep() == 1
     assert (await creating).body["status"] == "cancelado"
     forward.open()

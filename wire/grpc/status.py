@@ -70,7 +70,7 @@ def record_of(metadata: Any) -> str:
 
 
 def erro_de(error: Any) -> ErroServico:
-    """What a failed call, a grpc.RpcError of either API, means to the domain."""
+    """The domain's error for a failed call, a grpc.RpcError of either API."""
     categoria = _CATEGORY.get(error.code(), Categoria.INDISPONIVEL)
     violacoes: tuple[Violacao, ...] = ()
     repetir_apos_s = None

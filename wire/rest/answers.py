@@ -1,4 +1,4 @@
-"""What REST answers are, whatever serves them: statuses, headers, and problems (RFC 9457)."""
+"""REST answers, the same from every server: statuses, headers, and problems (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CATEGORY: Final = {status: categoria for categoria, status in reversed(STATUS_H
 
 
 class Problema(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of every error answer; `categoria` tells apart what shares a status."""
+    """The body of every error answer; `categoria` separates those that share a status."""
 
     type: str
     title: str
@@ -77,7 +77,7 @@ def problem(erro: ErroServico, back: Iterable[tuple[str, str]] = ()) -> Answer:
 
 
 def erro_de(status: int, corpo: bytes, repetir_apos: str | None) -> ErroServico:
-    """What an error answer means to the domain; a foreign one leaves the outcome unknown."""
+    """The domain's error for an error answer; a foreign one leaves the outcome unknown."""
     espera = float(repetir_apos) if repetir_apos and repetir_apos.isdecimal() else None
     try:
         problema = _decode(corpo)

@@ -1,4 +1,4 @@
-"""What is measured of one call while it lasts. Its end makes an entry of the timing record of it."""
+"""The time of one call, written down while it lasts. Its end makes one entry of the timing record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call carries besides its message: the deadline, the key, the trace it belongs to."""
+"""The context of a call, carried with its message: the deadline, the key, its trace."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Contexto:
     ) -> None:
         self.prazo = prazo
         self.chave = chave
-        # What is measured of the call.
+        # The time of the call, as far as it has come.
         self.account = Account() if account is None else account
         # Says whether the caller has gone, where the transport knows and does not cancel the call.
         self.ausente: Callable[[], bool] | None = None
