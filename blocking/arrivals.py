@@ -10,11 +10,11 @@ import threading
 import time
 from collections import deque
 
-from common.telemetry.stats import Taken
+from common.telemetry.meters import Taken
 
 
 class Arrivals:
-    """Counts the calls in a pool's queue; the gauge `common.telemetry.stats.Pool`."""
+    """Counts the calls in a pool's queue; the gauge `common.telemetry.meters.Pool`."""
 
     def __init__(self, workers: int) -> None:
         """`workers` is how many threads serve."""

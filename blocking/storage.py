@@ -12,8 +12,8 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -26,12 +26,12 @@ from common.storage.batching import (
     Company,
     Outcome,
     Unit,
-    failure,
     run_batch,
     take,
 )
 from common.storage.connection import Synchronous, connect, connect_writer
 from common.storage.pressure import Pressure
+from common.storage.wait import StorageWait
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -149,8 +149,8 @@ class _Blocking(ABC):
     ) -> R:
         """One durable unit of work; see portas.Database."""
         assert not kwargs, "units of work take positional arguments only"
-        with _timed(ctx) as timed:
-            value, timed.commit = self._write(funcao, *args)
+        with StorageWait(ctx) as wait:
+            value, wait.commit = self._write(funcao, *args)
         return value
 
     async def read(
@@ -162,8 +162,8 @@ class _Blocking(ABC):
     ) -> R:
         """One read; see portas.Database."""
         assert not kwargs, "units of work take positional arguments only"
-        with _timed(ctx) as timed:
-            value, timed.commit = self._read(funcao, *args)
+        with StorageWait(ctx) as wait:
+            value, wait.commit = self._read(funcao, *args)
         return value
 
 
@@ -254,28 +254,3 @@ class PlainStorage(_Blocking):
         if error is not None:
             raise error
         return value, commit
-
-
-class _Timed:
-    """A call to the storage while it is made; `commit` is set once it was."""
-
-    commit: Commit | None = None
-
-
-@contextmanager
-def _timed(ctx: Contexto | None) -> Iterator[_Timed]:
-    """Note the time of a call to the storage, and say its errors as the service's."""
-    timed = _Timed()
-    start = time.monotonic()
-    antes = "" if ctx is None else ctx.entrar("banco")
-    try:
-        yield timed
-    except sqlite3.Error as error:
-        raise failure(error) from error
-    finally:
-        if ctx is not None:
-            if timed.commit is not None:
-                ctx.pronto(timed.commit.ended)
-                ctx.commit += timed.commit.seconds
-            ctx.esperou("b", start, time.monotonic())
-            ctx.sair(antes)

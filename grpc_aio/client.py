@@ -13,8 +13,8 @@ from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import ErroServico, indisponivel, prazo_esgotado
 from common.servicos.protocolo.contexto import Contexto
+from common.serving.call import Call, marks
 from common.serving.deadline import outgoing
-from common.serving.pipeline import HEADER_TIMING, marks, waited_for
 from common.serving.timers import Alarms
 from wire.grpc.codec import CODECS, caminho
 from wire.grpc.options import CANAL
@@ -50,36 +50,33 @@ class GrpcClient:
         parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
         alarms = self._alarms
         send = self._channel.unary_unary(caminho(operacao))
-        por, vouching = waited_for(operacao), beside(operacao, self._credencial)
+        vouching = beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining = outgoing(ctx)
-            ctx.abaixo = ""
-            start, antes = time.monotonic(), ctx.entrar("proximo")
-            rpc = send(serialize(req), metadata=marks(ctx, remaining, operacao) + vouching)
-            # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets one in
-            # the core of each side, which was seen to cost more.
-            alarm = None if remaining is None else alarms.after(remaining, rpc.cancel)
-            try:
-                data = await rpc
-                trailing = await rpc.trailing_metadata()
-            except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
-                raise _failure(ctx, error) from None
-            finally:
-                if alarm is not None:
-                    alarms.forget(alarm)
-                ctx.esperou(por, start, time.monotonic())
-                ctx.sair(antes)
-            ctx.abaixo = str(trailing.get(HEADER_TIMING, ""))
+            with Call(ctx, operacao) as made:
+                rpc = send(serialize(req), metadata=marks(ctx, remaining, operacao) + vouching)
+                # Our own timer, which ends the call at both ends: a deadline of gRPC's own sets
+                # one in the core of each side, which was seen to cost more.
+                alarm = None if remaining is None else alarms.after(remaining, rpc.cancel)
+                try:
+                    data = await rpc
+                    made.answered(record_of(await rpc.trailing_metadata()))
+                except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+                    raise _failure(ctx, made, error) from None
+                finally:
+                    if alarm is not None:
+                        alarms.forget(alarm)
             return read(parse(data))
 
         return call
 
 
-def _failure(ctx: Contexto, error: BaseException) -> ErroServico:
-    """What a failed call means. Raises `error` when it was the caller who was cancelled."""
+def _failure(ctx: Contexto, made: Call, error: BaseException) -> ErroServico:
+    """The meaning of a failed call. Raises `error` when it was the caller who was cancelled."""
     if isinstance(error, grpc.aio.AioRpcError):
-        ctx.abaixo = record_of(error)
+        if record := record_of(error.trailing_metadata()):
+            made.answered(record)
         return erro_de(error)
     task = asyncio.current_task()
     if task is not None and task.cancelling():

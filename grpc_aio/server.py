@@ -18,19 +18,20 @@ from grpc_health.v1._async import HealthServicer
 from common.erros import ErroServico, encerrando, invalido
 from common.runtime.app import App
 from common.runtime.lifecycle import serving as serve_until_closed
+from common.servicos.protocolo.account import Account
 from common.servicos.protocolo.contexto import Contexto
-from common.serving.pipeline import Endpoint, left
+from common.serving.pipeline import Endpoint
 from common.settings import Settings
 from grpc_aio.client import dial
 from wire.grpc.codec import CODECS, nome_do_servico, read_marks
 from wire.grpc.options import SERVIDOR, free_or_taken
 from wire.grpc.registration import register
-from wire.grpc.status import codigo, trailing
+from wire.grpc.status import codigo, detalhes
 
 Handler = Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]
 
 
-def _handler(servico: str, endpoint: Endpoint) -> Handler:
+def _handler(endpoint: Endpoint) -> Handler:
     """One operation as a gRPC method: bytes in, bytes or a status out."""
     operacao = endpoint.operacao
     parse, read = CODECS[operacao.requisicao].parse, CODECS[operacao.requisicao].read
@@ -38,49 +39,44 @@ def _handler(servico: str, endpoint: Endpoint) -> Handler:
 
     async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         start = time.monotonic()
-        ctx = endpoint.context()
-        try:
-            mark, twice = read_marks(context.invocation_metadata())
-            remaining_s = context.time_remaining()
-            left_until = inf if remaining_s is None else start + remaining_s
-            endpoint.heed(ctx, mark, arrived=start, twice=twice, left_until=left_until)
-            # The core cancels the call of a caller who has gone: nobody need look for that.
-            answer = await ctx.medir(endpoint(ctx, read(parse(data))))
-        except (ErroServico, DecodeError, asyncio.CancelledError) as error:
-            await _abort(context, servico, ctx, start, _failure(context, ctx, error))
-        out = serialize(answer)
-        context.set_trailing_metadata(trailing(servico, ctx, start))
-        return out
+        ctx = Contexto(account=Account(start))
+        with endpoint.in_flight:
+            try:
+                mark, twice = read_marks(context.invocation_metadata())
+                remaining_s = context.time_remaining()
+                left_until = inf if remaining_s is None else start + remaining_s
+                endpoint.heed(ctx, mark, twice=twice, left_until=left_until)
+                # The core cancels the call of a caller who has gone: no need to look for that.
+                answer = await ctx.account.measured(endpoint(ctx, read(parse(data))))
+            except (ErroServico, DecodeError, asyncio.CancelledError) as error:
+                erro = _failure(endpoint, context, ctx, error)
+                metadata: Any = (*endpoint.ended(ctx, erro), *detalhes(erro))
+                await context.abort(codigo(erro.categoria), erro.detalhe, metadata)
+            out = serialize(answer)
+            context.set_trailing_metadata(tuple(endpoint.ended(ctx, answer)))
+            return out
 
     return handle
 
 
 def _failure(
-    context: grpc.aio.ServicerContext[Any, Any], ctx: Contexto, error: BaseException
+    endpoint: Endpoint,
+    context: grpc.aio.ServicerContext[Any, Any],
+    ctx: Contexto,
+    error: BaseException,
 ) -> ErroServico:
-    """What to tell the caller. Raises `error` when this very call was cancelled."""
+    """The error that the caller is told. Raises `error` when this very call was cancelled."""
     if isinstance(error, ErroServico):
         return error
     if isinstance(error, DecodeError):
         return invalido("corpo", "não é uma mensagem protobuf deste método")
     task = asyncio.current_task()
     if context.cancelled() or (task is not None and task.cancelling()):
-        left(ctx)
+        endpoint.left(ctx)
         raise error
     # Something behind us was cancelled, not this call: left alone, grpc.aio would send no status
     # at all and the caller would wait its whole deadline.
     return encerrando()
-
-
-async def _abort(
-    context: grpc.aio.ServicerContext[Any, Any],
-    servico: str,
-    ctx: Contexto,
-    start: float,
-    erro: ErroServico,
-) -> None:
-    metadata: Any = trailing(servico, ctx, start, erro)
-    await context.abort(codigo(erro.categoria), erro.detalhe, metadata)
 
 
 class GrpcTransport:
@@ -94,9 +90,7 @@ class GrpcTransport:
         self._health = HealthServicer()
         nome = nome_do_servico(settings.servico)
         methods = {
-            endpoint.operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
-                _handler(settings.servico, endpoint)
-            )
+            endpoint.operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(_handler(endpoint))
             for endpoint in app.endpoints()
         }
         self._names = register(self._server, nome, methods, self._health)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -16,11 +15,11 @@ from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.servicos.protocolo.contexto import Contexto
+from common.serving.call import Call, marks
 from common.serving.deadline import outgoing
-from common.serving.pipeline import marks, waited_for
 from common.serving.timers import Alarms, Limit
 from common.settings import ACTIVE_MAX, EXTRA_CONNECTIONS
-from http_aio.responses import LOWERED, TEMPOS
+from http_aio.responses import LOWERED, RECORD
 from wire.rest.answers import JSON, erro_de
 from wire.rest.codec import CODECS
 
@@ -78,40 +77,34 @@ class HttpClient:
         session = self._cancelling if operacao.classe == "cancelamento" else self._session
         base, alarms = self._base, self._alarms
         fixed = None if codec.no_caminho or codec.na_consulta else URL(base + operacao.caminho)
-        por, vouching = waited_for(operacao), beside(operacao, self._credencial)
+        vouching = beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining = outgoing(ctx)
-            ctx.abaixo = ""
             body = codec.body(req)
             headers = CIMultiDict(marks(ctx, remaining, operacao, LOWERED) + vouching)
             if body is not None:
                 headers[hdrs.CONTENT_TYPE] = JSON
             url = fixed or URL(base + codec.path(req), encoded=True)
-            start, antes = time.monotonic(), ctx.entrar("proximo")
-            try:
-                # The pool's queue counts too: the deadline covers everything. A body that is read
-                # gives its connection back, and one that is not closes it.
-                with Limit(alarms, remaining):
-                    response = await session.request(method, url, data=body, headers=headers)
-                    data = await response.read()
-            except TimeoutError:
-                raise prazo_esgotado("o prazo terminou durante a chamada") from None
-            except aiohttp.ClientConnectorError as error:
-                _LOG.info("%s: %s", operacao.servico, error)
-                raise conexao_recusada() from error
-            except aiohttp.ClientError as error:
-                # What aiohttp says names addresses: it stays in our log.
-                _LOG.info("%s: %s", operacao.servico, error or type(error).__name__)
-                raise indisponivel(f"{operacao.servico} não respondeu") from error
-            finally:
-                ctx.esperou(por, start, time.monotonic())
-                ctx.sair(antes)
-            ctx.abaixo = response.headers.get(TEMPOS, "")
-            if response.status >= 400:
-                erro = erro_de(response.status, data, response.headers.get("Retry-After"))
-                ctx.falhou(f"!{erro.categoria.value}")
-                raise erro
+            with Call(ctx, operacao) as made:
+                try:
+                    # The pool's queue counts too: the deadline covers everything. A body that is
+                    # read gives its connection back, and one that is not closes it.
+                    with Limit(alarms, remaining):
+                        response = await session.request(method, url, data=body, headers=headers)
+                        data = await response.read()
+                except TimeoutError:
+                    raise prazo_esgotado("o prazo terminou durante a chamada") from None
+                except aiohttp.ClientConnectorError as error:
+                    _LOG.info("%s: %s", operacao.servico, error)
+                    raise conexao_recusada() from error
+                except aiohttp.ClientError as error:
+                    # aiohttp's words name addresses: they stay in our log.
+                    _LOG.info("%s: %s", operacao.servico, error or type(error).__name__)
+                    raise indisponivel(f"{operacao.servico} não respondeu") from error
+                made.answered(response.headers.get(RECORD, ""))
+                if response.status >= 400:
+                    raise erro_de(response.status, data, response.headers.get("Retry-After"))
             return codec.answer(data)
 
         return call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -11,7 +11,7 @@ from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict, istr
 
 from common.erros import ErroServico
-from common.serving.pipeline import HEADER_TIMING, NAMES, Names
+from common.serving.pipeline import HEADER_RECORD, HEADER_TIMING, NAMES, Names
 from wire.rest.answers import Answer, problem
 
 
@@ -34,9 +34,11 @@ PROTOCOL_LOG.addFilter(_Callers())
 # Names whose lower case is known: of any other text aiohttp makes it anew at each of the five or six
 # places where a header passes from one mapping into the next.
 LOWERED: Final = Names(*map(istr, NAMES))
-TEMPOS: Final = istr(HEADER_TIMING)
+RECORD: Final = istr(HEADER_RECORD)
 SITE: Final = istr("Sec-Fetch-Site")
-_OFTEN: Final = {str(name): name for name in (*LOWERED, TEMPOS, istr("Location"))}
+_OFTEN: Final = {
+    str(name): name for name in (*LOWERED, RECORD, istr(HEADER_TIMING), istr("Location"))
+}
 
 
 def lowered(headers: Mapping[str, str]) -> CIMultiDict[str]:
@@ -54,6 +56,6 @@ def send(answer: Answer) -> web.Response:
     return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
-def resposta(erro: ErroServico, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An error as the answer to its request."""
-    return send(problem(erro, headers))
+def resposta(erro: ErroServico, back: Iterable[tuple[str, str]] = ()) -> web.Response:
+    """An error as the answer to its request, with headers `back`."""
+    return send(problem(erro, back))

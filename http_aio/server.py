@@ -16,13 +16,14 @@ from common.callers import Hosts
 from common.erros import Categoria, ErroServico, encerrando, invalido, prazo_esgotado
 from common.runtime.app import App
 from common.runtime.lifecycle import serving as serve_until_closed
+from common.servicos.protocolo.account import Account
 from common.servicos.protocolo.contexto import Contexto
-from common.serving.pipeline import Endpoint, left
+from common.serving.pipeline import Endpoint
 from common.settings import BACKLOG, DRAIN_MAX_S, ORDER_BODY_MAX, Settings
-from common.telemetry.metrics import CONTENT_TYPE
+from common.telemetry.meters import CONTENT_TYPE
 from http_aio.client import dial
 from http_aio.responses import LOWERED, PROTOCOL_LOG, SITE, resposta, send
-from wire.rest.answers import JSON, marks_back
+from wire.rest.answers import JSON
 from wire.rest.answers import answer as answered
 from wire.rest.codec import CODECS, Codec
 from wire.rest.openapi import documento
@@ -36,27 +37,27 @@ _HEALTH: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/metrics"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _handler(servico: str, endpoint: Endpoint) -> Handler:
+def _handler(endpoint: Endpoint) -> Handler:
     """One operation as a REST handler: a request in, JSON or problem+json out."""
     operacao = endpoint.operacao
     codec = CODECS[operacao.nome]
     has_query = operacao.metodo_http == "GET"
 
     async def handle(request: web.Request) -> web.Response:
-        start = time.monotonic()
-        ctx = endpoint.context()
-        headers = request.headers
-        try:
-            endpoint.heed(ctx, headers.get, arrived=start, twice=_twice(headers), names=LOWERED)
-            ctx.ausente = lambda: request.transport is None or request.transport.is_closing()
-            body = await ctx.medir(_body(request, codec, ctx.prazo))
-            query = _query(request) if has_query and request.query_string else {}
-            answer = await ctx.medir(endpoint(ctx, codec.read(request.match_info, query, body)))
-        except (ErroServico, web.HTTPRequestEntityTooLarge, asyncio.CancelledError) as error:
-            erro = _failure(ctx, error)
-            return resposta(erro, marks_back(servico, ctx, start, erro))
-        content = codec.write(answer)
-        return send(answered(operacao, answer, content, marks_back(servico, ctx, start)))
+        ctx = Contexto(account=Account(time.monotonic()))
+        measured, headers = ctx.account.measured, request.headers
+        with endpoint.in_flight:
+            try:
+                endpoint.heed(ctx, headers.get, twice=_twice(headers), names=LOWERED)
+                ctx.ausente = lambda: request.transport is None or request.transport.is_closing()
+                body = await measured(_body(request, codec, ctx.prazo))
+                query = _query(request) if has_query and request.query_string else {}
+                answer = await measured(endpoint(ctx, codec.read(request.match_info, query, body)))
+            except (ErroServico, web.HTTPRequestEntityTooLarge, asyncio.CancelledError) as error:
+                erro = _failure(endpoint, ctx, error)
+                return resposta(erro, endpoint.ended(ctx, erro))
+            content = codec.write(answer)
+            return send(answered(operacao, answer, content, endpoint.ended(ctx, answer)))
 
     return handle
 
@@ -66,15 +67,15 @@ def _twice(headers: CIMultiDictProxy[str]) -> list[str]:
     return [name for name in LOWERED if name in headers and len(headers.getall(name)) > 1]
 
 
-def _failure(ctx: Contexto, error: BaseException) -> ErroServico:
-    """What to tell the caller. Raises `error` when this very call was cancelled."""
+def _failure(endpoint: Endpoint, ctx: Contexto, error: BaseException) -> ErroServico:
+    """The error that the caller is told. Raises `error` when this very call was cancelled."""
     if isinstance(error, ErroServico):
         return error
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return ErroServico(Categoria.SIZE, f"o corpo passa de {ORDER_BODY_MAX} bytes")
     task = asyncio.current_task()
     if task is not None and task.cancelling():
-        left(ctx)
+        endpoint.left(ctx)
         raise error
     return encerrando()
 
@@ -150,7 +151,7 @@ class HttpTransport:
             web_app.router.add_route(
                 operacao.metodo_http,
                 operacao.caminho,
-                _handler(settings.servico, endpoint),
+                _handler(endpoint),
                 expect_handler=_expect,
             )
             if not CODECS[operacao.nome].no_caminho:
@@ -213,7 +214,7 @@ class HttpTransport:
         if not self._accepting and request.path not in _HEALTH:
             # Connections kept alive outlive the listener.
             erro = encerrando()
-            return resposta(erro, {"Connection": "close"})
+            return resposta(erro, [("Connection", "close")])
         try:
             return await handler(request)
         except web.HTTPNotFound:
@@ -221,7 +222,7 @@ class HttpTransport:
         except web.HTTPMethodNotAllowed as error:
             allowed = ",".join(sorted(error.allowed_methods))
             erro = ErroServico(Categoria.METODO, f"este caminho admite {allowed}")
-            return resposta(erro, {"Allow": allowed})
+            return resposta(erro, [("Allow", allowed)])
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(body=b'{"status":"ok"}', content_type=JSON)

@@ -26,7 +26,7 @@ from common.telemetry.trace_context import begun
 from loadgen.workload.dial import Catalogo, Pedidos, dial_catalogo, dial_pedidos
 from panel.actions import ActionError
 
-# Seconds. Whoever buys in a page waits as a customer would.
+# Seconds. A buyer in the page waits as a customer would.
 PRAZO_S: Final = 60.0
 # Customers that the shop offers to buy as.
 CLIENTES: Final = 50
@@ -101,7 +101,7 @@ class Shop:
             )
         dossier = await asyncio.to_thread(self._dossier, pedido_id)
         logged = await asyncio.to_thread(of_order, self._data_dir, pedido_id)
-        told = [entry for entry in logged if entry.server_timing and entry.pedido_id == pedido_id]
+        told = [entry for entry in logged if entry.hops and entry.pedido_id == pedido_id]
         kept = next(iter(told), None)
         drawn = [] if kept is None else bars(kept_spans(kept))
         return Story(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -16,8 +15,8 @@ from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import indisponivel, sem_recursos
 from common.servicos.protocolo.contexto import Contexto
+from common.serving.call import Call, marks
 from common.serving.deadline import outgoing
-from common.serving.pipeline import HEADER_TIMING, marks, waited_for
 from wire.grpc.codec import CODECS, caminho
 from wire.grpc.options import CANAL
 from wire.grpc.status import erro_de, record_of
@@ -74,29 +73,27 @@ class GrpcClient:
         serialize = CODECS[operacao.requisicao].serialize
         parse, read = CODECS[operacao.resposta].parse, CODECS[operacao.resposta].read
         send = self._channel.unary_unary(caminho(operacao))
-        por, vouching = waited_for(operacao), beside(operacao, self._credencial)
+        vouching = beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining = outgoing(ctx)
-            ctx.abaixo = ""
-            start, antes = time.monotonic(), ctx.entrar("proximo")
-            try:
-                self._give_thread()
-                metadata = marks(ctx, remaining, operacao) + vouching
-                data, rpc = _made(send, serialize(req), timeout=remaining, metadata=metadata)
-            except grpc.RpcError as error:
-                ctx.abaixo = record_of(error)
-                raise erro_de(error) from None
-            except grpc.FutureCancelledError:
-                raise indisponivel("a chamada foi interrompida") from None
-            except RuntimeError as error:
-                self._threadless = True
-                _LOG.warning("%s: %s", operacao.servico, error)
-                raise sem_recursos() from None
-            finally:
-                ctx.esperou(por, start, time.monotonic())
-                ctx.sair(antes)
-            ctx.abaixo = str(dict(rpc.trailing_metadata() or ()).get(HEADER_TIMING, ""))
+            with Call(ctx, operacao) as made:
+                try:
+                    self._give_thread()
+                    metadata = marks(ctx, remaining, operacao) + vouching
+                    data, rpc = _made(send, serialize(req), timeout=remaining, metadata=metadata)
+                    made.answered(record_of(rpc.trailing_metadata()))
+                except grpc.RpcError as error:
+                    rejected: Any = error
+                    if record := record_of(rejected.trailing_metadata()):
+                        made.answered(record)
+                    raise erro_de(error) from None
+                except grpc.FutureCancelledError:
+                    raise indisponivel("a chamada foi interrompida") from None
+                except RuntimeError as error:
+                    self._threadless = True
+                    _LOG.warning("%s: %s", operacao.servico, error)
+                    raise sem_recursos() from None
             return read(parse(data))
 
         return call

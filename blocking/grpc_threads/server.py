@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from math import inf
-from typing import NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -21,55 +20,55 @@ from common.contratos import Operacao
 from common.erros import ErroServico, invalido
 from common.runtime.app import App
 from common.runtime.lifecycle import serving as serve_until_closed
+from common.servicos.protocolo.account import Account
 from common.servicos.protocolo.contexto import Contexto
 from common.serving.pipeline import Endpoint
 from common.settings import BACKLOG, DRAIN_MAX_S, Settings
 from wire.grpc.codec import CODECS, nome_do_servico, read_marks
 from wire.grpc.options import SERVIDOR, free_or_taken
 from wire.grpc.registration import register
-from wire.grpc.status import codigo, trailing
+from wire.grpc.status import codigo, detalhes
 
 Handler = Callable[[bytes, grpc.ServicerContext], bytes]
 
 
-def _handler(servico: str, endpoint: Endpoint, workers: Workers) -> Handler:
+def _handler(endpoint: Endpoint, workers: Workers) -> Handler:
     """One operation as a gRPC method: bytes in, bytes or a status out."""
     operacao = endpoint.operacao
     parse, read = CODECS[operacao.requisicao].parse, CODECS[operacao.requisicao].read
     serialize = CODECS[operacao.resposta].serialize
 
     def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
-        start = workers.arrived()
-        ctx = endpoint.context()
-        try:
-            mark, twice = read_marks(context.invocation_metadata())
-            remaining_s: float = context.time_remaining()
-            # Further away than that is how this API says that the caller set none.
-            set_one = remaining_s <= DEADLINE_MAX_S
-            left_until = time.monotonic() + remaining_s if set_one else inf
-            endpoint.heed(ctx, mark, arrived=start, twice=twice, left_until=left_until)
-            ctx.ausente = lambda: not context.is_active()
-            refusal = workers.refusal()
-            if refusal is not None:
-                raise refusal
-            answer = run_to_end(ctx.medir(endpoint(ctx, read(parse(data)))))
-        except ErroServico as erro:
-            _abort(context, servico, ctx, start, erro)
-        except DecodeError:
-            broken = invalido("corpo", "não é uma mensagem protobuf deste método")
-            _abort(context, servico, ctx, start, broken)
-        out = serialize(answer)
-        context.set_trailing_metadata(trailing(servico, ctx, start))
-        return out
+        ctx = Contexto(account=Account(workers.arrived()))
+        with endpoint.in_flight:
+            try:
+                mark, twice = read_marks(context.invocation_metadata())
+                remaining_s: float = context.time_remaining()
+                # Further away than that is how this API says that the caller set none.
+                set_one = remaining_s <= DEADLINE_MAX_S
+                left_until = time.monotonic() + remaining_s if set_one else inf
+                endpoint.heed(ctx, mark, twice=twice, left_until=left_until)
+                ctx.ausente = lambda: not context.is_active()
+                refusal = workers.refusal()
+                if refusal is not None:
+                    raise refusal
+                answer = run_to_end(ctx.account.measured(endpoint(ctx, read(parse(data)))))
+            except (ErroServico, DecodeError) as error:
+                erro = _failure(error)
+                context.set_trailing_metadata((*endpoint.ended(ctx, erro), *detalhes(erro)))
+                context.abort(codigo(erro.categoria), erro.detalhe)
+            out = serialize(answer)
+            context.set_trailing_metadata(tuple(endpoint.ended(ctx, answer)))
+            return out
 
     return handle
 
 
-def _abort(
-    context: grpc.ServicerContext, servico: str, ctx: Contexto, start: float, erro: ErroServico
-) -> NoReturn:
-    context.set_trailing_metadata(trailing(servico, ctx, start, erro))
-    context.abort(codigo(erro.categoria), erro.detalhe)
+def _failure(error: ErroServico | DecodeError) -> ErroServico:
+    """The error that the caller is told."""
+    if isinstance(error, ErroServico):
+        return error
+    return invalido("corpo", "não é uma mensagem protobuf deste método")
 
 
 class GrpcTransport:
@@ -95,9 +94,7 @@ class GrpcTransport:
         nome = nome_do_servico(settings.servico)
         methods = {
             endpoint.operacao.metodo_grpc: grpc.unary_unary_rpc_method_handler(
-                self._taken_in(
-                    endpoint.operacao, _handler(settings.servico, endpoint, self._workers)
-                )
+                self._taken_in(endpoint.operacao, _handler(endpoint, self._workers))
             )
             for endpoint in app.endpoints()
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
 import weakref
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -23,8 +22,9 @@ from common.callers import beside
 from common.contratos import Mensagem, Operacao, operacoes_de
 from common.erros import conexao_recusada, indisponivel, prazo_esgotado
 from common.servicos.protocolo.contexto import Contexto
+from common.serving.call import Call, marks
 from common.serving.deadline import outgoing
-from common.serving.pipeline import HEADER_TIMING, marks, waited_for
+from common.serving.pipeline import HEADER_RECORD
 from wire.rest.answers import JSON, erro_de
 from wire.rest.codec import CODECS
 
@@ -124,43 +124,36 @@ class HttpClient:
 
     def _bind(self, operacao: Operacao) -> Method:
         codec, method = CODECS[operacao.nome], operacao.metodo_http
-        por, vouching = waited_for(operacao), beside(operacao, self._credencial)
+        vouching = beside(operacao, self._credencial)
 
         async def call(ctx: Contexto, req: Any) -> Mensagem:
             remaining = outgoing(ctx)
-            ctx.abaixo = ""
             body = codec.body(req)
             headers = dict(marks(ctx, remaining, operacao) + vouching)
             if body is not None:
                 headers |= _JSON
             url = self._base + codec.path(req)
-            start, antes = time.monotonic(), ctx.entrar("proximo")
-            session, line = self._own()
-            line.begin()
-            try:
-                with interruptible(line.cut):
-                    response = session.request(
-                        method, url, data=body, headers=headers, timeout=remaining,
-                        allow_redirects=False,
-                    )  # fmt: skip
-            except requests.Timeout:
-                raise prazo_esgotado("o prazo terminou durante a chamada") from None
-            except requests.RequestException as error:
-                # What the library says names addresses: it stays in our log.
-                _LOG.info("%s: %s", operacao.servico, error)
-                if _never_connected(error):
-                    raise conexao_recusada() from error
-                raise indisponivel(f"{operacao.servico} não respondeu") from error
-            finally:
-                ctx.esperou(por, start, time.monotonic())
-                ctx.sair(antes)
-            ctx.abaixo = response.headers.get(HEADER_TIMING, "")
-            if response.status_code >= 400:
-                erro = erro_de(
-                    response.status_code, response.content, response.headers.get("Retry-After")
-                )
-                ctx.falhou(f"!{erro.categoria.value}")
-                raise erro
+            with Call(ctx, operacao) as made:
+                session, line = self._own()
+                line.begin()
+                try:
+                    with interruptible(line.cut):
+                        response = session.request(
+                            method, url, data=body, headers=headers, timeout=remaining,
+                            allow_redirects=False,
+                        )  # fmt: skip
+                except requests.Timeout:
+                    raise prazo_esgotado("o prazo terminou durante a chamada") from None
+                except requests.RequestException as error:
+                    # The library's words name addresses: they stay in our log.
+                    _LOG.info("%s: %s", operacao.servico, error)
+                    if _never_connected(error):
+                        raise conexao_recusada() from error
+                    raise indisponivel(f"{operacao.servico} não respondeu") from error
+                made.answered(response.headers.get(HEADER_RECORD, ""))
+                if response.status_code >= 400:
+                    again = response.headers.get("Retry-After")
+                    raise erro_de(response.status_code, response.content, again)
             return codec.answer(response.content)
 
         return call

@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -28,10 +28,12 @@ from common.callers import Hosts
 from common.erros import Categoria, ErroServico, encerrando, invalido
 from common.runtime.app import App
 from common.runtime.lifecycle import serving as serve_until_closed
+from common.servicos.protocolo.account import Account
+from common.servicos.protocolo.contexto import Contexto
 from common.serving.pipeline import Endpoint, repeated
 from common.settings import BACKLOG, DRAIN_MAX_S, ORDER_BODY_MAX, Settings
-from common.telemetry.metrics import CONTENT_TYPE
-from wire.rest.answers import JSON, Answer, answer, marks_back, problem
+from common.telemetry.meters import CONTENT_TYPE
+from wire.rest.answers import JSON, Answer, answer, problem
 from wire.rest.codec import CODECS, Codec
 from wire.rest.openapi import documento
 
@@ -121,29 +123,30 @@ def _other_method(method: str) -> NoReturn:
     raise MethodNotAllowed([method])
 
 
-def _view(servico: str, endpoint: Endpoint, workers: Workers) -> View:
+def _view(endpoint: Endpoint, workers: Workers) -> View:
     """One operation as a Flask view: a request in, JSON or problem+json out."""
     operacao = endpoint.operacao
     codec = CODECS[operacao.nome]
     has_query = operacao.metodo_http == "GET"
 
     def view(**path: str) -> flask.Response:
-        start = workers.arrived()
-        ctx = endpoint.context()
+        ctx = Contexto(account=Account(workers.arrived()))
         request = flask.request
-        try:
-            endpoint.heed(ctx, request.headers.get, arrived=start, twice=workers.twice())
-            ctx.ausente = workers.absent()
-            refusal = workers.refusal()
-            if refusal is not None:
-                raise refusal
-            body = _body(request, codec)
-            query = _query(request) if has_query and request.query_string else {}
-            message = run_to_end(ctx.medir(endpoint(ctx, codec.read(path, query, body))))
-        except ErroServico as erro:
-            return _send(problem(erro, marks_back(servico, ctx, start, erro)))
-        content = codec.write(message)
-        return _send(answer(operacao, message, content, marks_back(servico, ctx, start)))
+        with endpoint.in_flight:
+            try:
+                endpoint.heed(ctx, request.headers.get, twice=workers.twice())
+                ctx.ausente = workers.absent()
+                refusal = workers.refusal()
+                if refusal is not None:
+                    raise refusal
+                body = _body(request, codec)
+                query = _query(request) if has_query and request.query_string else {}
+                work = endpoint(ctx, codec.read(path, query, body))
+                message = run_to_end(ctx.account.measured(work))
+            except ErroServico as erro:
+                return _send(problem(erro, endpoint.ended(ctx, erro)))
+            content = codec.write(message)
+            return _send(answer(operacao, message, content, endpoint.ended(ctx, message)))
 
     return view
 
@@ -202,7 +205,7 @@ class HttpTransport:
             operacao = endpoint.operacao
             codec = CODECS[operacao.nome]
             rule = operacao.caminho.replace("{", "<").replace("}", ">")
-            view = _view(settings.servico, endpoint, self._workers)
+            view = _view(endpoint, self._workers)
             _add(web, rule, view, operacao.metodo_http)
             if not codec.no_caminho:
                 # A path that is spelled out stands before one with a place for an id.
@@ -296,12 +299,12 @@ class HttpTransport:
     @staticmethod
     def _refused(error: HTTPException) -> flask.Response:
         """What Flask itself refuses, in the project's own form."""
-        headers: Mapping[str, str] = {}
+        headers: tuple[tuple[str, str], ...] = ()
         if isinstance(error, NotFound):
             erro = ErroServico(Categoria.NAO_ENCONTRADO, "não há nada neste caminho")
         elif isinstance(error, MethodNotAllowed):
             allowed = ",".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
-            headers = {"Allow": allowed}
+            headers = (("Allow", allowed),)
             erro = ErroServico(Categoria.METODO, f"este caminho admite {allowed}")
         elif error.code is not None and error.code < 500:
             erro = invalido("requisição", error.name)

@@ -23,8 +23,9 @@ from common.serving.pipeline import Endpoint, endpoints
 from common.serving.standstill import Standstill
 from common.settings import Settings, stats_path
 from common.telemetry.in_flight import InFlight
+from common.telemetry.meters import LagProbe, Meters, Pool
 from common.telemetry.service import Telemetry
-from common.telemetry.stats import Gauges, LagProbe, Pool, Sampler, counted
+from common.telemetry.stats import Sampler
 
 # Seconds between looks at what is still under way while a service drains.
 DRAIN_LOOK_S: Final = 0.01
@@ -41,7 +42,7 @@ class App:
         self.telemetry: Telemetry | None = None
         self._ports = ports
         self._stack = stack
-        self._gauges = Gauges(self.in_flight)
+        self._meters = Meters(settings.servico, self.in_flight)
         self._lag: LagProbe | None = None
         self._recovery: Task | None = None
         self._service: Service
@@ -58,7 +59,7 @@ class App:
             )
         self._faults = faults or failpoints
         site = Site(
-            settings, dial, self._ports, self._stack, self._gauges,
+            settings, dial, self._ports, self._stack, self._meters,
             failpoints=failpoints, faults=self._faults,
         )  # fmt: skip
         self._service = await SERVICES[settings.servico](site)
@@ -83,7 +84,7 @@ class App:
 
     def endpoints(self) -> list[Endpoint]:
         """The operations of the service, ready for a transport to bind."""
-        watch = None if self.telemetry is None else self.telemetry.watch
+        traces = None if self.telemetry is None else self.telemetry.traces
         servico, service, faults = self.settings.servico, self.service, self._faults
         if faults is not None:
             service = SimpleNamespace(
@@ -94,7 +95,7 @@ class App:
             )
         credencial = credential(self.settings.chain_token, servico)
         return endpoints(
-            service, servico, self.in_flight, self._standstill, watch=watch, credencial=credencial
+            service, servico, self._meters, self._standstill, traces=traces, credencial=credencial
         )
 
     def show_metrics(self) -> None:
@@ -104,21 +105,18 @@ class App:
             self.telemetry.serve(settings.host, settings.metrics_port, settings.allow_host)
 
     def _observe(self) -> None:
-        """Have every call be watched, and the service show its metrics."""
-        lag = self._loop_lag()
-        self._gauges.places = self.slots
-        self.telemetry = Telemetry(self.settings, self._gauges, None if lag is None else lag.recent)
+        """Have the service show its meters, and the edge keep traces."""
+        self._meters.lag = self._loop_lag()
+        self._meters.places = self.slots
+        self.telemetry = Telemetry(self.settings, self._meters)
         self._stack.callback(self.telemetry.close)
 
     def _tell_stats(self) -> None:
-        """Have the service tell of its inside while it lives."""
-        servico, gauges = self.settings.servico, self._gauges
-        gauges.operations = counted(self.service, servico)
-        gauges.places = self.slots
-        lag = self._loop_lag()
-        if lag is not None:
-            gauges.loop = lag.read
-        sampler = Sampler(stats_path(self.settings.data_dir, servico), servico, gauges)
+        """Have the service write down its inside while it lives."""
+        self._meters.lag = self._loop_lag()
+        self._meters.places = self.slots
+        path = stats_path(self.settings.data_dir, self.settings.servico)
+        sampler = Sampler(path, self._meters)
         sampler.start()
         self._stack.callback(sampler.stop)
 
@@ -132,7 +130,7 @@ class App:
 
     def watch_pool(self, pool: Pool) -> None:
         """Tell of the calls that wait for a worker, too."""
-        self._gauges.pool = pool
+        self._meters.pool = pool
 
     def start_background(self) -> None:
         """Begin what the service does on its own account: Pedidos recovers open orders."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from common.telemetry.stats import Lag
+from common.telemetry.meters import Lag
 
 # Seconds between wake-ups, where each millisecond of a short run counts.
 SAMPLE_INTERVAL_S: Final = 0.02

@@ -64,7 +64,7 @@ async def pedidos(site: Site) -> Service:
         orcamento=Orcamento(random.random),
         politica=_politica(settings),
     )
-    site.gauges.retries = lambda: condutor.retentativas
+    site.meters.retries = lambda: condutor.retentativas
     await condutor.contar_abertas()
     slots = Slots(
         settings.in_flight_max, settings.active_max, tasks, abertas=lambda: condutor.abertas

@@ -26,7 +26,7 @@ from common.settings import EXTRA_CONNECTIONS, Settings
 from common.storage.connection import Synchronous
 from common.storage.files import Sala, database_path
 from common.storage.pressure import Pressure
-from common.telemetry.stats import Gauges, LagProbe, Writer
+from common.telemetry.meters import LagProbe, Meters, Writer
 
 # The services that have another one wait for the payment behind them.
 _WAITS_FOR_PAYMENT: Final = ("pagamentos",)
@@ -106,7 +106,7 @@ class Site:
         dial: Dial,
         ports: Ports,
         stack: AsyncExitStack,
-        gauges: Gauges,
+        meters: Meters,
         *,
         failpoints: Failpoints | None,
         faults: Faults | None,
@@ -115,7 +115,7 @@ class Site:
         self.settings = settings
         self.clock: Clock = ports.clock
         self.tasks: Tasks = ports.execution
-        self.gauges = gauges
+        self.meters = meters
         self.faults = faults
         self._dial = dial
         self._ports = ports
@@ -124,9 +124,9 @@ class Site:
         self._pressure = Pressure()
 
     async def database(self, sala: Sala) -> Database:
-        """The service's own database, which has its gauges."""
+        """The service's own database, whose writer its meters read."""
         opened = await self._open(sala)
-        self.gauges.writer = opened.writer
+        self.meters.writer = opened.writer
         database: Database = opened
         if self._failpoints is not None:
             path = database_path(self.settings.data_dir, sala.nome)
@@ -157,7 +157,7 @@ class Site:
             call = logged_call(call, servico, self._failpoints)
         if settings.circuit_breaker:
             guarded = Guarded(call, servico, self._timing(servico), self.tasks, random.random)
-            self.gauges.closed[servico] = guarded.steps.steady
+            self.meters.closed[servico] = guarded.steps.steady
             call, passage = guarded.call, guarded.steps
         if self.faults is not None:
             call = struck_call(call, self.faults)

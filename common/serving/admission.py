@@ -119,13 +119,13 @@ class Slots:
                 turn = self._queue(ctx, em_voo, inicio)
         if turn is None:
             # On threads it may have waited for a worker.
-            waited = ctx.chegada > 0 and inicio - ctx.chegada > NOTABLE_WAIT_S
+            waited = 0 < ctx.account.arrival < inicio - NOTABLE_WAIT_S
         else:
             waited = True
             try:
                 await self._wait(turn, ctx.prazo)
             finally:
-                ctx.fila += time.monotonic() - inicio
+                ctx.account.queue += time.monotonic() - inicio
         slot = Slot(self)
         if waited and slot.inicio + self._ocupacao_s > ctx.prazo:
             self.give_back(slot)

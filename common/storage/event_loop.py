@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -30,12 +29,12 @@ from common.storage.batching import (
     Company,
     Outcome,
     Unit,
-    failure,
     run_batch,
     take,
 )
 from common.storage.connection import Synchronous, connect, connect_writer
 from common.storage.pressure import Pressure
+from common.storage.wait import StorageWait
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -218,18 +217,6 @@ async def _timed(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> R:
-    start = time.monotonic()
-    antes = "" if ctx is None else ctx.entrar("banco")
-    try:
-        value, commit = await connection.unit_of_work(function, *args, **kwargs)
-        if ctx is not None:
-            ctx.pronto(commit.ended)
-    except sqlite3.Error as error:
-        raise failure(error) from error
-    finally:
-        if ctx is not None:
-            ctx.esperou("b", start, time.monotonic())
-            ctx.sair(antes)
-    if ctx is not None:
-        ctx.commit += commit.seconds
+    with StorageWait(ctx) as wait:
+        value, wait.commit = await connection.unit_of_work(function, *args, **kwargs)
     return value

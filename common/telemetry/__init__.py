@@ -1,6 +1,7 @@
-"""Observability: traces, metrics and logs, all read from what the services measure anyway.
+"""Observability: meters, traces and logs, all from one measurement of each call.
 
-`trace_context` is what travels (W3C), `spans` makes an order's spans from its timing record,
-`keeping` decides at an order's end whether they are kept, `exporting` hands them to OpenTelemetry,
-`metrics` tells Prometheus, `logs` writes what happened to whom.
+`meters` counts, `stats` and `exposition` show the meters. `timing` measures a sampled call from the
+inside. `trace_context` travels with a call (W3C), `traces` begins an order's trace and `retention`
+decides at its end whether it is kept, `spans` makes spans of the timing record, `exporter` hands
+them to OpenTelemetry. `logs` writes lines, `order_log` collects those of one order.
 """

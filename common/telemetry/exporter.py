@@ -56,7 +56,7 @@ class _Heard:
         try:
             result = self._exporter.export(spans)
         except Exception as error:
-            # What it says names the address and why; the terminal needs it once.
+            # Its words name the address and the reason; the terminal needs them once.
             _LOG.info("export: %s", error)
             result = SpanExportResult.FAILURE
         failed = result is not SpanExportResult.SUCCESS
@@ -105,7 +105,7 @@ class Exporter:
         """Hand the spans of an order over; they are sent from a thread of the processor's."""
         # Milliseconds of the monotonic clock to nanoseconds since 1970.
         origin_ns = time.time_ns() - time.monotonic_ns()
-        for span in spans(kept.record, kept.operation, kept.context):
+        for span in spans(kept.hops, kept.operation, kept.context):
             self._processor.on_end(self._readable(span, kept, origin_ns))
 
     def close(self) -> None:

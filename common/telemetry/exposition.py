@@ -1,4 +1,4 @@
-"""What Prometheus is told, and a port to ask at for a service that does not speak HTTP.
+"""The meters in Prometheus' form, and answers on a port for services that do not speak HTTP.
 
 Names and units follow its conventions (https://prometheus.io/docs/practices/naming/). The process's
 own figures (`process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`) are
@@ -36,9 +36,9 @@ from prometheus_client.utils import floatToGoString
 
 from common.callers import Hosts
 from common.erros import STATUS_HTTP
-from common.telemetry.metrics import BOUNDS_S, CONTENT_TYPE, Metrics
+from common.telemetry.meters import BOUNDS_S, CONTENT_TYPE, Meters
 
-# Bytes of a body that is read and left; whoever sends more is not listened to.
+# Bytes of a body that is read and left; a longer one ends the connection.
 BODY_MAX: Final = 1 << 16
 
 _LOG = logging.getLogger(__name__)
@@ -46,90 +46,89 @@ _LOG = logging.getLogger(__name__)
 _BOUNDS: Final = (*map(floatToGoString, BOUNDS_S), "+Inf")
 
 
-def renderer(metrics: Metrics) -> Callable[[], bytes]:
+def renderer(meters: Meters) -> Callable[[], bytes]:
     """Gives the page of a service's metrics as they are at that moment."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    registry.register(_Calls(metrics))
-    registry.register(_Inside(metrics))
+    registry.register(_Calls(meters))
+    registry.register(_Inside(meters))
     return partial(generate_latest, registry)
 
 
 class _Calls(Collector):
     """The durations of all calls so far, and how orders were answered."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
 
     def collect(self) -> Iterator[Metric]:
         """A family each; durations by operation and code."""
-        metrics = self._metrics
+        meters = self._meters
         family = HistogramMetricFamily(
             "checkout_request_duration_seconds",
             "From the arrival of a call to its answer, by operation and category of the answer",
             labels=("service", "operation", "code"),
         )
-        for (operation, code), each in metrics.calls().items():
+        for (operation, code), each in meters.calls().items():
             counts, sum_s = each.counts()
             # As Prometheus counts: up to each bound, those of the bounds before included.
             buckets = list(zip(_BOUNDS, map(float, accumulate(counts)), strict=True))
-            family.add_metric((metrics.servico, operation, code), buckets, sum_s)
+            family.add_metric((meters.servico, operation, code), buckets, sum_s)
         yield family
         answered = CounterMetricFamily(
             "checkout_orders_answered",
             "Answers to creating and cancelling an order, by its status and reason",
             labels=("status", "reason"),
         )
-        for (status, reason), count in metrics.orders().items():
+        for (status, reason), count in meters.orders().items():
             answered.add_metric((status, reason), count)
         yield answered
 
 
 class _Inside(Collector):
-    """What is read of the service when somebody asks."""
+    """The figures that are read of the service when somebody asks."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._servico = metrics.servico
-        self._gauges = metrics.gauges
-        self._loop = metrics.loop
+    def __init__(self, meters: Meters) -> None:
+        self._servico = meters.servico
+        self._meters = meters
 
     def collect(self) -> Iterator[Metric]:
         """The figures at this moment."""
-        gauges = self._gauges
+        meters = self._meters
         yield self._gauge(
-            "requests_in_flight", "Calls that it is working on", gauges.in_flight.total
+            "requests_in_flight", "Calls that it is working on", meters.in_flight.total
         )
-        writer = gauges.writer
+        writer = meters.writer
         if writer is not None:
             yield self._gauge("storage_queue", "Units that wait for their batch", writer.queue)
             yield self._count("storage_batches", "Batches committed", writer.batches)
             yield self._count("storage_batch_units", "Units of work in them", writer.units)
             yield self._count("storage_commit_seconds", "Spent in commits", writer.commit_s)
-        if self._loop is not None:
-            lag = self._loop()
+        if meters.lag is not None:
+            lag = meters.lag.recent()
             yield self._gauge(
                 "event_loop_lag_seconds", "How late the loop woke, mean of the last seconds",
                 lag.mean_ms / 1e3,
             )  # fmt: skip
             yield self._gauge("event_loop_lag_max_seconds", "The same, at most", lag.max_ms / 1e3)
-        pool = gauges.pool
+        pool = meters.pool
         if pool is not None:
             yield self._gauge("workers", "Threads that serve", pool.workers)
             yield self._gauge("worker_queue", "Calls that wait for a worker", pool.waiting)
-        places = gauges.places
+        places = meters.places
         if places is not None:
             yield self._gauge("orders_driven", "Orders that hold a place", places.driven)
             yield self._gauge("orders_waiting", "Orders that wait for a place", places.waiting)
-        if gauges.retries is not None:
-            yield self._count("retries", "Steps asked for again", gauges.retries())
-        if gauges.closed:
+        if meters.retries is not None:
+            yield self._count("retries", "Steps asked for again", meters.retries())
+        if meters.closed:
             family = GaugeMetricFamily(
                 "checkout_circuit_breaker_open", "1 while a neighbour is not called",
                 labels=("service", "peer"),
             )  # fmt: skip
-            for peer, closed in gauges.closed.items():
+            for peer, closed in meters.closed.items():
                 family.add_metric((self._servico, peer), 0.0 if closed() else 1.0)
             yield family
 
@@ -158,7 +157,7 @@ class _Asked(BaseHTTPRequestHandler):
     ) -> None:
         self._page = page
         self._hosts = hosts
-        # There is no server but whoever accepted, and nobody asks it anything.
+        # The handler wants a server and asks it nothing: there is none.
         super().__init__(connection, address, cast("BaseServer", None))
 
     def do_GET(self) -> None:
@@ -206,6 +205,6 @@ class _Asked(BaseHTTPRequestHandler):
 
 
 def answer(connection: socket, address: Any, page: Callable[[], bytes], hosts: Hosts) -> None:
-    """Answer whoever connected, until they leave; no page that is not of one of the `hosts`."""
+    """Answer one connection until its other end leaves; only pages of one of the `hosts` may ask."""
     with connection:
         _Asked(connection, address, page, hosts)

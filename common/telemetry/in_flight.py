@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from math import inf
 
 
 class InFlight:
     """Calls that a service is working on: all of them, and the steps among them.
 
-    `fechado` once it works on no new ones.
+    A call counts for the life of a block. `fechado` once the service works on no new ones.
     """
 
     def __init__(self) -> None:
@@ -18,17 +17,23 @@ class InFlight:
         self.fechado = False
         self._lock = threading.Lock()
 
-    def enter(self, *, step: bool, steps_max: float = inf) -> bool:
-        """Count a call, and a step; False, with nothing counted, when there are too many steps."""
+    def __enter__(self) -> None:
         with self._lock:
-            if step and self.passos >= steps_max:
-                return False
             self.total += 1
-            self.passos += step
-            return True
 
-    def leave(self, *, step: bool) -> None:
-        """The call has been answered."""
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self.total -= 1
-            self.passos -= step
+
+    def enter_step(self, steps_max: int) -> bool:
+        """Count a step; False, with nothing counted, when there are too many."""
+        with self._lock:
+            if self.passos >= steps_max:
+                return False
+            self.passos += 1
+            return True
+
+    def leave_step(self) -> None:
+        """The step has been done."""
+        with self._lock:
+            self.passos -= 1

@@ -1,7 +1,7 @@
-"""What happened to whom: a line of JSON for each event, with its trace and its order.
+"""Logs: a line of JSON for each event, with its trace and its order.
 
-Each service appends to `<data-dir>/logs/<service>.jsonl`; what a person should see at once goes to
-the terminal too, as a sentence. A file that has grown is set aside and begun anew, so that logs
+Each service appends to `<data-dir>/logs/<service>.jsonl`; a line that a person should see at once goes
+to the terminal too, as a sentence. A file that has grown is set aside and begun anew, so that logs
 never fill a disk.
 """
 
@@ -19,10 +19,11 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.record import Hop
 from common.telemetry.trace_context import trace_of
 
 LOGS: Final = "logs"
-# Bytes of a file, and files that are kept beside the one that grows.
+# Bytes of a file, and old files that are kept with the one that grows.
 FILE_MAX: Final = 16 * 2**20
 KEPT_MAX: Final = 3
 
@@ -31,7 +32,10 @@ current: ContextVar[Contexto | None] = ContextVar("current", default=None)
 
 
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line. `time` is seconds since 1970; ids are absent where there is none."""
+    """One line. `time` is seconds since 1970; ids are absent where there is none.
+
+    `server_timing` is for people, `hops` for programs: the same record.
+    """
 
     time: Annotated[float, msgspec.Meta(ge=0, lt=2**33)]
     level: str
@@ -43,6 +47,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     code: str = ""
     duration_ms: float = 0.0
     server_timing: str = ""
+    hops: tuple[Hop, ...] = ()
     kept: str = ""
     error: str = ""
 
@@ -90,7 +95,7 @@ class _File(RotatingFileHandler):
 
 
 def configure(servico: str, data_dir: Path | None) -> None:
-    """Warnings to the terminal as sentences; what is worth keeping to the service's file.
+    """Send warnings to the terminal as sentences, and all from INFO on to the service's file.
 
     Without a directory there is none.
     """
@@ -119,7 +124,7 @@ def log_paths(data_dir: Path, servico: str) -> list[Path]:
 
 
 def entries(data_dir: Path, *holding: str) -> Iterator[Entry]:
-    """What the services logged, oldest files first, of lines that hold one of these words, if any.
+    """All lines of the services that hold one of these words, if any are given; oldest files first.
 
     Broken lines are left out; so is a file that was set aside meanwhile.
     """
@@ -135,7 +140,7 @@ def entries(data_dir: Path, *holding: str) -> Iterator[Entry]:
 
 
 def of_order(data_dir: Path, order: int) -> list[Entry]:
-    """What was logged of one order in any service, and of the traces that it was in; by time."""
+    """All lines on one order, in any service, and on the traces that it was in; by time."""
     number = f'"pedido_id":{order}'
     own = [entry for entry in entries(data_dir, number) if entry.pedido_id == order]
     traces = {entry.trace_id for entry in own if entry.trace_id}

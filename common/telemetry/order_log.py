@@ -1,4 +1,4 @@
-"""What is known of one order in any service, by time: log lines, its steps, and its hops.
+"""All that any service knows of one order, by time: log lines, its steps, and its hops.
 
 Steps are the transitions in the services' own books, so that an order of which nothing was logged has
 its lines, too. Hops are those of a trace that was kept: they come from its timing record.
@@ -62,11 +62,11 @@ class OrderLog(NamedTuple):
 
 
 def order_log(data_dir: Path, order: int) -> OrderLog:
-    """All that is known of one order; where its books cannot be read, what was logged of it."""
+    """All that is known of one order; only its log lines where its books cannot be read."""
     logged = of_order(data_dir, order)
     found = [_logged(entry, order) for entry in logged]
     for entry in logged:
-        if entry.server_timing and entry.pedido_id == order:
+        if entry.hops and entry.pedido_id == order:
             found += _hops(entry)
     known, problem = False, ""
     try:
@@ -81,9 +81,9 @@ def order_log(data_dir: Path, order: int) -> OrderLog:
 
 
 def kept_spans(entry: Entry) -> list[Span]:
-    """The spans of a trace that was kept; nobody sees their ids, which need not be its own."""
+    """The spans of a trace that was kept; their ids are not shown and need not be its own."""
     context = TraceContext.of(begun(random.Random(0)), parent="")
-    return spans(entry.server_timing, entry.operation, context)
+    return spans(entry.hops, entry.operation, context)
 
 
 def _logged(entry: Entry, order: int) -> Line:

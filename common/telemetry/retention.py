@@ -12,34 +12,35 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from common.servicos.protocolo.record import Hop
 from common.telemetry.trace_context import TraceContext, draw_of, wanted
 
 Why = Literal["asked", "failed", "slow", "share"]
 
-# Share of orders that are slow: the slowest hundredth of those of late.
+# Share of orders that are slow: the slowest hundredth of the latest.
 SLOW_SHARE: Final = 0.01
-# As many more may be slow while everything becomes slower: each of a crowd that came at once takes
-# longer than all before it. In orders, how many of them may follow each other.
+# When a crowd comes at once, each order takes longer than all before it, and all would count as slow.
+# So the share of slow orders is at most BURST times SLOW_SHARE, and at most RUN_MAX follow each other.
 BURST: Final = 5
 RUN_MAX: Final = 20
-# Orders of late that an order is compared with, and how many pass until that is looked at again, at
-# first as well: a sort for each would cost more than the trace.
+# An order is compared with so many before it. They are sorted once in LOOK_EVERY orders, from the
+# first on: a sort for each would cost more than the trace.
 RECENT_ORDERS: Final = 512
 LOOK_EVERY: Final = 64
 
-# Digits of a trace's draw, and what is above all of them.
+# Digits of a trace's draw, and a text that sorts above all of them.
 _DIGITS: Final = 14
 _ALL: Final = "g"
 
 
 class Kept(Struct, frozen=True, kw_only=True):
-    """A trace that is kept: its timing record, and what the edge knows of it.
+    """A trace that is kept: the hops of its timing record, and the edge's knowledge of it.
 
     `order` is None where none came to be, `pending` whether it was answered before its end, `left`
     whether its caller had gone before that.
     """
 
-    record: str
+    hops: tuple[Hop, ...]
     operation: str
     context: TraceContext
     why: Why
@@ -49,7 +50,7 @@ class Kept(Struct, frozen=True, kw_only=True):
 
 
 class Slow:
-    """Whether an order took longer than nearly all of late, of which no crowd is made."""
+    """Whether an order took longer than nearly all of the latest; of a crowd only some did."""
 
     def __init__(self, share: float = SLOW_SHARE) -> None:
         self._share = share

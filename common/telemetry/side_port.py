@@ -72,7 +72,7 @@ class SidePort:
         from common.telemetry.exposition import answer
 
         try:
-            # Whoever left in the middle is told nothing.
+            # A caller that left in the middle is told nothing.
             with suppress(OSError):
                 answer(connection, address, self._page, self._hosts)
         finally:

@@ -1,6 +1,6 @@
-"""What a service tells of its own inside while it runs: one line of JSON every quarter of a second.
+"""The inside of a service while it runs: one line of JSON every quarter of a second.
 
-Only with `--stats on`. A thread of its own reads plain counters and appends to
+Only with `--stats on`. A thread of its own reads the meters and appends to
 `<data-dir>/stats/<service>.jsonl`; it knows no event loop and no transport. Cumulative figures
 count from the start of the process, so a reader takes differences; a process that was started
 again goes on in the same file under another pid.
@@ -13,45 +13,27 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from common.contratos import Mensagem, operacoes_de
-from common.servicos.protocolo.contexto import Contexto
-from common.telemetry.in_flight import InFlight
+from common.telemetry.meters import Lag, Meters, Taken
 
 # Seconds between lines.
 SAMPLE_INTERVAL_S: Final = 0.25
-# Looks at what is in flight between two lines, one in ten milliseconds. A mean over half a minute
+# Looks at the calls in flight between two lines, one in ten milliseconds. A mean over half a minute
 # then has some 3,000 of them: where one call is in flight, it is known to some 2 %.
 LOOKS_PER_LINE: Final = 25
 
 _LOG = logging.getLogger(__name__)
 
 
-class Lag(Struct, frozen=True):
-    """Milliseconds by which the event loop was late in the interval."""
-
-    mean_ms: float
-    max_ms: float
-
-
-class Taken(Struct, frozen=True):
-    """Calls that waited until a worker took them up, and the seconds that they waited, summed."""
-
-    calls: int
-    waited_s: float
-
-
 class PoolLine(Struct, frozen=True):
-    """What a pool of `workers` threads tells: the calls that wait for one of them.
+    """A pool of `workers` threads, and the calls that wait for one of them.
 
-    `waiting` is the mean of the looks in the interval before, `waiting_now` what it is now, of
+    `waiting` is the mean of the looks in the interval before, `waiting_now` the number now, of
     which the oldest has waited `head_s` seconds; `taken` is cumulative.
     """
 
@@ -65,15 +47,15 @@ class PoolLine(Struct, frozen=True):
 class Line(Struct, kw_only=True):
     """A service at the instant `t` (monotonic seconds; `time` is since 1970).
 
-    `in_flight` is the mean of `looks` looks in the interval before, `in_flight_now` what it is at
+    `in_flight` is the mean of `looks` looks in the interval before, `in_flight_now` the number at
     `t`; `steps_now` are the steps of orders among those. `operations` are calls ended and their
-    summed seconds by operation, `units` of work in `batches` and the seconds of their commits,
+    summed seconds, from arrival to answer, by operation, `units` of work in `batches` and the seconds of their commits,
     `collections` of the garbage collector and their seconds, and the processor seconds used: all
     cumulative. What concerns the writer is None where there is none that others share
     (`--storage plain`). `open_breakers` names neighbours that are not called now. `driven` and `waiting` are
     orders with a place and in the queue for one, None but at the edge; `loop` is None where there
     is no event loop, `pool` where no threads serve. A call that waits for a worker is in `pool` and
-    not yet in `in_flight` or `operations`.
+    not yet in `in_flight`; its wait is in the seconds of `operations` once it has ended.
     """
 
     service: str
@@ -100,109 +82,6 @@ class Line(Struct, kw_only=True):
     cpu_s: float
 
 
-class LagProbe(Protocol):
-    """Watches an event loop; `read` may be called from any thread."""
-
-    def read(self) -> Lag:
-        """The lag since the last reading."""
-
-    def recent(self) -> Lag:
-        """The lag of the last second or two, whoever else reads."""
-
-    def close(self) -> None:
-        """Watch no longer."""
-
-
-class Writer(Protocol):
-    """A storage's only writer."""
-
-    @property
-    def queue(self) -> int:
-        """Units that wait for their batch to begin."""
-
-    @property
-    def batches(self) -> int:
-        """Batches run."""
-
-    @property
-    def units(self) -> int:
-        """Units in them."""
-
-    @property
-    def commit_s(self) -> float:
-        """Seconds of their commits."""
-
-
-class Pool(Protocol):
-    """Threads that serve, and the calls that wait for one."""
-
-    workers: int
-
-    @property
-    def waiting(self) -> int:
-        """Calls that wait for a worker."""
-
-    def head_s(self) -> float:
-        """Seconds that the oldest of them has waited."""
-
-    def taken(self) -> Taken:
-        """Calls that waited until a worker took them up, and their seconds."""
-
-
-class Places(Protocol):
-    """Admission at the edge."""
-
-    @property
-    def driven(self) -> int:
-        """Orders that hold a place."""
-
-    @property
-    def waiting(self) -> int:
-        """Orders that wait for one."""
-
-
-class Tally:
-    """How many calls of an operation have ended, and how long they took, summed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ended = 0
-        self._seconds = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count a call that has ended."""
-        with self._lock:
-            self._ended += 1
-            self._seconds += seconds
-
-    def read(self) -> tuple[int, float]:
-        """Calls ended and their seconds."""
-        with self._lock:
-            return self._ended, self._seconds
-
-
-def counted(service: Any, servico: str) -> dict[str, Tally]:
-    """Have a service's operations be counted from now on; the tallies, by operation."""
-    tallies: dict[str, Tally] = {}
-    for operacao in operacoes_de(servico):
-        tally = tallies[operacao.nome] = Tally()
-        setattr(service, operacao.nome, _around(getattr(service, operacao.nome), tally))
-    return tallies
-
-
-def _around(
-    method: Callable[[Contexto, Any], Awaitable[Mensagem]], tally: Tally
-) -> Callable[[Contexto, Any], Awaitable[Mensagem]]:
-    async def call(ctx: Contexto, req: Any) -> Mensagem:
-        start = time.monotonic()
-        try:
-            return await method(ctx, req)
-        finally:
-            tally.add(time.monotonic() - start)
-
-    return call
-
-
 class _Collector:
     """How often and how long the garbage collector has run since `watch`."""
 
@@ -226,33 +105,14 @@ class _Collector:
             self.seconds += now - self._start
 
 
-@dataclass
-class Gauges:
-    """What is read of a service: an arm fills in what it has.
-
-    `closed` says by neighbour whether its circuit breaker lets every call pass; `loop` gives the
-    lag of the event loop since it was last asked; `retries` how many steps were asked for again.
-    """
-
-    in_flight: InFlight
-    operations: dict[str, Tally] = field(default_factory=dict)
-    writer: Writer | None = None
-    places: Places | None = None
-    closed: dict[str, Callable[[], bool]] = field(default_factory=dict)
-    loop: Callable[[], Lag] | None = None
-    pool: Pool | None = None
-    retries: Callable[[], int] | None = None
-
-
 class Sampler:
     """The thread that looks and writes, from `start` to `stop`."""
 
     def __init__(
-        self, path: Path, servico: str, gauges: Gauges, *, interval_s: float = SAMPLE_INTERVAL_S
+        self, path: Path, meters: Meters, *, interval_s: float = SAMPLE_INTERVAL_S
     ) -> None:
         self._path = path
-        self._servico = servico
-        self._gauges = gauges
+        self._meters = meters
         self._interval_s = interval_s
         self._collector = _Collector()
         self._told = threading.Event()
@@ -290,12 +150,12 @@ class Sampler:
             _LOG.warning("%s: %s; nada mais será escrito", self._path, error.strerror)
 
     def _look(self) -> None:
-        self._looks.append(self._gauges.in_flight.total)
-        if self._gauges.pool is not None:
-            self._queued.append(self._gauges.pool.waiting)
+        self._looks.append(self._meters.in_flight.total)
+        if self._meters.pool is not None:
+            self._queued.append(self._meters.pool.waiting)
 
     def _pool(self) -> PoolLine | None:
-        pool, queued = self._gauges.pool, self._queued
+        pool, queued = self._meters.pool, self._queued
         self._queued = []
         if pool is None or not queued:
             return None
@@ -303,29 +163,27 @@ class Sampler:
         return PoolLine(pool.workers, mean, pool.waiting, round(pool.head_s(), 6), pool.taken())
 
     def _line(self) -> Line:
-        gauges, looks = self._gauges, self._looks
+        meters, looks = self._meters, self._looks
         self._looks = []
-        writer, places = gauges.writer, gauges.places
+        writer, places = meters.writer, meters.places
         return Line(
-            service=self._servico,
+            service=meters.servico,
             pid=os.getpid(),
             t=round(time.monotonic(), 6),
             time=round(time.time(), 3),
             in_flight=round(sum(looks) / len(looks), 3),
-            in_flight_now=gauges.in_flight.total,
-            steps_now=gauges.in_flight.passos,
+            in_flight_now=meters.in_flight.total,
+            steps_now=meters.in_flight.passos,
             looks=len(looks),
-            operations={
-                nome: read for nome, tally in gauges.operations.items() if (read := tally.read())[0]
-            },
+            operations=meters.ended(),
             queue=writer.queue if writer else None,
             batches=writer.batches if writer else None,
             units=writer.units if writer else None,
             commit_s=round(writer.commit_s, 6) if writer else None,
-            open_breakers=[nome for nome, closed in gauges.closed.items() if not closed()],
+            open_breakers=[nome for nome, closed in meters.closed.items() if not closed()],
             driven=places.driven if places else None,
             waiting=places.waiting if places else None,
-            loop=gauges.loop() if gauges.loop else None,
+            loop=meters.lag.read() if meters.lag else None,
             pool=self._pool(),
             collections=self._collector.collections,
             collecting_s=round(self._collector.seconds, 6),

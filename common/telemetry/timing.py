@@ -1,4 +1,4 @@
-"""Where a sampled call's time goes, from the inside: own work, waiting to run, and what it waits for.
+"""Where a sampled call's time goes, from the inside: own work, waiting to run, and waits.
 
 A `Meter` cuts the life of one call in one process into segments that follow each other without a
 gap: steps, in which the call's own code has the thread, and waits. Of a step the thread's processor
@@ -9,7 +9,7 @@ waited for was ready is `espera` too: the loop, or a thread, was busy with other
 port has claimed is counted nowhere and shows as what is missing from the call's duration.
 
 Nothing here knows an event loop. On one, `measured` drives the coroutine and marks its steps. On
-threads a port that blocks marks them itself: `pause` before it blocks, `resume` after, and `pronto`
+threads a port that blocks marks them itself: `pause` before it blocks, `resume` after, and `ready`
 with the instant when it knows one. All instants are seconds on the monotonic clock, which on Linux
 is the same for every process of a machine. A meter serves one call in one thread at a time.
 """
@@ -22,11 +22,11 @@ import types
 from collections.abc import Coroutine, Generator
 from typing import Any, Final, TypeVar
 
-from common.servicos.protocolo.contexto import Secao
+from common.servicos.protocolo.record import Inside, Section
 
 R = TypeVar("R")
 
-# What a caller sends, in the field `pipeline.HEADER_SAMPLE`, to have its order measured.
+# The word that a caller sends, in `pipeline.HEADER_SAMPLE`, to have its order measured.
 FULL_TIMING: Final = "full"
 
 _TRABALHO: Final = "trabalho"
@@ -50,28 +50,28 @@ def running() -> Meter | None:
 
 
 class Meter:
-    """What is measured of one call; the port `Medidor`."""
+    """Measures one call; the port `account.Meter`."""
 
     __slots__ = (
-        "_cpu_s", "_section", "_segments", "_since", "_steps", "chamada", "fim", "inicio", "saida",
+        "_called", "_cpu_s", "_section", "_segments", "_since", "_steps", "began", "departed", "ended",
     )  # fmt: skip
 
-    def __init__(self, inicio: float | None = None) -> None:
-        """Begin with a wait to run from `inicio` on (now by default), until the first `resume`."""
-        self.inicio = time.monotonic() if inicio is None else inicio
+    def __init__(self, began: float | None = None) -> None:
+        """Begin with a wait to run from `began` on (now by default), until the first `resume`."""
+        self.began = time.monotonic() if began is None else began
         # When `measured` came to its end; None before.
-        self.fim: float | None = None
+        self.ended: float | None = None
         # When the latest call to the next service was on its way; 0 before.
-        self.saida = 0.0
+        self.departed = 0.0
         # When that call was begun: waits for the next service before it were of earlier attempts.
-        self.chamada = 0.0
+        self._called = 0.0
         self._segments: list[_Segment] = []
-        self._since = self.inicio
+        self._since = self.began
         self._cpu_s = 0.0
         self._section: str = _ESPERA
         self._steps = False
 
-    # --- by whoever runs the call -------------------------------------------------------------
+    # --- by the code that runs the call -------------------------------------------------------------
 
     def resume(self) -> None:
         """A step begins in this thread; harmless within one."""
@@ -91,13 +91,13 @@ class Meter:
         self._close_step()
         self._steps = False
         _this_thread.meter = None
-        if self._section == _PROXIMO and not self.saida:
-            self.saida = self._since
+        if self._section == _PROXIMO and not self.departed:
+            self.departed = self._since
 
     def end(self) -> None:
         """The work handed over is done, in this step, which may go on."""
         self._close_step()
-        self.fim = self._since
+        self.ended = self._since
         _this_thread.meter = None
 
     def _close_step(self) -> None:
@@ -106,69 +106,74 @@ class Meter:
             self._segments.append((_TRABALHO, self._since, now, cpu_s - self._cpu_s))
             self._since, self._cpu_s = now, cpu_s
 
-    def medir(self, corrotina: Coroutine[Any, Any, R]) -> Coroutine[Any, Any, R]:
+    def measure(self, coroutine: Coroutine[Any, Any, R]) -> Coroutine[Any, Any, R]:
         """The coroutine, its steps measured; see `measured`."""
-        return measured(self, corrotina)
+        return measured(self, coroutine)
 
     # --- by ports -----------------------------------------------------------------------------
 
-    def entrar(self, secao: Secao) -> str:
-        """Claim the waits from here on; returns what `sair` wants. The outermost claim holds."""
+    def enter(self, section: Section) -> str:
+        """Claim the waits from here on; returns what `leave` wants. The outermost claim holds."""
         before = self._section
         if before == _UNCLAIMED:
-            self._section = secao
-            if secao == _PROXIMO:
-                self.saida, self.chamada = 0.0, time.monotonic()
+            self._section = section
+            if section == _PROXIMO:
+                self.departed, self._called = 0.0, time.monotonic()
         return before
 
-    def sair(self, antes: str) -> None:
+    def leave(self, before: str) -> None:
         """Give the claim up."""
-        self._section = antes
+        self._section = before
 
-    def pronto(self, instante: float) -> None:
-        """What the last wait was for was there at `instante`; from then on the call waited to run.
+    def ready(self, instant: float) -> None:
+        """The last wait was over at `instant`; from then on the call waited to run.
 
         Call it in the step after that wait.
         """
         if not self._segments:
             return
         kind, begin, end, _ = self._segments[-1]
-        if kind != _TRABALHO and begin < instante < end:
-            self._segments[-1:] = [(kind, begin, instante, 0.0), (_ESPERA, instante, end, 0.0)]
+        if kind != _TRABALHO and begin < instant < end:
+            self._segments[-1:] = [(kind, begin, instant, 0.0), (_ESPERA, instant, end, 0.0)]
 
     # --- by the service -----------------------------------------------------------------------
 
-    def outro(self) -> Meter:
+    def fork(self) -> Meter:
         """A meter for a task begun now on this call's behalf."""
         # A step that goes on while the task runs in this very thread is cut here.
         self._close_step()
         return Meter()
 
-    def absorver(self, outro: Meter) -> None:
+    def take_over(self, other: Meter) -> None:
         """Have the task's segments stand for this call's own while the task was alive.
 
-        The call's way led through the task: what the call itself did meanwhile, waiting for it,
-        lay beside the way. The time from the task's end until the call ran again is `espera`.
+        The call's way led through the task: the call's own steps meanwhile, while it waited, were
+        not on the way. The time from the task's end until the call ran again is `espera`.
         """
         self._close_step()
         own = self._segments
-        waited = [last for kind, _, last, _ in own if kind != _TRABALHO and last > outro.inicio]
-        end = min(waited[-1] if waited else self._since, outro.fim or self._since)
-        begin = max(outro.inicio, self.inicio)
+        waited = [last for kind, _, last, _ in own if kind != _TRABALHO and last > other.began]
+        end = min(waited[-1] if waited else self._since, other.ended or self._since)
+        begin = max(other.began, self.began)
         if begin < end:
             self._segments = [
-                *_clipped(own, self.inicio, begin),
-                *_clipped(list(outro._segments), begin, end),
+                *_clipped(own, self.began, begin),
+                *_clipped(list(other._segments), begin, end),
                 *(
                     (kind or _ESPERA, first, last, cpu_s)
                     for kind, first, last, cpu_s in _clipped(own, end, self._since)
                 ),
             ]
-            self.saida = outro.saida or self.saida
-            self.chamada = outro.chamada or self.chamada
+            self.departed = other.departed or self.departed
+            self._called = other._called or self._called
 
-    def partes(self) -> dict[str, float]:
-        """Seconds of each part so far; they sum to the call's life less what nobody claimed."""
+    def inside(self) -> Inside:
+        """The parts so far, as the timing record has them: microseconds."""
+        micros = {name: round(seconds * 1e6) for name, seconds in self.seconds().items()}
+        return Inside(**micros, saida=round(self.departed * 1e6))
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each part so far; they sum to the call's life less the unclaimed waits."""
         self._close_step()
         parts: dict[str, float] = {}
         for kind, begin, end, cpu_s in self._segments:
@@ -178,7 +183,7 @@ class Meter:
                 work = min(cpu_s, seconds)
                 parts[_TRABALHO] = parts.get(_TRABALHO, 0.0) + work
                 parts[_ESPERA] = parts.get(_ESPERA, 0.0) + seconds - work
-            elif kind == _PROXIMO and end <= self.chamada:
+            elif kind == _PROXIMO and end <= self._called:
                 parts[_TENTATIVAS] = parts.get(_TENTATIVAS, 0.0) + seconds
             elif kind != _UNCLAIMED:
                 parts[kind] = parts.get(kind, 0.0) + seconds
@@ -186,7 +191,7 @@ class Meter:
 
 
 def _clipped(segments: list[_Segment], begin: float, end: float) -> list[_Segment]:
-    """What of the segments lies in [begin, end]; a step's processor time in proportion."""
+    """The segments as far as they lie in [begin, end]; a step's processor time in proportion."""
     inside = []
     for kind, first, last, cpu_s in segments:
         low, high = max(first, begin), min(last, end)

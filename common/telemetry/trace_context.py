@@ -37,7 +37,7 @@ _KNOWN: Final = 0x03
 _SAMPLED: Final = frozenset({"01", "03"})
 _PLAIN: Final = frozenset({"00", "01", "02", "03"})
 # What a call appends to its caller's id: two bits for its kind, six for which of that kind it is. A
-# record tells fewer (`contexto.TRECHOS_MAX`), and those beyond share a number.
+# record tells fewer (`account.WAITS_MAX`), and those beyond share a number.
 _CALLS: Final = {
     kind: tuple(f"{place << 6 | number:02x}" for number in range(1 << 6))
     for place, kind in enumerate("pxc", start=1)

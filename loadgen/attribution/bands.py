@@ -20,14 +20,14 @@ from loadgen.attribution.hops import MEASURED, RESIDUAL, Parts, Sample, Told, to
 BAND_MIN: Final = 10
 
 # The same as it is shown, with `ida` and `volta` split in two: the turn of the process that
-# receives, and what the way costs when nobody waits. See `Where.shown`.
+# receives, and the cost of the way without a wait. See `Where.shown`.
 PARTS: Final = (
     "atraso", "fila", "espera", "vez", "trabalho", "banco", "commit", "gateway", "caminho",
     "tentativas", "proximo", "consultas", RESIDUAL,
 )  # fmt: skip
 # Parts in which an order could have run, and others did: what compares between loops and threads.
 WAITS_TO_RUN: Final = ("espera", "vez")
-# Percentile of a way, over the sampled orders of a run, that stands for one on which nobody waits:
+# Percentile of a way, over the sampled orders of a run, that counts as one without a wait:
 # low, and not the least, which one odd reading of a clock would decide.
 _LIGHT: Final = 5.0
 
@@ -35,7 +35,7 @@ _LIGHT: Final = 5.0
 class Band(NamedTuple):
     """The percentiles of latency between which an order counts as one of its kind.
 
-    `width` is what it is where orders abound; with fewer it grows until it holds BAND_MIN of them,
+    `width` holds where orders abound; with fewer it grows until it holds BAND_MIN of them,
     to `widest` at most, and stays below 100.
     """
 
@@ -56,7 +56,7 @@ _STEP: Final = 0.5
 
 
 class Way(Struct, frozen=True):
-    """What the way from a hop to the next and back takes when few wait, in milliseconds."""
+    """The time of the way from a hop to the next and back when few wait, in milliseconds."""
 
     ida_ms: float
     volta_ms: float
@@ -83,7 +83,7 @@ class Where(Struct, frozen=True):
     `unanswered` of them in that band got no answer and are not in the average.
     `hops` are milliseconds by hop and part as MEASURED, from the client down; all of them sum to
     `latency_ms`. `calls` says how many of the orders went on from a hop to the next.
-    `residual_ms` is the mean over orders of what is not accounted for, its share of the latency is
+    `residual_ms` is the mean over orders of the time not accounted for, its share of the latency is
     `residual_share`. Each piece of it counts without its sign: a way that would be negative at one
     hop makes up for nothing that is missing there or elsewhere.
     """

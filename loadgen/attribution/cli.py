@@ -67,7 +67,7 @@ class _Asked(Struct):
 
 
 class Saved(Struct):
-    """What is read of a saved result; `open_loop` is null in a closed one."""
+    """The fields that are read of a saved result; `open_loop` is null in a closed one."""
 
     mode: str
     concurrency: int

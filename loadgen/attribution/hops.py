@@ -1,15 +1,19 @@
-"""One order's time, hop by hop, read from the one timing record of its answer.
+"""One order's time, hop by hop, from the timing record of its answer.
 
 In each order the parts sum to the latency; what no instrument accounts for is a part of its own,
-`residuo`. What a median and a slow order are made of is told by `loadgen.attribution.bands`.
+`residuo`. `loadgen.attribution.bands` averages them into a median and a slow order.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+
+from common.servicos.protocolo.record import Hop, decode, figures
+from loadgen.attribution.earlier import earlier
 
 # One order in so many is asked to tell its time in full. That costs the order itself 10 to 15 % of its
 # processor time (measured), which is below 1 % over all of them.
@@ -21,7 +25,7 @@ SAMPLES_WANTED: Final = 100
 
 CLIENT: Final = "cliente"
 RESIDUAL: Final = "residuo"
-# What a part's time was spent on, in the order of an order's way: the generator sent late; the
+# The use of each part's time, in the order of an order's way: the generator sent late; the
 # queue for admission; ready but not running; own work; storage up to the commit, and the commit;
 # the simulated payment; the way to the next hop and back; earlier attempts at it; a next hop that
 # told nothing; asking again after an order that was accepted only; and what is left. `loadgen.attribution.bands`
@@ -39,35 +43,18 @@ _OWN: Final = ("fila", "espera", "trabalho", "gateway", "tentativas")
 Parts = dict[str, dict[str, float]]
 
 
-def parse(timing: str) -> Parts:
-    """A Server-Timing text as {service: {field: milliseconds}}; what is not a number is left out."""
-    hops: Parts = {}
-    for entry in timing.split(","):
-        name, *fields = entry.strip().split(";")
-        values: dict[str, float] = {}
-        for text in fields:
-            key, _, value = text.partition("=")
-            try:
-                values[key] = float(value)
-            except ValueError:
-                continue
-        if name and values:
-            hops[name] = values
-    return hops
-
-
 class Hops:
     """Sums over sampled orders, per service and field; `n` is how many orders they are of."""
 
     def __init__(self) -> None:
         self._sums: Parts = {}
 
-    def note(self, timing: str) -> None:
+    def note(self, record: Iterable[Hop]) -> None:
         """Add an order's timing record."""
-        for name, values in parse(timing).items():
-            sums = self._sums.setdefault(name, {"n": 0.0})
+        for hop in record:
+            sums = self._sums.setdefault(hop.service, {"n": 0.0})
             sums["n"] += 1
-            for key, value in values.items():
+            for key, value in figures(hop).items():
                 if key not in _INSTANTS:
                     sums[key] = sums.get(key, 0.0) + value
 
@@ -86,10 +73,10 @@ def means(sums: Parts) -> Parts:
 
 
 class Sample(Struct, frozen=True, array_like=True):
-    """One sampled order: its instants (monotonic nanoseconds) and the record of its answer.
+    """One sampled order: its instants (monotonic nanoseconds) and the record of its answer, as text.
 
     Meant to be sent, sent, first answered, and known to have ended. One that was not answered has
-    ended at its timeout.
+    ended at its timeout. Results keep samples, so `timing` may be of the earlier form.
     """
 
     intended_ns: int
@@ -104,8 +91,12 @@ class Sample(Struct, frozen=True, array_like=True):
         """From the intended instant."""
         return _ms(self.end_ns - self.intended_ns)
 
+    def hops(self) -> tuple[Hop, ...]:
+        """The hops of its record."""
+        return decode(self.timing) or earlier(self.timing)
+
     def lost(self, timeout_ns: int) -> Sample:
-        """The same order without an answer: it ended at its timeout, and tells nothing."""
+        """The same order without an answer: it ended at its timeout, and has no record."""
         end_ns = self.sent_ns + timeout_ns
         return Sample(self.intended_ns, self.sent_ns, end_ns, end_ns, "", answered=False)
 
@@ -143,10 +134,10 @@ class Told(NamedTuple):
 
 def told(sample: Sample) -> Told | None:
     """Where one order spent its time; None when its record does not tell it in full."""
-    record = parse(sample.timing)
-    if not record or not all({"dur", "em", "trabalho"} <= hop.keys() for hop in record.values()):
+    record = sample.hops()
+    if not record or any(hop.inside is None for hop in record):
         return None
-    each = list(record.items())
+    each = [(hop.service, figures(hop)) for hop in record]
     client = {
         "atraso": _ms(sample.sent_ns - sample.intended_ns),
         "consultas": _ms(sample.end_ns - sample.replied_ns),
@@ -179,10 +170,10 @@ def told(sample: Sample) -> Told | None:
 def _transport(
     waited_ms: float, left_ms: float, below: dict[str, float]
 ) -> tuple[dict[str, float], list[float]]:
-    """The way to the next hop and back: what the wait for it was longer than its own time.
+    """The way to the next hop and back: the wait for that hop less its own time.
 
-    A way cannot be shorter than nothing: what would be is not accounted for, and comes beside it in
-    pieces.
+    A way cannot be shorter than nothing. The part below nought is not accounted for, and is returned
+    in pieces.
     """
     there = below["em"] - left_ms
     back = waited_ms - below["dur"] - there

@@ -1,4 +1,4 @@
-"""What the services of a run told of their inside (`run_all.py --stats on`), read back.
+"""The lines of `run_all.py --stats on`, read back, and Little's law from them.
 
 Little's law holds for any hop and any window in which as much comes as goes: the mean number in
 flight L is the rate X times the mean time W (https://doi.org/10.1287/opre.9.3.383). L is counted by
@@ -19,7 +19,7 @@ from common.contratos import SERVICOS
 from common.settings import stats_path
 from common.telemetry.stats import Line
 
-# What a window must hold for a verdict. Calls: those that only begin or only end in it are counted
+# A window must hold so many for a verdict. Calls: those that only begin or only end in it are counted
 # on one side. Looks: ten seconds of them, so that a thread that was kept from looking for a moment
 # does not decide. Calls seen, over all looks: that many, each seen at random, are known to 2.5 %,
 # and the bound is 5 %.
@@ -117,6 +117,5 @@ def _ended(line: Line) -> int:
 
 
 def _spent(line: Line) -> float:
-    """Seconds of calls that ended, and of waits for a worker that did."""
-    served = sum(seconds for _, seconds in line.operations.values())
-    return served + (line.pool.taken.waited_s if line.pool is not None else 0.0)
+    """Seconds of calls that ended, waits for a worker included."""
+    return sum(seconds for _, seconds in line.operations.values())

@@ -92,7 +92,7 @@ class Checkout:
             # Also when interrupted: what was sent is always accounted for.
             now_ns = time.monotonic_ns()
             intended = sent_ns if intended_ns is None else intended_ns
-            timing = ctx.abaixo if ctx.completo else None
+            timing = ctx.account.below if ctx.completo else None
             self._recorder.ended(intended, sent_ns, now_ns, outcome, timing, replied_ns=replied_ns)
         return outcome
 

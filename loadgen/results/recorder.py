@@ -1,4 +1,4 @@
-"""What a run recorded: histograms and counts, so memory does not grow with the number of orders.
+"""The records of a run: histograms and counts, so memory does not grow with the number of orders.
 
 A `Recording` is raw data: it merges exactly with those of other processes, and every figure of a
 result is computed from it afterwards.
@@ -90,7 +90,7 @@ class Live(Struct, frozen=True):
 class Recorder:
     """Takes note of every order of one process.
 
-    What it does for each order is done at the rate of the load, so it does little, and many at once.
+    Its work for each order is done at the rate of the load: it does little, and for many at once.
     """
 
     def __init__(self, start_ns: int, warmup_s: float, timeout_s: float, *, seed: int = 0) -> None:
@@ -243,7 +243,7 @@ class Recorder:
         """Sums over the samples that were kept: reading each record as it comes would cost more."""
         hops = Hops()
         for sample in self._samples.kept:
-            hops.note(sample.timing)
+            hops.note(sample.hops())
         return hops.sums()
 
     def live(self) -> Live:

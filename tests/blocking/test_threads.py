@@ -184,9 +184,9 @@ def test_passos_em_voo_nunca_passam_do_limite() -> None:
     def step(number: int) -> None:
         nonlocal refused
         for _ in range(200):
-            if busy.enter(step=True, steps_max=3):
+            if busy.enter_step(3):
                 assert busy.passos <= 3
-                busy.leave(step=True)
+                busy.leave_step()
             else:
                 refused += 1
 

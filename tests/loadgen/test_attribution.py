@@ -6,6 +6,7 @@ import io
 import json
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from loadgen.attribution import cli as command
@@ -16,7 +17,7 @@ from loadgen.results.result import make_result, to_json
 from loadgen.workload.outcomes import Outcome
 from loadgen.workload.schedule import steady
 from tests.support.loadgen_support import plan
-from tests.support.told_orders import PAGAMENTOS, PEDIDOS, recorded, sample
+from tests.support.told_orders import PAGAMENTOS, PEDIDOS, changed, record, recorded, sample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,10 +101,10 @@ def test_comando_diz_que_a_mediana_nao_teve_resposta(
 
 def test_residuo_grande_tem_seu_codigo(tmp_path: Path) -> None:
     """A median order of which more than 5 % is unaccounted for is told by the exit code."""
-    lame = PEDIDOS.replace("espera=10.000", "espera=1.000")
+    lame = changed(PEDIDOS, espera=1_000)
     recorder = Recorder(0, 0.0, 60.0)
     for n in range(20):
-        each = sample(f"{lame}, {PAGAMENTOS}", ms=100 + n)
+        each = sample(record(lame, PAGAMENTOS), ms=100 + n)
         recorder.ended(each.intended_ns, each.sent_ns, each.end_ns, Outcome("enviado"), each.timing)
     path = tmp_path / "lame.json"
     path.write_bytes(to_json(make_result(plan(), recorder.recording(latency_histogram(60.0)), {})))
@@ -113,8 +114,8 @@ def test_residuo_grande_tem_seu_codigo(tmp_path: Path) -> None:
 def test_tabela_cabe_em_oitenta_colunas() -> None:
     """A terminal has 80 columns: no cell of the table of an order is cut."""
     chain = ["pedidos", "pagamentos", "estoque", "fiscal", "logistica"]
-    record = ", ".join(PEDIDOS.replace("pedidos", name) for name in chain)
-    found = attribution([sample(record, ms=90_000 + n) for n in range(200)], 200)
+    whole = record(*[replace(PEDIDOS, service=name) for name in chain])
+    found = attribution([sample(whole, ms=90_000 + n) for n in range(200)], 200)
     assert found is not None
     console = Console(width=80, record=True, file=io.StringIO())
     command.show_attribution(found, console)

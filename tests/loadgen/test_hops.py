@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.contratos import SERVICOS
+from common.servicos.protocolo.record import Hop, Inside, Wait, figures, server_timing
 from loadgen.attribution.bands import Attribution, Way, attribution, lightest
 from loadgen.attribution.hops import (
     RESIDUAL,
@@ -27,7 +29,7 @@ from loadgen.results.result import make_result
 from loadgen.workload.outcomes import Outcome
 from loadgen.workload.schedule import steady
 from tests.support.loadgen_support import FakePedidos, plan, run
-from tests.support.told_orders import MS, PAGAMENTOS, PEDIDOS, recorded, sample
+from tests.support.told_orders import MS, PAGAMENTOS, PEDIDOS, changed, record, recorded, sample
 
 
 def parts(order: Sample) -> Parts | None:
@@ -51,8 +53,8 @@ def test_as_partes_de_um_pedido() -> None:
 
 def test_caminho_mais_curto_que_nada_e_residuo() -> None:
     """A hop that seems to begin before it was called shows as unaccounted for, not as speed."""
-    early = PAGAMENTOS.replace("em=1032", "em=1027")
-    hops = parts(sample(f"{PEDIDOS}, {early}"))
+    early = changed(PAGAMENTOS, arrival=1_027_000)
+    hops = parts(sample(record(PEDIDOS, early)))
     assert hops is not None
     assert hops["pedidos"]["ida"] == 0
     assert hops["pedidos"]["volta"] == 6
@@ -61,8 +63,8 @@ def test_caminho_mais_curto_que_nada_e_residuo() -> None:
 
 def test_residuos_de_sinais_contrarios_nao_se_anulam() -> None:
     """What is missing at a hop is not made up for by a way there that would be negative."""
-    early = PAGAMENTOS.replace("em=1032", "em=1029")
-    found = told(sample(f"{PEDIDOS}, {early}"))
+    early = changed(PAGAMENTOS, arrival=1_029_000)
+    found = told(sample(record(PEDIDOS, early)))
     assert found is not None
     assert found.hops["pedidos"][RESIDUAL] == 1 - 1
     assert found.unaccounted_ms == 1 + 1 + 0.5
@@ -70,8 +72,8 @@ def test_residuos_de_sinais_contrarios_nao_se_anulam() -> None:
 
 def test_tentativa_perdida_nao_e_caminho() -> None:
     """What an earlier attempt took is a part of its own: the way is that of the last one."""
-    lost = PEDIDOS.replace("dur=90", "dur=3090").replace("proximo", "tentativas=3000.000;proximo")
-    hops = parts(sample(f"{lost}, {PAGAMENTOS}", ms=3_100))
+    lost = changed(PEDIDOS, length=3_090_000, tentativas=3_000_000)
+    hops = parts(sample(record(lost, PAGAMENTOS), ms=3_100))
     assert hops is not None
     assert hops["pedidos"]["tentativas"] == 3_000
     assert (hops["pedidos"]["ida"], hops["pedidos"]["volta"]) == (2, 1)
@@ -80,10 +82,9 @@ def test_tentativa_perdida_nao_e_caminho() -> None:
 
 def test_salto_que_nada_disse_fica_com_quem_esperou() -> None:
     """Where the next hop's answer brought no record, the whole wait is told as such."""
-    for timing in (PEDIDOS, f"{PEDIDOS}, pagamentos;dur;em;trabalho"):
-        hops = parts(sample(timing))
-        assert hops is not None
-        assert hops["pedidos"]["proximo"] == 53
+    hops = parts(sample(record(PEDIDOS)))
+    assert hops is not None
+    assert hops["pedidos"]["proximo"] == 53
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,9 @@ def test_salto_que_nada_disse_fica_com_quem_esperou() -> None:
         "pedidos",
         "pedidos;dur=abc;em=1;trabalho=1",
         "pedidos;dur=90.000;banco=1.000",
-        f"{PEDIDOS}, pagamentos;dur=50.000",
+        record(Hop("pedidos", 0, 90_000)),
+        record(PEDIDOS, Hop("pagamentos", 0, 50_000)),
+        f"{record(PEDIDOS)},[",
         ";;;,,,===",
     ],
 )
@@ -104,33 +107,51 @@ def test_registro_que_nao_conta_tudo_nao_entra(timing: str) -> None:
     assert found == Attribution(sampled=60, kept=50, told=0, unanswered=0, median=None, slow=None)
 
 
-_ms = st.floats(0, 1e5).map(lambda value: round(value, 3))
+_us = st.integers(0, 10**8)
 
 
 @given(
-    st.lists(st.fixed_dictionaries({
-        "dur": _ms, "em": _ms, "espera": _ms, "trabalho": _ms,
-        "fila": _ms, "banco": _ms, "commit": _ms, "gateway": _ms, "proximo": _ms, "saida": _ms,
-    }), min_size=1, max_size=5),
+    st.lists(st.builds(
+        Hop, st.sampled_from(SERVICOS), _us, _us, queue=_us, commit=_us,
+        inside=st.builds(Inside, *[_us] * 7),
+    ), min_size=1, max_size=5, unique_by=lambda hop: hop.service),
     st.lists(st.integers(0, 10**12), min_size=4, max_size=4).map(sorted),
 )  # fmt: skip
-def test_as_partes_somam_a_latencia(hops: list[dict[str, float]], instants: list[int]) -> None:
+def test_as_partes_somam_a_latencia(hops: list[Hop], instants: list[int]) -> None:
     """Whatever the records claim, parts and residual sum to the latency that the client saw."""
-    text = ", ".join(
-        f"s{index};" + ";".join(f"{key}={value:.3f}" for key, value in hop.items())
-        for index, hop in enumerate(hops)
-    )
-    order = Sample(*instants, text)
+    order = Sample(*instants, record(*hops))
     found = parts(order)
     assert found is not None
     whole = sum(sum(values.values()) for values in found.values())
-    if hops[-1]["proximo"] == 0:
-        assert "proximo" not in found[f"s{len(hops) - 1}"]
+    last = hops[-1]
+    assert last.inside is not None
+    if last.inside.proximo == 0:
+        assert "proximo" not in found[last.service]
     assert whole == pytest.approx((order.end_ns - order.intended_ns) / MS, abs=1e-3)
     assert all(
         value >= 0 for values in found.values() for part, value in values.items()
         if part in {"ida", "volta", "banco", "commit"}
     )  # fmt: skip
+
+
+EARLIER = (
+    "pedidos;dur=90.000;em=1006.000;espera=10.000;trabalho=5.000;fila=1.000;banco=20.000"
+    ";commit=8.000;proximo=53.000;saida=1030.000, "
+    "pagamentos;dur=50.000;em=1032.000;espera=4.000;trabalho=6.000;gateway=39.500"
+)
+
+
+def test_resultados_de_antes_contam_o_mesmo() -> None:
+    """A result of version 0.1.0 keeps the text of `Server-Timing`; its orders read the same."""
+    assert parts(sample(EARLIER)) == parts(sample())
+    plain = sample(server_timing((Hop("fiscal", 0, 9_000, (Wait("b", 0, 2_000),)),)))
+    assert [figures(hop) for hop in plain.hops()] == [{"dur": 9.0, "banco": 2.0, "commit": 0.0}]
+
+
+@given(st.text(max_size=200) | st.text('pedios;,=dur1.[]"-e9 ', max_size=60))
+def test_nenhum_texto_quebra_a_leitura(text: str) -> None:
+    """A record may come from anywhere: a text that is none tells nothing, and is no error."""
+    assert told(sample(text)) is None
 
 
 def test_mediano_e_lento_sao_faixas_de_pedidos_inteiros() -> None:
@@ -195,7 +216,7 @@ def test_gravador_guarda_tambem_a_amostra_que_nao_teve_resposta() -> None:
     """A sampled order that timed out is kept at its timeout; one that ended in an error has no time."""
     recorder = Recorder(0, 0.0, 30.0)
     for outcome, timing in (
-        (Outcome("enviado"), PEDIDOS), (Outcome("enviado"), ""), (Outcome("enviado"), None),
+        (Outcome("enviado"), record(PEDIDOS)), (Outcome("enviado"), ""), (Outcome("enviado"), None),
         (Outcome("erro", "prazo_esgotado"), ""), (Outcome("erro", "interno"), ""),
     ):  # fmt: skip
         recorder.ended(0, 1 * MS, 5 * MS, outcome, timing)
@@ -226,14 +247,11 @@ def test_poucos_pedidos_sao_amostrados_mais_vezes(
     assert asked.well_sampled(wait_s, workers).sample_every == every
 
 
-def _turned(there: float, back: float, sums: float) -> Sample:
-    """An order of two hops with so much on top of the ways to Pagamentos and back."""
-    pedidos = (
-        f"pedidos;dur={90 + sums:.3f};em=1006.000;espera=10.000;trabalho=5.000;fila=1.000"
-        f";banco=20.000;commit=8.000;proximo={53 + there + back:.3f};saida=1030.000"
-    )
-    pagamentos = PAGAMENTOS.replace("em=1032.000", f"em={1032 + there:.3f}")
-    return sample(f"{pedidos}, {pagamentos}", ms=100 + sums)
+def _turned(there: int, back: int, sums: int) -> Sample:
+    """An order of two hops with so many milliseconds on top of the ways to Pagamentos and back."""
+    pedidos = changed(PEDIDOS, length=(90 + sums) * 1_000, proximo=(53 + there + back) * 1_000)
+    pagamentos = changed(PAGAMENTOS, arrival=(1_032 + there) * 1_000)
+    return sample(record(pedidos, pagamentos), ms=100 + sums)
 
 
 def test_o_que_passa_do_caminho_leve_e_espera_da_vez() -> None:
@@ -261,7 +279,7 @@ def test_o_que_passa_do_caminho_leve_e_espera_da_vez() -> None:
 
 def test_caminho_de_so_alguns_pedidos_conta_so_por_eles() -> None:
     """Where half of the orders went no further, their average has half of the way."""
-    short = [sample(PEDIDOS.replace("proximo=53.000;saida=1030.000", "gateway=53.000"))] * 50
+    short = [sample(record(changed(PEDIDOS, gateway=53_000, proximo=0)))] * 50
     found = attribution([*short, *[_turned(10, 0, 10)] * 50], 100)
     assert found is not None
     assert found.median is not None
@@ -310,5 +328,5 @@ async def test_so_um_em_tantos_e_perguntado() -> None:
 def test_instantes_nao_entram_nas_medias() -> None:
     """A mean of instants would say nothing: only durations are averaged."""
     hops = Hops()
-    hops.note(PEDIDOS)
+    hops.note([PEDIDOS])
     assert means(hops.sums())["pedidos"].keys().isdisjoint({"em", "saida"})

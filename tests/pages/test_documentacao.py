@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import gerador_dados
 import loadgen.attribution.cli
@@ -27,10 +28,9 @@ import run_all
 from common import ROOT, contratos, diagrams
 from common.contratos import OPERACOES
 from common.erros import GRPC_CODE, STATUS_HTTP, Categoria
-from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.record import Hop, Inside, Wait, server_timing
 from common.servicos.protocolo.transicoes import diagrama
 from common.settings import parse_service
-from common.telemetry.timing import Meter
 from proto import generate
 from tests.audit.test_bad_builds import BUILDS
 from tests.support.audit_proof import NUNCA_SOZINHAS, provas, regras
@@ -174,20 +174,14 @@ def test_readme_diz_os_codigos_de_cada_erro(categoria: Categoria) -> None:
 
 def test_readme_diz_os_campos_dos_tempos() -> None:
     """The fields of the timing record are those that the record writes."""
-    ctx = Contexto()
-    ctx.fila = ctx.banco = ctx.commit = ctx.gateway = ctx.proximo = 1.0
-    written = re.findall(r";(\w+)=", ctx.registro("pedidos", 1.0))
+    waits = Wait("b", 0, 1), Wait("g", 0, 1), Wait("p", 0, 1)
+    hop = Hop("pedidos", 0, 1, waits, queue=1, commit=1)
+    written = re.findall(r";(\w+)=", server_timing((hop,)))
     section = README.split("## Where the time goes")[1].split("\n## ")[0]
     plain, full, _ = section.split("\n### ")
     assert [row[0].strip("`") for row in _rows(plain)][1:] == written
-    ctx.medidor = meter = Meter()
-    for part in ("banco", "gateway", "proximo", "proximo"):
-        meter.resume()
-        before = meter.entrar(part)
-        meter.pause()
-        meter.resume()
-        meter.sair(before)
-    written = re.findall(r";(\w+)=", ctx.registro("pedidos", 1.0))
+    hop = replace(hop, inside=Inside(1, 1, 1, 1, 1, 1, 1))
+    written = re.findall(r";(\w+)=", server_timing((hop,)))
     assert [row[0].strip("`") for row in _rows(full)][1:] == written
 
 

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from common.contratos import SERVICOS, operacoes_de
 from common.process.sidecar import beside
-from common.telemetry.metrics import BOUNDS_S, COUNTED_AT_ONCE, Durations
+from common.telemetry.meters import BOUNDS_S, COUNTED_AT_ONCE, Durations
 from panel.observer import STEP, Bucket, parse, percentile
 
 NAME: Final = "checkout_request_duration_seconds"

@@ -11,6 +11,7 @@ from typing import Any
 
 from common import contratos as c
 from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.record import Hop, Wait, encode
 from loadgen.driver.checkout import Checkout
 from loadgen.driver.worker import ShareRun
 from loadgen.results.recorder import Recorder, Recording
@@ -66,7 +67,8 @@ class FakePedidos:
             await asyncio.sleep(self._delay_s)
         finally:
             self.under_way -= 1
-        ctx.abaixo = "pedidos;dur=9.0;proximo=6.0, pagamentos;dur=6.0"
+        hops = Hop("pedidos", 0, 9_000, (Wait("p", 0, 6_000),)), Hop("pagamentos", 0, 6_000)
+        ctx.account.below = ",".join(map(encode, hops))
         return _given(self._answer(number))
 
     async def consultar_pedido(

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from common.contratos import SERVICOS
+from common.servicos.protocolo.record import Hop, Inside, encode
 from loadgen.attribution.hops import Sample
 from loadgen.results.histograms import (
     PRECISION_SECOND,
@@ -196,17 +197,20 @@ class Made:
                 way = 0.03 * left / 2
                 at, left = at + way, left - 2 * way
                 own = left if hop == 4 else 0.2 * left
-                shares = {"fila": 0.1, "espera": 0.25, "trabalho": 0.3, "banco": 0.3}
-                fields = {"em": at, "dur": left} | {key: own * s for key, s in shares.items()}
-                fields["commit"] = fields["banco"] * 0.6
-                if hop < 4:
-                    fields |= {"proximo": left - own, "saida": at + own / 2}
+                own_us, below_us = int(own * 1e3), int((left - own) * 1e3) if hop < 4 else 0
+                parts = Inside(
+                    espera=own_us // 4, trabalho=own_us * 3 // 10, banco=own_us * 3 // 10,
+                    proximo=below_us, saida=int((at + own / 2) * 1e3),
+                )  # fmt: skip
                 hops.append(
-                    ";".join([name, *(f"{key}={value:.4f}" for key, value in fields.items())])
-                )
+                    Hop(
+                        name, int(at * 1e3), int(left * 1e3), queue=own_us // 10,
+                        commit=parts.banco * 6 // 10, inside=parts,
+                    )
+                )  # fmt: skip
                 at, left = at + own / 2, left - own
             begin, end = 1_000_000_000 * number, 1_000_000_000 * number + int(whole * 1e6)
-            made.append(Sample(begin, begin, end, end, ", ".join(hops)))
+            made.append(Sample(begin, begin, end, end, ",".join(map(encode, hops))))
         return made
 
     def series(self, cell: r.Cell, rate: float) -> r.Series:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.servicos.protocolo.contexto import TRECHOS_MAX, Contexto, sem_rastro
+from common.servicos.protocolo.account import WAITS_MAX, Account
+from common.servicos.protocolo.record import LOST, Hop, decode
 from common.telemetry import trace_context as w3c
 from common.telemetry.retention import (
     BURST,
@@ -20,7 +21,7 @@ from common.telemetry.retention import (
     Keeping,
     Slow,
 )
-from common.telemetry.spans import CALLS, Span, hops, spans
+from common.telemetry.spans import CALLS, Span, spans
 
 EXAMPLE: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 CHAIN: Final = ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")
@@ -74,7 +75,7 @@ def test_a_list_that_may_not_travel_is_left_behind(state: str | None) -> None:
     assert w3c.state_of("congo=t61rcWkgMzE") == "congo=t61rcWkgMzE"
 
 
-@given(st.integers(0, 2**32), st.sampled_from("pxc"), st.integers(1, TRECHOS_MAX), st.booleans())
+@given(st.integers(0, 2**32), st.sampled_from("pxc"), st.integers(1, WAITS_MAX), st.booleans())
 def test_a_hop_reads_what_the_hop_above_sent(
     seed: int, kind: str, number: int, sampled: bool
 ) -> None:
@@ -92,27 +93,27 @@ def test_a_hop_reads_what_the_hop_above_sent(
 
 
 def told(
-    services: tuple[str, ...] = CHAIN, *, attempts: int = 1, error: str = "", how: str = "?"
-) -> tuple[str, w3c.TraceContext]:
+    services: tuple[str, ...] = CHAIN, *, attempts: int = 1, error: str = "", how: str = LOST
+) -> tuple[tuple[Hop, ...], w3c.TraceContext]:
     """The record of an order that came so far; each hop within the one above, by its own code."""
     text = w3c.begun(random.Random(1))
     record = ""
     for depth, service in reversed(list(enumerate(services))):
         start, length = 100.0 + depth, 0.1 - 0.01 * depth
-        ctx = Contexto()
-        ctx.rastro, ctx.chegada, ctx.abaixo = text, start, record
-        ctx.esperou("b", start + 0.001, start + 0.002)
+        account = Account(start)
+        account.below = record
+        account.waited("b", start + 0.001, start + 0.002)
         if service == "pagamentos":
-            ctx.esperou("g", start + 0.002, start + 0.003)
+            account.waited("g", start + 0.002, start + 0.003)
         if service != "logistica":
             tries = attempts if service == "pedidos" else 1
             for attempt in range(tries):
-                ctx.esperou("p", start + 0.004 + attempt, start + 0.005 + attempt)
-                if attempt < tries - 1 or service == services[-1]:
-                    ctx.falhou(how)
-            ctx.esperou("b", start + 0.05, start + 0.06)
-        record = ctx.registro(service, length, error if service == services[-1] else "")
-    return record, context_of(text, begun_here=True)
+                failed = attempt < tries - 1 or service == services[-1]
+                begin = start + 0.004 + attempt
+                account.waited("p", begin, begin + 0.001, how if failed else "")
+            account.waited("b", start + 0.05, start + 0.06)
+        record = account.record(service, start + length, error if service == services[-1] else "")
+    return decode(record), context_of(text, begun_here=True)
 
 
 def by_service(found: list[Span], kind: str) -> dict[str, Span]:
@@ -120,8 +121,8 @@ def by_service(found: list[Span], kind: str) -> dict[str, Span]:
 
 
 def test_one_order_is_one_tree_whose_parents_are_right() -> None:
-    record, context = told()
-    found = spans(record, "criar_pedido", context)
+    hops, context = told()
+    found = spans(hops, "criar_pedido", context)
     servers = by_service(found, "server")
     assert tuple(servers) == CHAIN
     assert len({span.span_id for span in found}) == len(found)
@@ -144,8 +145,8 @@ def test_one_order_is_one_tree_whose_parents_are_right() -> None:
 
 
 def test_instants_are_those_of_the_hops() -> None:
-    record, context = told()
-    for span in spans(record, "criar_pedido", context):
+    hops, context = told()
+    for span in spans(hops, "criar_pedido", context):
         if span.kind == "server":
             depth = CHAIN.index(span.service)
             assert span.start_ms == pytest.approx((100 + depth) * 1e3, abs=0.01)
@@ -154,8 +155,8 @@ def test_instants_are_those_of_the_hops() -> None:
 
 def test_a_hop_that_told_nothing_is_marked_missing() -> None:
     """Its caller waited for it: its span lies where that wait did."""
-    record, context = told(CHAIN[:3])
-    found = spans(record, "criar_pedido", context)
+    hops, context = told(CHAIN[:3])
+    found = spans(hops, "criar_pedido", context)
     [missing] = [span for span in found if span.missing]
     assert (missing.service, missing.operation) == ("fiscal", "emitir_nota_fiscal")
     [call] = [span for span in found if span.span_id == missing.parent]
@@ -164,19 +165,19 @@ def test_a_hop_that_told_nothing_is_marked_missing() -> None:
 
 
 def test_attempts_without_an_answer_are_spans_of_their_own() -> None:
-    record, context = told(attempts=3)
-    found = spans(record, "criar_pedido", context)
+    hops, context = told(attempts=3)
+    found = spans(hops, "criar_pedido", context)
     calls = [s for s in found if s.operation == "processar_pagamento" and s.kind == "client"]
     assert [bool(call.error) for call in calls] == [True, True, False]
-    hops_of = [s for s in found if s.operation == "processar_pagamento" and s.kind == "server"]
-    assert [hop.missing for hop in hops_of] == [True, True, False]
+    served = [s for s in found if s.operation == "processar_pagamento" and s.kind == "server"]
+    assert [hop.missing for hop in served] == [True, True, False]
     assert len({span.span_id for span in found}) == len(found)
 
 
 def test_an_attempt_that_was_answered_is_not_missing() -> None:
     """What it did below is not known, that it answered is."""
-    record, context = told(attempts=2, how="!sobrecarga")
-    found = [s for s in spans(record, "criar_pedido", context) if s.name == "processar_pagamento"]
+    hops, context = told(attempts=2, how="sobrecarga")
+    found = [s for s in spans(hops, "criar_pedido", context) if s.name == "processar_pagamento"]
     assert [(s.kind, s.error, s.missing) for s in found] == [
         ("client", "sobrecarga", False), ("server", "sobrecarga", False),
         ("client", "", False), ("server", "", False),
@@ -185,12 +186,11 @@ def test_an_attempt_that_was_answered_is_not_missing() -> None:
 
 def test_a_step_that_was_undone_was_answered_all_the_same() -> None:
     """The record below is that of the undoing; the step before it ended well."""
-    text, ctx = w3c.begun(random.Random(1)), Contexto()
-    ctx.rastro, ctx.chegada = text, 1.0
-    ctx.esperou("p", 1.1, 1.2)
-    ctx.esperou("x", 1.3, 1.4)
-    ctx.abaixo = "pagamentos;dur=90.000;rastro=1305000"
-    found = spans(ctx.registro("pedidos", 0.5), "criar_pedido", context_of(text, begun_here=True))
+    text, account = w3c.begun(random.Random(1)), Account(1.0)
+    account.waited("p", 1.1, 1.2)
+    account.waited("x", 1.3, 1.4)
+    hops = account.hop("pedidos", 1.5), Hop("pagamentos", 1_305_000, 90_000)
+    found = spans(hops, "criar_pedido", context_of(text, begun_here=True))
     assert [(s.kind, s.service, s.name) for s in found if not s.database] == [
         ("server", "pedidos", "criar_pedido"),
         ("client", "pedidos", "processar_pagamento"),
@@ -202,52 +202,23 @@ def test_a_step_that_was_undone_was_answered_all_the_same() -> None:
     assert found[-1].start_ms == 1305.0
 
 
-def test_a_call_that_joins_a_drive_tells_its_waits_from_its_own_arrival() -> None:
-    """The drive was begun by an earlier call for the same order, a second before."""
-    first, text = Contexto(), w3c.begun(random.Random(1))
-    first.rastro, first.chegada = text, 100.0
-    drive = first.derivar(200.0)
-    second = Contexto()
-    second.rastro, second.chegada = w3c.begun(random.Random(2)), 101.0
-    drive.esperou("p", 100.5, 101.5)
-    second.esperou("b", 101.001, 101.002)
-    second.absorver(drive)
-    [hop] = hops(second.registro("pedidos", 0.6))
-    assert [(t.kind, t.offset_ms, t.length_ms) for t in hop.trechos] == [
-        ("b", pytest.approx(1.0, abs=0.01), pytest.approx(1.0, abs=0.01)),
-        ("p", pytest.approx(-500.0, abs=0.01), pytest.approx(1_000.0, abs=0.01)),
-    ]
-
-
-@pytest.mark.parametrize("how", ["absorbed", "capped"])
-def test_a_wait_is_as_long_as_its_section_only_where_all_are_told(how: str) -> None:
-    """What a drive without a trace waited for, or came after too many, is in the section, too."""
-    ctx = Contexto()
-    ctx.rastro, ctx.chegada = w3c.begun(random.Random(1)), 100.0
-    ctx.esperou("b", 100.001, 100.002)
-    if how == "absorbed":
-        drive = Contexto()
-        drive.esperou("b", 90.0, 99.0)
-        ctx.absorver(drive)
-    else:
-        for number in range(TRECHOS_MAX):
-            ctx.esperou("p", 101.0 + number, 101.5 + number)
-        ctx.esperou("b", 200.0, 209.0)
-    [hop] = hops(ctx.registro("pedidos", 120.0))
-    stored = [trecho for trecho in hop.trechos if trecho.kind == "b"]
-    assert [trecho.length_ms for trecho in stored] == [pytest.approx(1.0, abs=0.01)]
-
-
 def test_a_question_that_failed_shows() -> None:
-    ctx = Contexto()
-    ctx.rastro = text = w3c.begun(random.Random(1))
-    ctx.esperou("c", 0.1, 0.2)
-    ctx.falhou("?")
-    found = spans(ctx.registro("pedidos", 0.5, "indisponivel"), "criar_pedido", context_of(text))
+    account = Account()
+    account.waited("c", 0.1, 0.2, LOST)
+    hops = (account.hop("pedidos", 0.5, "indisponivel"),)
+    found = spans(hops, "criar_pedido", context_of(w3c.begun(random.Random(1))))
     assert [(s.service, s.error, s.missing) for s in found] == [
         ("pedidos", "indisponivel", False), ("pedidos", "indisponivel", False),
         ("catalogo", "indisponivel", True),
     ]  # fmt: skip
+
+
+def test_waits_beyond_the_bound_have_no_spans() -> None:
+    account = Account()
+    for number in range(2 * WAITS_MAX):
+        account.waited("b", number, number + 0.5)
+    found = spans((account.hop("fiscal", 99.0),), "emitir_nota_fiscal", told()[1])
+    assert len(found) == 1 + WAITS_MAX
 
 
 def test_two_calls_in_one_span_of_the_caller_have_ids_of_their_own() -> None:
@@ -258,41 +229,10 @@ def test_two_calls_in_one_span_of_the_caller_have_ids_of_their_own() -> None:
 
 
 def test_an_error_is_that_of_the_hop_that_answered_it() -> None:
-    record, context = told(CHAIN[:2], error="conflito")
-    servers = by_service(spans(record, "criar_pedido", context), "server")
+    hops, context = told(CHAIN[:2], error="conflito")
+    servers = by_service(spans(hops, "criar_pedido", context), "server")
     assert servers["pagamentos"].error == "conflito"
     assert servers["pedidos"].error == ""
-
-
-@given(st.text(max_size=200))
-def test_no_text_breaks_the_reading(text: str) -> None:
-    """A record may come from anywhere: what is none gives no spans, or few, and no error."""
-    context = context_of(w3c.begun(random.Random(1)))
-    assert len(spans(text, "criar_pedido", context)) <= 3 * len(hops(text)) * TRECHOS_MAX
-
-
-def test_an_untraced_call_says_nothing_of_traces() -> None:
-    ctx = Contexto()
-    ctx.esperou("b", 1.0, 1.5)
-    assert ctx.registro("fiscal", 0.6) == "fiscal;dur=600.000;banco=500.000;commit=0.000"
-
-
-def test_without_its_trace_a_record_is_that_of_an_untraced_order() -> None:
-    traced, context = told(error="conflito")
-    plain = sem_rastro(traced)
-    assert "rastro" not in plain
-    assert [entry.split(";")[0] for entry in plain.split(", ")] == list(CHAIN)
-    assert sem_rastro(plain) == plain
-    assert spans(plain, "criar_pedido", context) == []
-
-
-def test_waits_that_are_told_are_bounded() -> None:
-    ctx = Contexto()
-    ctx.rastro = w3c.begun(random.Random(1))
-    for number in range(3 * TRECHOS_MAX):
-        ctx.esperou("p", number, number + 0.5)
-    assert len(ctx.trechos) == TRECHOS_MAX
-    assert ctx.proximo == pytest.approx(1.5 * TRECHOS_MAX)
 
 
 # --- which are kept -----------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from common.process.preflight import remove_data
 from common.runtime.loop_lag import LoopLag
 from common.settings import stats_path
 from common.telemetry.in_flight import InFlight
-from common.telemetry.stats import Gauges, Lag, Line, PoolLine, Sampler, Taken, Tally
+from common.telemetry.meters import Lag, Meters, Taken
+from common.telemetry.stats import Line, PoolLine, Sampler
 from loadgen.attribution.little import StatsError, littles_law, read_lines, read_stats
 from loadgen.workload.dial import LOOP_ARMS
 from tests.conftest import OpenCluster
@@ -42,27 +43,43 @@ class Places:
     waiting = 2
 
 
-def sampler(path: Path, gauges: Gauges) -> Sampler:
+class Probe:
+    """A loop whose lag is known."""
+
+    def read(self) -> Lag:
+        """Since the last reading."""
+        return Lag(1.0, 2.0)
+
+    def recent(self) -> Lag:
+        """Of the last seconds."""
+        return Lag(9.0, 9.0)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def idle() -> Meters:
+    """The meters of a service that has nothing to count."""
+    return Meters("pedidos", InFlight())
+
+
+def sampler(path: Path, meters: Meters) -> Sampler:
     """One that writes often."""
-    return Sampler(path, "pedidos", gauges, interval_s=INTERVAL_S)
+    return Sampler(path, meters, interval_s=INTERVAL_S)
 
 
 def test_uma_linha_diz_o_que_ha(tmp_path: Path) -> None:
     """Every gauge that an arm has filled in is in the lines; what it lacks is null, never nought."""
-    tally = Tally()
-    tally.add(0.5)
     busy = InFlight()
     busy.total, busy.passos = 4, 1
-    gauges = Gauges(
-        busy,
-        operations={"criar_pedido": tally, "listar_clientes": Tally()},
-        writer=Writer(),
-        places=Places(),
-        closed={"pagamentos": lambda: False, "catalogo": lambda: True},
-        loop=lambda: Lag(1.0, 2.0),
-    )
+    meters = Meters("pedidos", busy)
+    meters.durations("criar_pedido").note(0.5)
+    meters.durations("criar_pedido", "sobrecarga").note(0.25)
+    meters.durations("listar_clientes")
+    meters.writer, meters.places, meters.lag = Writer(), Places(), Probe()
+    meters.closed = {"pagamentos": lambda: False, "catalogo": lambda: True}
     path = tmp_path / "stats" / "pedidos.jsonl"
-    telling = sampler(path, gauges)
+    telling = sampler(path, meters)
     telling.start()
     before = telling._collector.collections
     gc.collect()
@@ -74,7 +91,7 @@ def test_uma_linha_diz_o_que_ha(tmp_path: Path) -> None:
         4,
         1,
     )
-    assert line.operations == {"criar_pedido": (1, 0.5)}
+    assert line.operations == {"criar_pedido": (2, 0.75)}
     assert (line.queue, line.batches, line.units, line.commit_s) == (3, 5, 40, 0.25)
     assert (line.driven, line.waiting) == (7, 2)
     assert line.open_breakers == ["pagamentos"]
@@ -82,7 +99,7 @@ def test_uma_linha_diz_o_que_ha(tmp_path: Path) -> None:
     assert line.collections > before
     assert line.cpu_s > 0
 
-    bare = sampler(tmp_path / "bare.jsonl", Gauges(InFlight()))
+    bare = sampler(tmp_path / "bare.jsonl", idle())
     bare.start()
     bare.stop()
     line = read_lines(tmp_path / "bare.jsonl")[-1]
@@ -95,7 +112,7 @@ def test_quem_recomeca_continua_o_arquivo(tmp_path: Path) -> None:
     """A process that was started again adds its lines; a line that was cut off is left out."""
     path = tmp_path / "pedidos.jsonl"
     for _ in range(2):
-        telling = sampler(path, Gauges(InFlight()))
+        telling = sampler(path, idle())
         telling.start()
         telling.stop()
     lines = read_lines(path)
@@ -120,7 +137,7 @@ def test_arquivo_que_nao_se_pode_escrever_e_erro_ao_comecar(tmp_path: Path) -> N
     (tmp_path / "pedidos.jsonl").mkdir()
     watching, threads = len(gc.callbacks), threading.active_count()
     with pytest.raises(IsADirectoryError):
-        sampler(tmp_path / "pedidos.jsonl", Gauges(InFlight())).start()
+        sampler(tmp_path / "pedidos.jsonl", idle()).start()
     assert (len(gc.callbacks), threading.active_count()) == (watching, threads)
 
 
@@ -212,12 +229,12 @@ def test_lei_de_little_cala_sobre_o_pouco(
 
 
 def test_lei_de_little_conta_a_fila_por_um_trabalhador() -> None:
-    """Calls that wait for a worker are in flight at the hop, and their waits in its time."""
+    """Calls that wait for a worker are in flight at the hop; the time of a call holds that wait."""
     lines = [
         msgspec.structs.replace(
             line, pool=PoolLine(10, 30.0, 30, 1.0, Taken(int(line.t) * 100, line.t * 30.0))
         )
-        for line in _window(11, 100, 100, 0.1)
+        for line in _window(11, 100, 100, 0.4, 0.25)
     ]
     found = littles_law(lines, 0, 11)
     assert found is not None
@@ -294,11 +311,10 @@ async def test_fila_por_um_trabalhador_aparece(arm: str, open_fresh: OpenCluster
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_sem_a_opcao_nada_e_escrito(open_fresh: OpenCluster) -> None:
-    """Off by default: no file, no thread, and the service's operations are its own methods."""
+    """Off by default: no file and no thread."""
     async with open_fresh() as cluster:
         await cluster.create()
         assert not [thread for thread in threading.enumerate() if thread.name == "stats"]
-        assert "criar_pedido" not in vars(cluster.apps["pedidos"].service)
     assert read_stats(cluster.data_dir) == {}
     assert not stats_path(cluster.data_dir, "pedidos").parent.exists()
 
@@ -306,7 +322,7 @@ async def test_sem_a_opcao_nada_e_escrito(open_fresh: OpenCluster) -> None:
 def test_linhas_sao_json_de_uma_linha_so(tmp_path: Path) -> None:
     """Any program can read them: an object a line, with the names of the fields."""
     path = tmp_path / "pedidos.jsonl"
-    telling = sampler(path, Gauges(InFlight()))
+    telling = sampler(path, idle())
     telling.start()
     telling.stop()
     for text in path.read_bytes().splitlines():

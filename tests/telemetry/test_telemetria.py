@@ -233,6 +233,7 @@ async def test_the_log_tells_an_order_by_its_number(
     assert found[0].pedido_id == order
     assert len(found[0].trace_id) == 32
     assert found[0].server_timing.startswith("pedidos;dur=")
+    assert tuple(hop.service for hop in found[0].hops) == CHAIN
     assert {entry.level for entry in entries(tmp_path)} <= {"INFO", "WARNING"}
     assert of_order(tmp_path, order + 1) == []
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.attribution.hops import parse
+from common.servicos.protocolo.record import decode, figures, server_timing
 from loadgen.workload.dial import LOOP_ARMS, THREAD_ARMS
 from tests.support.chain import CHAIN
 
 if TYPE_CHECKING:
     from tests.conftest import OpenCluster
     from tests.support.cluster import Cluster
+    from tests.support.edges import Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -75,9 +76,10 @@ async def test_consultas_e_erros_tambem_tem_registro(cluster: Cluster) -> None:
 
 
 async def test_cancelar_tambem_conta_os_cinco_saltos(cluster: Cluster) -> None:
-    """A cancelling call down the chain grows the same record."""
+    """A cancelling call down the chain grows the same record, in the form between services."""
     reply = await cluster.edge.call("cancelar_pagamento", {"pedido_id": 400_000})
-    assert tuple(_parse(reply.headers["server-timing"])) == CHAIN[1:]
+    assert tuple(hop.service for hop in decode(reply.headers["timing-record"])) == CHAIN[1:]
+    assert "server-timing" not in reply.headers
 
 
 # --- an order that is asked to tell its time in full ----------------------------------------------
@@ -89,9 +91,11 @@ OWN = ("fila", "espera", "trabalho", "banco", "gateway", "proximo")
 RESIDUAL_MAX = 0.05
 
 
-def _full(record: str) -> dict[str, dict[str, float]]:
+def _full(reply: Reply) -> dict[str, dict[str, float]]:
     """Every entry of a full record, with all that an entry must say."""
-    entries = parse(record)
+    hops = decode(reply.headers["timing-record"])
+    assert server_timing(hops) == reply.headers["server-timing"]
+    entries = {hop.service: figures(hop) for hop in hops}
     for entry in entries.values():
         assert {"dur", "em", "espera", "trabalho"} <= entry.keys()
         assert (entry.get("proximo", 0.0) > 0) == ("saida" in entry)
@@ -105,10 +109,11 @@ def _residual(entry: dict[str, float]) -> float:
 async def test_so_a_amostra_conta_tudo(cluster: Cluster) -> None:
     """The five hops tell their time in full when they are asked, and not of the next order."""
     reply = await cluster.create(headers=FULL)
-    assert tuple(_full(reply.headers["server-timing"])) == CHAIN
-    plain = (await cluster.create()).headers["server-timing"]
-    assert "trabalho" not in plain
-    assert tuple(_parse(plain)) == CHAIN
+    assert tuple(_full(reply)) == CHAIN
+    plain = (await cluster.create()).headers
+    assert "trabalho" not in plain["server-timing"]
+    assert "timing-record" not in plain
+    assert tuple(_parse(plain["server-timing"])) == CHAIN
 
 
 async def test_pedir_outra_coisa_nao_muda_o_registro(cluster: Cluster) -> None:
@@ -123,7 +128,7 @@ async def test_sob_carga_as_partes_somam_o_salto(cluster: Cluster) -> None:
     await cluster.create()
     replies = await asyncio.gather(*(cluster.create(headers=FULL) for _ in range(40)))
     for reply in replies:
-        entries = _full(reply.headers["server-timing"])
+        entries = _full(reply)
         whole = entries["pedidos"]["dur"]
         assert sum(abs(_residual(entry)) for entry in entries.values()) <= RESIDUAL_MAX * whole
         for above, below in itertools.pairwise(CHAIN):
@@ -142,7 +147,7 @@ async def test_quem_espera_por_um_trabalhador_espera(open_fresh: OpenCluster) ->
         # Priced once, so that no order waits for prices.
         await cluster.create()
         replies = await asyncio.gather(*(cluster.create(headers=FULL) for _ in range(2)))
-        records = [_full(reply.headers["server-timing"]) for reply in replies]
+        records = [_full(reply) for reply in replies]
         second = max(records, key=lambda entries: entries["pedidos"]["espera"])
         assert second["pedidos"]["espera"] >= 90
         assert second["pedidos"].get("fila", 0.0) < 10
@@ -162,7 +167,7 @@ async def test_laco_ocupado_e_espera_e_nao_pagamento(open_fresh: OpenCluster) ->
             while gateway.count("cobrar") == 0:
                 await asyncio.sleep(0.001)
         time.sleep(0.2)
-        entry = _full((await placing).headers["server-timing"])["pagamentos"]
+        entry = _full(await placing)["pagamentos"]
         assert 99 <= entry["gateway"] < 130
         assert entry["espera"] >= 80
         assert abs(_residual(entry)) <= RESIDUAL_MAX * entry["dur"]
@@ -172,7 +177,7 @@ async def test_repetir_a_chave_tambem_conta_por_inteiro(cluster: Cluster) -> Non
     """A retry that finds its order ended tells its own hop, with nothing missing."""
     await cluster.create(key="amostra-repetida")
     reply = await cluster.create(key="amostra-repetida", headers=FULL)
-    (entry,) = _full(reply.headers["server-timing"]).values()
+    (entry,) = _full(reply).values()
     assert abs(_residual(entry)) <= RESIDUAL_MAX * entry["dur"] + SLACK_MS
 
 
@@ -183,7 +188,7 @@ async def test_a_fila_de_admissao_aparece_na_amostra(open_fresh: OpenCluster) ->
         # Priced once, so that no order waits for prices.
         await cluster.create()
         replies = await asyncio.gather(*(cluster.create(headers=FULL) for _ in range(2)))
-        entries = [_full(reply.headers["server-timing"])["pedidos"] for reply in replies]
+        entries = [_full(reply)["pedidos"] for reply in replies]
         second = max(entries, key=lambda entry: entry.get("fila", 0.0))
         assert second["fila"] >= 90
         assert abs(_residual(second)) <= RESIDUAL_MAX * second["dur"]

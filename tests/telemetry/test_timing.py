@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.servicos.protocolo.account import Account
 from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.record import server_timing
 from common.telemetry import timing
 from common.telemetry.timing import Meter, running
 
@@ -51,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def _parts(meter: Meter) -> dict[str, float]:
-    return {name: round(seconds, 9) for name, seconds in meter.partes().items()}
+    return {name: round(seconds, 9) for name, seconds in meter.seconds().items()}
 
 
 def test_um_passo_e_trabalho_e_o_que_faltou_de_processador_e_espera(clock: Clock) -> None:
@@ -68,14 +70,14 @@ def test_depois_de_pronto_a_espera_e_por_rodar(clock: Clock) -> None:
     """A wait belongs to its section until what was waited for was there, then to `espera`."""
     meter = Meter(clock.now)
     meter.resume()
-    before = meter.entrar("banco")
+    before = meter.enter("banco")
     meter.pause()
     clock.wait(4)
     done = clock.now
     clock.wait(3)
     meter.resume()
-    meter.pronto(done)
-    meter.sair(before)
+    meter.ready(done)
+    meter.leave(before)
     assert _parts(meter) == {"banco": 4.0, "espera": 3.0, "trabalho": 0.0}
 
 
@@ -84,13 +86,13 @@ def test_pronto_fora_da_espera_nao_muda_nada(clock: Clock, away: float) -> None:
     """What was there before the wait began, or is said to come after it, moves nothing."""
     meter = Meter(clock.now)
     meter.resume()
-    meter.pronto(clock.now)
-    meter.entrar("banco")
+    meter.ready(clock.now)
+    meter.enter("banco")
     meter.pause()
     begin = clock.now
     clock.wait(4)
     meter.resume()
-    meter.pronto(begin + away)
+    meter.ready(begin + away)
     assert _parts(meter)["banco"] == 4.0
 
 
@@ -98,16 +100,16 @@ def test_a_secao_de_fora_fica_com_a_espera(clock: Clock) -> None:
     """What the gateway does with its own storage is the gateway's time."""
     meter = Meter(clock.now)
     meter.resume()
-    outer = meter.entrar("gateway")
-    inner = meter.entrar("banco")
+    outer = meter.enter("gateway")
+    inner = meter.enter("banco")
     meter.pause()
     clock.wait(1)
     meter.resume()
-    meter.sair(inner)
+    meter.leave(inner)
     meter.pause()
     clock.wait(2)
     meter.resume()
-    meter.sair(outer)
+    meter.leave(outer)
     assert _parts(meter)["gateway"] == 3.0
     assert "banco" not in _parts(meter)
 
@@ -128,14 +130,14 @@ def test_o_que_correu_ao_mesmo_tempo_conta_uma_vez(clock: Clock) -> None:
     call = Meter(clock.now)
     call.resume()
     clock.work(1)
-    task = call.outro()
+    task = call.fork()
     call.pause()
     clock.wait(0.25)  # the task waits for the loop
     task.resume()
     clock.work(2)
-    task.entrar("proximo")
+    task.enter("proximo")
     task.pause()
-    assert task.saida == clock.now
+    assert task.departed == clock.now
     clock.wait(1)
     call.resume()  # beside the way: the call looks after itself while its task waits
     clock.work(1)
@@ -146,12 +148,12 @@ def test_o_que_correu_ao_mesmo_tempo_conta_uma_vez(clock: Clock) -> None:
     task.end()
     clock.wait(0.75)
     call.resume()
-    call.absorver(task)
+    call.take_over(task)
     clock.work(1)
     parts = _parts(call)
     assert parts == {"trabalho": 4.5, "espera": 1.0, "proximo": 5.0}
-    assert sum(parts.values()) == clock.now - call.inicio
-    assert call.saida == task.saida
+    assert sum(parts.values()) == clock.now - call.began
+    assert call.departed == task.departed
 
 
 def test_tarefa_na_mesma_linha_de_execucao_conta_uma_vez(clock: Clock) -> None:
@@ -159,17 +161,17 @@ def test_tarefa_na_mesma_linha_de_execucao_conta_uma_vez(clock: Clock) -> None:
     call = Meter(clock.now)
     call.resume()
     clock.work(1)
-    task = call.outro()
+    task = call.fork()
     task.resume()
     clock.work(2)
-    before = task.entrar("banco")
+    before = task.enter("banco")
     task.pause()
     clock.wait(4)
     task.resume()
-    task.sair(before)
+    task.leave(before)
     clock.work(1)
     task.end()
-    call.absorver(task)
+    call.take_over(task)
     clock.work(0.5)
     assert _parts(call) == {"trabalho": 4.5, "espera": 0.0, "banco": 4.0}
 
@@ -178,14 +180,14 @@ def test_tarefa_que_nao_terminou_conta_ate_a_chamada_voltar(clock: Clock) -> Non
     """A call that gives up on its task has of it what was before, and no more."""
     call = Meter(clock.now)
     call.resume()
-    task = call.outro()
+    task = call.fork()
     call.pause()
     task.resume()
     clock.work(2)
     task.pause()
     clock.wait(5)
     call.resume()
-    call.absorver(task)
+    call.take_over(task)
     assert _parts(call) == {"trabalho": 2.0, "espera": 0.0}
 
 
@@ -212,13 +214,13 @@ def test_as_partes_somam_a_vida_menos_o_que_nao_tem_dono(events: list[tuple[str,
             elif kind == "held":
                 clock.wait(seconds)
             else:
-                before = "" if kind == "nobody" else meter.entrar(kind)
+                before = "" if kind == "nobody" else meter.enter(kind)
                 meter.pause()
                 clock.wait(seconds)
                 meter.resume()
-                meter.sair(before)
+                meter.leave(before)
                 unclaimed += seconds if kind == "nobody" else 0.0
-        assert sum(meter.partes().values()) == pytest.approx(clock.now - 100.0 - unclaimed)
+        assert sum(meter.seconds().values()) == pytest.approx(clock.now - 100.0 - unclaimed)
 
 
 _spans = st.floats(0.001, 10)
@@ -235,13 +237,13 @@ def test_o_caminho_pela_tarefa_soma_a_vida_da_chamada(
         call = Meter(clock.now)
         call.resume()
         clock.work(own)
-        task = call.outro()
+        task = call.fork()
         call.pause()
         clock.wait(begun)
         task.resume()
         for work, wait, beside in rounds:
             clock.work(work)
-            before = task.entrar("banco")
+            before = task.enter("banco")
             task.pause()
             clock.wait(wait)
             if beside is not None:
@@ -249,12 +251,12 @@ def test_o_caminho_pela_tarefa_soma_a_vida_da_chamada(
                 clock.work(beside)
                 call.pause()
             task.resume()
-            task.sair(before)
+            task.leave(before)
         task.end()
         clock.wait(late)
         call.resume()
-        call.absorver(task)
-        parts = call.partes()
+        call.take_over(task)
+        parts = call.seconds()
         assert sum(parts.values()) == pytest.approx(clock.now - 100.0)
         assert parts["trabalho"] == pytest.approx(own + sum(work for work, _, _ in rounds))
         assert parts["espera"] == pytest.approx(begun + late)
@@ -263,14 +265,14 @@ def test_o_caminho_pela_tarefa_soma_a_vida_da_chamada(
 async def test_medir_nao_muda_o_que_a_corrotina_faz() -> None:
     """Measured or not, a coroutine gets the same values, errors and cancellation."""
     meter = Meter()
-    assert await meter.medir(asyncio.sleep(0, "value")) == "value"
+    assert await meter.measure(asyncio.sleep(0, "value")) == "value"
 
     async def fail() -> None:
         await asyncio.sleep(0)
         raise KeyError("x")
 
     with pytest.raises(KeyError, match="x"):
-        await Meter().medir(fail())
+        await Meter().measure(fail())
 
     seen: list[str] = []
 
@@ -282,7 +284,7 @@ async def test_medir_nao_muda_o_que_a_corrotina_faz() -> None:
             raise
         return "never"
 
-    task = asyncio.create_task(Meter().medir(hold()))
+    task = asyncio.create_task(Meter().measure(hold()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -294,21 +296,21 @@ async def test_quem_ocupa_o_laco_aparece_como_espera() -> None:
     """While others hold the loop, a call whose storage is done waits to run."""
 
     async def call(meter: Meter) -> None:
-        before = meter.entrar("banco")
+        before = meter.enter("banco")
         due = time.monotonic() + 0.01
         await asyncio.sleep(0.01)
-        meter.pronto(due)
-        meter.sair(before)
+        meter.ready(due)
+        meter.leave(before)
 
     meter = Meter()
-    task = asyncio.create_task(meter.medir(call(meter)))
+    task = asyncio.create_task(meter.measure(call(meter)))
     await asyncio.sleep(0)
     time.sleep(0.06)
     await task
-    parts = meter.partes()
+    parts = meter.seconds()
     assert parts["espera"] >= 0.045
     assert 0.009 <= parts["banco"] < 0.03
-    assert meter.fim is not None
+    assert meter.ended is not None
 
 
 def test_em_linhas_de_execucao_a_porta_que_bloqueia_marca_a_espera() -> None:
@@ -323,31 +325,33 @@ def test_em_linhas_de_execucao_a_porta_que_bloqueia_marca_a_espera() -> None:
 
     async def step(ctx: Contexto) -> str:
         meter = running()
-        assert meter is ctx.medidor
-        before = ctx.entrar("banco")
+        assert meter is ctx.account.meter
+        before = ctx.account.enter("banco")
         assert meter is not None
         meter.pause()
         assert running() is None
         ready.wait()
         meter.resume()
-        ctx.pronto(told[0])
-        ctx.sair(before)
+        ctx.account.ready(told[0])
+        ctx.account.leave(before)
         return "done"
 
     ctx = Contexto()
-    ctx.medidor = Meter(time.monotonic() - 0.5)  # half a second in the pool's queue
+    ctx.account.meter = Meter(time.monotonic() - 0.5)  # half a second in the pool's queue
     supplier = threading.Thread(target=supply)
     supplier.start()
-    drive: Generator[Any, Any, str] | Any = ctx.medir(step(ctx))
+    drive: Generator[Any, Any, str] | Any = ctx.account.measured(step(ctx))
     with pytest.raises(StopIteration) as stop:
         drive.send(None)
     supplier.join()
     assert stop.value.value == "done"
     assert running() is None
-    parts = ctx.medidor.partes()
+    parts = ctx.account.meter.seconds()
     assert parts["espera"] >= 0.5
     assert 0.015 <= parts["banco"] < 0.2
-    assert sum(parts.values()) == pytest.approx(time.monotonic() - ctx.medidor.inicio, abs=0.05)
+    assert sum(parts.values()) == pytest.approx(
+        time.monotonic() - ctx.account.meter.began, abs=0.05
+    )
 
 
 @pytest.mark.parametrize("drive", [False, True])
@@ -355,22 +359,21 @@ def test_tentativa_perdida_fica_a_parte(clock: Clock, drive: bool) -> None:
     """A first call whose answer was lost is told apart from the last one, also by a drive."""
     meter = Meter(clock.now)
     meter.resume()
-    task = meter.outro() if drive else meter
+    task = meter.fork() if drive else meter
     if drive:
         meter.pause()
         task.resume()
     for waited in (3.0, 0.02):
-        before = task.entrar("proximo")
+        before = task.enter("proximo")
         clock.work(0.001)
         task.pause()
         clock.wait(waited)
         task.resume()
-        task.sair(before)
+        task.leave(before)
     if drive:
         task.end()
         meter.resume()
-        meter.absorver(task)
+        meter.take_over(task)
     assert _parts(meter) == {"trabalho": 0.002, "tentativas": 3.0, "proximo": 0.02, "espera": 0.0}
-    ctx = Contexto()
-    ctx.medidor = meter
-    assert "proximo=20.000;tentativas=3000.000;saida=" in ctx.registro("pedidos", 3.022)
+    hop = Account(meter.began, meter).hop("pedidos", clock.now)
+    assert "proximo=20.000;tentativas=3000.000;saida=" in server_timing((hop,))

@@ -11,8 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from common.erros import GRPC_CODE, Categoria, ErroServico, Violacao, conexao_recusada
-from common.servicos.protocolo.contexto import Contexto
-from common.serving.pipeline import HEADER_KEY, HEADER_TIMING, ended
+from common.serving.pipeline import HEADER_RECORD
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,27 +64,13 @@ def detalhes(erro: ErroServico) -> tuple[tuple[str, bytes], ...]:
     return ((DETAILS, status.SerializeToString()),)
 
 
-def trailing(
-    servico: str, ctx: Contexto, start: float, erro: ErroServico | None = None
-) -> tuple[tuple[str, str | bytes], ...]:
-    """What travels back beside an answer: the timing record, the key, and an error's details."""
-    if erro is not None and erro.categoria is Categoria.INVALIDO:
-        ctx.chave = None  # a broken key may not travel back as metadata
-    sent: list[tuple[str, str | bytes]] = [(HEADER_TIMING, ended(servico, ctx, start, erro))]
-    if ctx.chave is not None:
-        sent.append((HEADER_KEY, ctx.chave))
-    if erro is not None:
-        sent += detalhes(erro)
-    return tuple(sent)
-
-
-def record_of(error: Any) -> str:
-    """The timing record that came with a failed call, "" for none."""
-    return str(dict(error.trailing_metadata() or ()).get(HEADER_TIMING, ""))
+def record_of(metadata: Any) -> str:
+    """The timing record in an answer's trailing metadata, "" for none."""
+    return str(dict(metadata or ()).get(HEADER_RECORD, ""))
 
 
 def erro_de(error: Any) -> ErroServico:
-    """What a failed call, a grpc.RpcError of either API, means to the domain."""
+    """The domain's error for a failed call, a grpc.RpcError of either API."""
     categoria = _CATEGORY.get(error.code(), Categoria.INDISPONIVEL)
     violacoes: tuple[Violacao, ...] = ()
     repetir_apos_s = None

@@ -1,9 +1,9 @@
-"""What REST answers are, whatever serves them: statuses, headers, and problems (RFC 9457)."""
+"""REST answers, the same from every server: statuses, headers, and problems (RFC 9457)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -11,8 +11,6 @@ import msgspec
 from common.contratos import Mensagem, Operacao, PedidoResponse
 from common.erros import PROBLEM_TITLE, STATUS_HTTP, Categoria, ErroServico, Violacao
 from common.servicos.pedidos.livro import TERMINAIS
-from common.servicos.protocolo.contexto import Contexto
-from common.serving.pipeline import HEADER_KEY, HEADER_TIMING, ended
 
 JSON: Final = "application/json"
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -22,7 +20,7 @@ _CATEGORY: Final = {status: categoria for categoria, status in reversed(STATUS_H
 
 
 class Problema(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of every error answer; `categoria` tells apart what shares a status."""
+    """The body of every error answer; `categoria` separates those that share a status."""
 
     type: str
     title: str
@@ -45,12 +43,14 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-def answer(operacao: Operacao, message: Mensagem, body: bytes, headers: dict[str, str]) -> Answer:
-    """A message as the answer to its request: 202 while the work goes on.
+def answer(
+    operacao: Operacao, message: Mensagem, body: bytes, back: Iterable[tuple[str, str]]
+) -> Answer:
+    """A message as the answer to its request, with headers `back`: 202 while the work goes on.
 
     At its end 201 for an order, 200 for a cancelling; both say where to look it up.
     """
-    status = 200
+    status, headers = 200, dict(back)
     if isinstance(message, PedidoResponse) and operacao.metodo_http == "POST":
         headers["Location"] = f"/pedidos/{message.pedido_id}"
         if message.status not in TERMINAIS:
@@ -60,8 +60,8 @@ def answer(operacao: Operacao, message: Mensagem, body: bytes, headers: dict[str
     return Answer(status, body, JSON, headers)
 
 
-def problem(erro: ErroServico, headers: Mapping[str, str] | None = None) -> Answer:
-    """An error as the answer to its request."""
+def problem(erro: ErroServico, back: Iterable[tuple[str, str]] = ()) -> Answer:
+    """An error as the answer to its request, with headers `back`."""
     problema = Problema(
         type=f"urn:ecommerce:problema:{erro.categoria.value}",
         title=PROBLEM_TITLE[erro.categoria],
@@ -70,27 +70,14 @@ def problem(erro: ErroServico, headers: Mapping[str, str] | None = None) -> Answ
         detail=erro.detalhe,
         erros=erro.violacoes,
     )
-    sent = dict(headers or {})
+    sent = dict(back)
     if erro.repetir_apos_s is not None:
         sent["Retry-After"] = str(max(1, math.ceil(erro.repetir_apos_s)))
     return Answer(problema.status, _encode(problema), PROBLEM_TYPE, sent)
 
 
-def marks_back(
-    servico: str, ctx: Contexto, start: float, erro: ErroServico | None = None
-) -> dict[str, str]:
-    """What travels back beside an answer: the timing record, and the key."""
-    headers = {HEADER_TIMING: ended(servico, ctx, start, erro)}
-    chave = ctx.chave
-    broken = erro is not None and erro.categoria is Categoria.INVALIDO
-    if chave is not None and not broken and chave.isascii() and chave.isprintable():
-        # Refused before the service looked at it, a key may hold what no header may.
-        headers[HEADER_KEY] = chave
-    return headers
-
-
 def erro_de(status: int, corpo: bytes, repetir_apos: str | None) -> ErroServico:
-    """What an error answer means to the domain; a foreign one leaves the outcome unknown."""
+    """The domain's error for an error answer; a foreign one leaves the outcome unknown."""
     espera = float(repetir_apos) if repetir_apos and repetir_apos.isdecimal() else None
     try:
         problema = _decode(corpo)

@@ -48,11 +48,9 @@ _PRAZO: Final = {
     "schema": {"type": "string", "pattern": f"^{INSTANTE}$"},
 }
 _TEMPOS: Final = {
-    "Server-Timing": {
-        "description": "Onde o tempo foi gasto, salto a salto.",
-        "required": True,
-        "schema": {"type": "string"},
-    }
+    "description": "Onde o tempo foi gasto, salto a salto.",
+    "required": True,
+    "schema": {"type": "string"},
 }
 # What any request may be answered, whatever it asks for: see `common/callers.py`.
 _DE_FORA: Final = [Categoria.PROIBIDO, Categoria.HOST]
@@ -145,7 +143,9 @@ def _respostas(operacao: Operacao) -> dict[str, Any]:
         )
         esquema = {"type": "array", "items": _referencia(campo.type.__args__[0])}
     conteudo = {"application/json": {"schema": esquema}}
-    cabecalhos: dict[str, Any] = dict(_TEMPOS)
+    # Clients ask Pedidos; between services the record has a form of its own.
+    nome = "Server-Timing" if operacao.servico == "pedidos" else "Timing-Record"
+    cabecalhos: dict[str, Any] = {nome: _TEMPOS}
     if operacao.metodo_http == "POST" and operacao.servico == "pedidos":
         cabecalhos["Location"] = {"required": True, "schema": {"type": "string"}}
     if operacao.classe == "pedido":

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
 from common.erros import conflito
+from common.servicos.protocolo.account import Account
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.portas import Clock, Database, Veredito
 from common.servicos.protocolo.tabelas import Facts, Table
@@ -98,12 +99,12 @@ class GatewaySimulado:
 
     async def _fora(self, ctx: Contexto, chamada: Coroutine[Any, Any, R]) -> R:
         """Await what happens in the outside world: all its time is the gateway's."""
-        inicio, antes = self._clock.now(), ctx.entrar("gateway")
+        inicio, antes = self._clock.now(), ctx.account.enter("gateway")
         try:
             return await chamada
         finally:
-            ctx.sair(antes)
-            ctx.esperou("g", inicio, self._clock.now())
+            ctx.account.leave(antes)
+            ctx.account.waited("g", inicio, self._clock.now())
 
     async def _cobrar(self, ctx: Contexto, chave: str, valor_centavos: int) -> Veredito:
         demora, veredito = sorteio(self._semente, chave)
@@ -111,7 +112,7 @@ class GatewaySimulado:
         if latencia > 0:
             ate = self._clock.now() + latencia
             await self._clock.sleep(latencia)
-            ctx.pronto(ate)
+            ctx.account.ready(ate)
         pretendida: Veredito = "capturada" if veredito < self._aprovacao else "negada"
         return await self._database.unit(
             _nosso(ctx), (COBRANCAS.of(chave),), self._registrar, chave, valor_centavos, pretendida
@@ -145,8 +146,6 @@ class GatewaySimulado:
 
 def _nosso(ctx: Contexto) -> Contexto | None:
     """Where the gateway's own storage notes its time: with nobody, or with the meter alone."""
-    if ctx.medidor is None:
+    if ctx.account.meter is None:
         return None
-    nosso = Contexto(ctx.prazo)
-    nosso.medidor = ctx.medidor
-    return nosso
+    return Contexto(ctx.prazo, account=Account(meter=ctx.account.meter))

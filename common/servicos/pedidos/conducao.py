@@ -149,7 +149,7 @@ class Condutor:
         try:
             with self._lock:
                 # Nobody finds this drive before it has a task.
-                conducao.tarefa = self._tasks.start(conducao.ctx.medir(trabalho))
+                conducao.tarefa = self._tasks.start(conducao.ctx.account.measured(trabalho))
         except ErroServico:
             trabalho.close()
             vaga.release()
@@ -183,7 +183,7 @@ class Condutor:
         # In a task that outlives the request: what was durably begun is pursued.
         trabalho = self._desistir(pedido_id, seu, promessa)
         try:
-            self._tasks.start(seu.medir(trabalho))
+            self._tasks.start(seu.account.measured(trabalho))
         except ErroServico:
             trabalho.close()
             raise

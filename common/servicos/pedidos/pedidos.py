@@ -84,7 +84,7 @@ class Pedidos:
         ctx.pedido_id = linha.pedido_id
         if not andar.minha:
             # Its attempt to claim the key is all that it did, and was on our way.
-            ctx.absorver(andar.ctx)
+            ctx.account.take_over(andar.ctx.account)
             return await self._responder_conhecida(ctx, linha, resumo)
         return await self._aguardar(ctx, andar, linha)
 
@@ -104,11 +104,11 @@ class Pedidos:
         the cancelling call was on its way.
         """
         desistencia = await self._caminho.cancel(req.pedido_id, ctx)
-        ctx.absorver(desistencia.ctx)
+        ctx.account.take_over(desistencia.ctx.account)
         linha, andar = desistencia.linha, desistencia.andar
         if andar is not None:
             linha = await andar.fim.wait(ctx.prazo) or linha
-            ctx.absorver(andar.ctx)
+            ctx.account.take_over(andar.ctx.account)
         if linha.origem != "loja" or linha.status == "enviado":
             raise livro.ja_enviado(linha)
         return linha.resposta()
@@ -180,7 +180,7 @@ class Pedidos:
         final = None
         if andar is not None:
             final = await andar.fim.wait(ctx.prazo)
-            ctx.absorver(andar.ctx)
+            ctx.account.take_over(andar.ctx.account)
         if final is None:
             final = await self._atual(ctx, linha.pedido_id)
         return final.resposta()

@@ -71,7 +71,7 @@ def by_hop(gathered: Gathered) -> dict[str, Offs]:
 
 
 def sentence(offs: list[float], short: int) -> str:
-    """Whether |L - XW| / L stayed within its bound, and what was not judged."""
+    """Whether |L - XW| / L stayed within its bound, and how many were not judged."""
     most = bound(LITTLE_MAX)
     bad = sum(1 for off in offs if off >= LITTLE_MAX)
     left = (

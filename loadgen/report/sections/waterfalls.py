@@ -35,7 +35,7 @@ from loadgen.report.words.commands import behind
 from loadgen.study.records.plan import Curve, Wait
 from loadgen.study.records.store import read_run
 
-# What the parts of an order are called, in the order in which they are shown, and which of the
+# The names of an order's parts, in the order in which they are shown, and which of the
 # record's parts each is made of.
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "atraso do gerador": ("atraso",),
@@ -50,7 +50,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "tentativas sem resposta ou sem registro": ("tentativas", "proximo", "consultas"),
     "resíduo": ("residuo",),
 }
-# What the words mean that compare loops with threads.
+# The meaning of the words that compare loops with threads.
 METHOD: Final = (
     "Nenhum instrumento vê uma mensagem entre o soquete e o código que a recebe. Por isso o "
     "*transporte* é o que o caminho leva quando quase ninguém espera (o percentil 5 de cada caminho, "
@@ -60,7 +60,7 @@ METHOD: Final = (
     "comparam-se as duas somadas. Se a execução mais leve já tinha carga, o transporte contém alguma "
     "espera, e a espera da vez é maior do que se mostra."
 )
-# Milliseconds. What is shorter would not be seen.
+# Milliseconds. A shorter part would not be seen.
 _SHOWN_MIN_MS: Final = 0.001
 # Parts of a growth that are worth naming.
 _NAMED: Final = 3
@@ -84,7 +84,7 @@ def results(gathered: Gathered) -> list[Block]:
 class Told:
     """Where a median order of some runs spent its time, and a slow one where enough were sampled.
 
-    `ways` are what a way takes when few wait, the least of any run of the same arm.
+    `ways` are the times of ways when few wait, the least of any run of the same arm.
     """
 
     median: Where
@@ -106,7 +106,7 @@ def _alike(gathered: Gathered, group: Group) -> list[Group]:
 
 
 def light_ways(groups: Iterable[Group]) -> Ways:
-    """What a way takes when few wait: the least that any run of these groups knows of."""
+    """The time of each way when few wait: the least in any run of these groups."""
     return lightest(
         run.result.attribution.ways
         for group in groups
@@ -116,7 +116,7 @@ def light_ways(groups: Iterable[Group]) -> Ways:
 
 
 def attributed(group: Group, ways: Ways) -> Told | None:
-    """What the sampled orders of all runs of a group tell together; None when they are too few.
+    """The time of the sampled orders of all runs of a group; None when they are too few.
 
     They are read again from the disk: in memory those of all groups would be most of the report.
     """
@@ -213,7 +213,7 @@ def _band(where: Where) -> str:
 
 
 def residual_sentence(name: str, found: Told) -> str:
-    """The largest part of the median order, what it waited to run, and whether the residual holds."""
+    """The largest part of the median order, its waits to run, and whether the residual holds."""
     parts = totals(found.median, found.ways)
     waited = sum(found.median.by_part(found.ways).get(part, 0.0) for part in WAITS_TO_RUN)
     largest = max(parts, key=lambda part: parts[part])
@@ -229,7 +229,7 @@ def residual_sentence(name: str, found: Told) -> str:
 
 
 def _grown(groups: list[Group], load: int, heavy: Mapping[str, Told]) -> list[Block]:
-    """What moved between the lightest load that tells its orders' time and the one shown, by arm."""
+    """The change between the lightest load with enough sampled orders and the one shown, by arm."""
     told, silent = [], []
     for arm, of_arm in by_arm(groups):
         lighter = sorted(
