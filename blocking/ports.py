@@ -17,6 +17,7 @@ from common.runtime.site import OwnStorage
 from common.serving.standstill import BEAT_S, Standstill
 from common.settings import Settings
 from common.storage.connection import Synchronous
+from common.storage.database import MakeEngine
 from common.storage.pressure import Pressure
 
 _SIGNS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -30,11 +31,13 @@ class ThreadPorts:
         self.execution = ThreadTasks(self.clock)
         self._plain = settings.storage == "plain"
 
-    async def storage(self, path: Path, synchronous: Synchronous, pressure: Pressure) -> OwnStorage:
+    async def storage(
+        self, path: Path, synchronous: Synchronous, pressure: Pressure, engine: MakeEngine
+    ) -> OwnStorage:
         """Open an existing database, in the way that the settings choose."""
         if self._plain:
-            return PlainStorage(path, synchronous=synchronous)
-        return SharedStorage(path, synchronous=synchronous, pressure=pressure)
+            return PlainStorage(path, synchronous=synchronous, engine=engine)
+        return SharedStorage(path, synchronous=synchronous, pressure=pressure, engine=engine)
 
     def loop_lag(self, *, closely: bool) -> None:
         """There is no loop: who waits for a thread shows in the timing record alone."""

@@ -12,6 +12,7 @@ from common.runtime.execution import AsyncClock, AsyncTasks
 from common.runtime.loop_lag import LONG_INTERVAL_S, SAMPLE_INTERVAL_S, LoopLag
 from common.serving.standstill import BEAT_S, Standstill
 from common.storage.connection import Synchronous
+from common.storage.database import MakeEngine
 from common.storage.event_loop import Storage
 from common.storage.pressure import Pressure
 
@@ -23,9 +24,11 @@ class EventLoopPorts:
         self.clock = AsyncClock()
         self.execution = AsyncTasks()
 
-    async def storage(self, path: Path, synchronous: Synchronous, pressure: Pressure) -> Storage:
+    async def storage(
+        self, path: Path, synchronous: Synchronous, pressure: Pressure, engine: MakeEngine
+    ) -> Storage:
         """Open an existing database on aiosqlite."""
-        return await Storage.open(path, synchronous=synchronous, pressure=pressure)
+        return await Storage.open(path, synchronous=synchronous, pressure=pressure, engine=engine)
 
     def loop_lag(self, *, closely: bool) -> LoopLag:
         """Begin to watch the running loop, closely or at next to no cost."""

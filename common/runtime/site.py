@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from common.callers import credential
 from common.faults.call_log import logged_call
-from common.faults.failing_storage import FailingStorage
+from common.faults.failing_storage import FailingDisk, FailingStorage
 from common.faults.failpoints import Failpoints
 from common.faults.points import Faults, StruckDatabase, struck_call
 from common.servicos.protocolo.portas import Call, Clock, Database, Passage, Task, Tasks
@@ -24,8 +24,10 @@ from common.serving.circuit_breaker import (
 from common.serving.standstill import Standstill
 from common.settings import EXTRA_CONNECTIONS, Settings
 from common.storage.connection import Synchronous
+from common.storage.database import MakeEngine
 from common.storage.files import Sala, database_path
 from common.storage.pressure import Pressure
+from common.storage.sqlite import SQLiteEngine
 from common.telemetry.meters import LagProbe, Meters, Writer
 
 # The services that have another one wait for the payment behind them.
@@ -64,8 +66,13 @@ class Ports(Protocol):
     def execution(self) -> OwnTasks:
         """Tasks."""
 
-    async def storage(self, path: Path, synchronous: Synchronous, pressure: Pressure) -> OwnStorage:
-        """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it."""
+    async def storage(
+        self, path: Path, synchronous: Synchronous, pressure: Pressure, engine: MakeEngine
+    ) -> OwnStorage:
+        """Open an existing database. Raises ErroServico (unavailable) when SQLite refuses it.
+
+        `engine` makes the engine of the connection that writes.
+        """
 
     def loop_lag(self, *, closely: bool) -> LagProbe | None:
         """Begin to watch the event loop; None where there is none."""
@@ -125,17 +132,25 @@ class Site:
 
     async def database(self, sala: Sala) -> Database:
         """The service's own database, whose writer its meters read."""
-        opened = await self._open(sala)
+        disk = FailingDisk()
+        engine = SQLiteEngine if self._failpoints is None else disk.engine
+        opened = await self._open(sala, engine)
         self.meters.writer = opened.writer
         database: Database = opened
         if self._failpoints is not None:
-            path = database_path(self.settings.data_dir, sala.nome)
-            database = FailingStorage(opened, path, self._failpoints, self.clock, self.tasks)
+            database = FailingStorage(
+                opened,
+                disk,
+                database_path(self.settings.data_dir, sala.nome),
+                failpoints=self._failpoints,
+                clock=self.clock,
+                tasks=self.tasks,
+            )
         return database if self.faults is None else StruckDatabase(database, self.faults)
 
     async def foreign_database(self, sala: Sala) -> Database:
         """A database of the outside world: no fault on purpose meets it."""
-        return await self._open(sala)
+        return await self._open(sala, SQLiteEngine)
 
     def neighbour(self, servico: str) -> tuple[Call, Passage]:
         """The way to another service, and whether it is free just now.
@@ -169,8 +184,8 @@ class Site:
         pause_s = PAUSE_EDGE_S if settings.servico == "pedidos" else PAUSE_INNER_S
         return Timing(PATIENCE_S + payment_s, pause_s)
 
-    async def _open(self, sala: Sala) -> OwnStorage:
+    async def _open(self, sala: Sala, engine: MakeEngine) -> OwnStorage:
         path = database_path(self.settings.data_dir, sala.nome)
-        storage = await self._ports.storage(path, sala.synchronous, self._pressure)
+        storage = await self._ports.storage(path, sala.synchronous, self._pressure, engine)
         self._stack.push_async_callback(storage.close)
         return storage

@@ -1,4 +1,4 @@
-"""SQLite as an engine of storage_facts: few statements for many rows.
+"""SQLite as an engine: few statements for many rows.
 
 Every trip into SQLite gives up the interpreter's lock, and getting it back under load costs more
 than a row. So rows of a table go in one statement: lookups join them, padded to a few lengths,
@@ -76,19 +76,28 @@ class SQLiteEngine:
 
     def finish(self, written: Sequence[Written]) -> float:
         """See Engine."""
+        # An error may have ended the transaction. What is written then would be kept at once.
+        if not self._con.in_transaction:
+            raise sqlite3.OperationalError("the shared transaction was ended by SQLite")
+        self.write(written)
+        start = time.monotonic()
+        self._con.execute("COMMIT")
+        return start
+
+    def write(self, written: Sequence[Written]) -> None:
+        """Write everything, and leave it uncommitted."""
         execute = self._con.execute
         for source, added, changed in written:
-            for some in _parts(added):
-                values = some[0] if len(some) == 1 else tuple(chain.from_iterable(some))
-                execute(_insertion(source, len(some)), values)
-            for some in _parts(changed):
-                if len(some) == 1:
-                    execute(_change(source), source.changed_values(some[0]))  # type: ignore[attr-defined]
-                else:
+            if len(added) == 1:
+                execute(_insertion(source, 1), added[0])
+            elif added:
+                for some in _parts(added):
+                    execute(_insertion(source, len(some)), tuple(chain.from_iterable(some)))
+            if len(changed) == 1:
+                execute(_change(source), source.changed_values(changed[0]))  # type: ignore[attr-defined]
+            elif changed:
+                for some in _parts(changed):
                     execute(_changes(source, len(some)), tuple(chain.from_iterable(some)))
-        start = time.monotonic()
-        execute("COMMIT")
-        return start
 
     def rollback(self) -> None:
         """See Engine."""
