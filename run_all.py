@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 _STARTED: Final = time.monotonic()
 
@@ -17,12 +17,14 @@ try:
     import asyncio
     import secrets
 
+    from common import option_types as parse
+    from common.arms import ARMS, MODES
     from common.callers import CHAIN_GIVEN, secret_problem
     from common.contratos import SERVICOS
-    from common.process.child import how_it_ended, python, run_errand
+    from common.options import add_options, chosen, default
+    from common.process.child import python
+    from common.process.planning import plan
     from common.process.preflight import (
-        HISTORY,
-        RESULT,
         RefusedError,
         check_databases,
         check_packages,
@@ -31,7 +33,7 @@ try:
         remove_data,
         stock_refused,
     )
-    from common.process.runfile import Run, supervising
+    from common.process.runfile import supervising
     from common.process.sidecar import beside
     from common.process.supervisor import (
         EXIT_FAILED,
@@ -43,17 +45,8 @@ try:
         say,
     )
     from common.process.tcp_ports import Ports
-    from common.settings import (
-        BASE_PORT,
-        LOOP,
-        STORAGE,
-        WORKERS,
-        add_lab_options,
-        lab_arguments,
-        port,
-        positive,
-        strange_options,
-    )
+    from common.process.work import load_and_audit
+    from common.settings import Settings
     from common.storage.lock import InUseError
 except ModuleNotFoundError as missing:
     print(
@@ -62,24 +55,6 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 
 
-class Arm(NamedTuple):
-    """An arm: its package, and the packages without which it cannot run."""
-
-    package: str
-    needs: tuple[str, ...]
-
-
-_EVERY_ARM: Final = ("msgspec", "aiosqlite", "psutil", "prometheus_client")
-_GRPC: Final = ("grpc", "grpc_health", "grpc_reflection", "grpc_status", "google.protobuf")
-ARMS: Final = {
-    "grpc": Arm("grpc_aio", (*_EVERY_ARM, *_GRPC)),
-    "http": Arm("http_aio", (*_EVERY_ARM, "aiohttp")),
-    "grpc-threads": Arm("blocking.grpc_threads", (*_EVERY_ARM, *_GRPC)),
-    "http-threads": Arm("blocking.http_threads", (*_EVERY_ARM, "flask", "requests", "waitress")),
-}
-# REST on an event loop answers on its own port, whatever it is busy with; on threads a question for
-# metrics would wait for a worker.
-SHOW_METRICS: Final = ("http",)
 PANEL_PORT: Final = 8080
 # In the data directory: what the panel's buttons have services fail with.
 PANEL_RULES: Final = "painel-falhas.json"
@@ -112,37 +87,47 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     arm = ARMS[args.mode]
-    secret = _secret(args)
+    given = chosen(args, args.mode)
+    settings = Settings(servico="", mode=args.mode, chain_token=_secret(args), **given)
     check_packages((*arm.needs, *(_LOAD_NEEDS if args.load is not None or args.panel else ())))
     try:
-        with supervising(args.data_dir), Ports() as ports:
+        with supervising(settings.data_dir), Ports() as ports:
             if not args.fresh:
-                check_databases(args.data_dir, args.shop)
-            new = args.fresh or not has_data(args.data_dir)
-            if args.stock is not None and not new:
-                raise RefusedError(stock_refused(args.data_dir))
-            own = args.telemetry == "on" and args.mode not in SHOW_METRICS
-            addresses = ports.many(args.base_port, SERVICOS, "--base-port")
-            metrics = (
-                ports.many(args.metrics_port or 0, SERVICOS, "--metrics-port") if own else None
-            )
+                check_databases(settings.data_dir, settings.shop)
+            new = args.fresh or not has_data(settings.data_dir)
+            if settings.stock is not None and not new:
+                raise RefusedError(stock_refused(settings.data_dir))
+            base = arm.base_port if args.base_port is None else args.base_port
+            addresses = ports.many(base, SERVICOS, "--base-port")
+            metrics = None
+            if settings.telemetry and not arm.metrics_inside:
+                metrics = ports.many(args.metrics_port or 0, SERVICOS, "--metrics-port")
             if args.panel:
                 args.panel_port = ports.one(args.panel_port, "the panel", "--panel-port")
             ports.chosen()
             if args.fresh:
-                remove_data(args.data_dir)
-            ensure_shop(args.shop, args.data_dir, say)
-            work = None if args.load is None else _load_and_audit(args, complete=new)
-            if args.panel and args.failpoints is None:
-                # The panel's faults are rules like any other; there are none at first.
-                from common.faults.failpoints import Rules, write_rules
-
-                args.failpoints = args.data_dir / PANEL_RULES
-                write_rules(args.failpoints, Rules())
-            plan = _plan(args, addresses, metrics, secret)
-            return asyncio.run(_supervise(plan, work, _panel(args)))
+                remove_data(settings.data_dir)
+            ensure_shop(settings.shop, settings.data_dir, say)
+            work = None
+            if args.load is not None:
+                work = load_and_audit(settings, args.load, complete=new)
+            if args.panel and settings.failpoints is None:
+                settings = _with_rules(settings)
+            planned = plan(settings, addresses, metrics, _STARTED)
+            return asyncio.run(_supervise(planned, work, _panel(args, settings)))
     except InUseError as error:
         raise RefusedError(str(error)) from None
+
+
+def _with_rules(settings: Settings) -> Settings:
+    """The panel's faults are rules like any other; there are none at first."""
+    from msgspec.structs import replace
+
+    from common.faults.failpoints import Rules, write_rules
+
+    rules = settings.data_dir / PANEL_RULES
+    write_rules(rules, Rules())
+    return replace(settings, failpoints=rules)
 
 
 def _secret(args: argparse.Namespace) -> str | None:
@@ -156,9 +141,9 @@ def _secret(args: argparse.Namespace) -> str | None:
     return secret
 
 
-async def _supervise(plan: Plan, work: Work | None, panel: Sequence[str]) -> int:
+async def _supervise(planned: Plan, work: Work | None, panel: Sequence[str]) -> int:
     """Run the services, and beside them the panel."""
-    supervisor = Supervisor(plan)
+    supervisor = Supervisor(planned)
     if not panel:
         return await supervisor.run(work)
     # The same for the panel's whole life, so that a page outlives its death.
@@ -167,109 +152,14 @@ async def _supervise(plan: Plan, work: Work | None, panel: Sequence[str]) -> int
         return await supervisor.run(work)
 
 
-def _panel(args: argparse.Namespace) -> list[str]:
+def _panel(args: argparse.Namespace, settings: Settings) -> list[str]:
     """The panel's command; empty where none is wanted."""
     if not args.panel:
         return []
     return python(
-        "-m", "panel", f"--data-dir={args.data_dir}", f"--port={args.panel_port}",
-        f"--failpoints={args.failpoints}", "--exit-with-parent",
+        "-m", "panel", f"--data-dir={settings.data_dir}", f"--port={args.panel_port}",
+        f"--failpoints={settings.failpoints}", "--exit-with-parent",
     )  # fmt: skip
-
-
-def _plan(
-    args: argparse.Namespace,
-    addresses: dict[str, str],
-    metrics: dict[str, str] | None = None,
-    secret: str | None = None,
-) -> Plan:
-    """`metrics` are the ports on which services show them that do not speak HTTP, or not at once.
-
-    `secret` is what the services share if steps are taken from the hop before alone.
-    """
-    others = [f"--address={servico}={address}" for servico, address in addresses.items()]
-
-    def command(servico: str) -> list[str]:
-        package = ARMS[args.mode].package
-        side = [] if metrics is None else [f"--metrics-port={metrics[servico].rpartition(':')[2]}"]
-        return python(
-            "-m", package, servico, "--exit-with-parent", *lab_arguments(args), *others, *side
-        )
-
-    threads = args.mode.endswith("-threads")
-    run = Run(
-        mode=args.mode,
-        supervisor=os.getpid(),
-        shop=str(args.shop),
-        seed=args.seed,
-        payment_latency=args.payment_latency,
-        payment_approval=args.payment_approval,
-        stock=args.stock,
-        in_flight_max=args.in_flight_max,
-        active_max=args.active_max,
-        loop=None if threads else args.loop or LOOP,
-        stats=args.stats == "on",
-        telemetry=args.telemetry == "on",
-        trace_share=args.trace_share,
-        chain_token=secret is not None,
-        workers=args.workers or WORKERS if threads else None,
-        storage=args.storage or STORAGE,
-    )
-    return Plan(
-        data_dir=args.data_dir,
-        run=run,
-        addresses=addresses,
-        metrics={
-            servico: f"http://{address}/metrics"
-            for servico, address in (metrics or addresses).items()
-            if args.telemetry == "on"
-        },
-        command=command,
-        variables={} if secret is None else {CHAIN_GIVEN: secret},
-        started=_STARTED,
-    )
-
-
-def _load_and_audit(args: argparse.Namespace, *, complete: bool) -> Work:
-    """Drive the arm and audit it; `complete` when no other orders can be there."""
-    history, result = args.data_dir / HISTORY, args.data_dir / RESULT
-    own_stock = ", on the shop's own stock: --stock N sets more" if args.stock is None else ""
-
-    async def work() -> int:
-        say(f"load: {args.load} concurrent checkouts{own_stock}")
-        # What an earlier run left speaks of other orders.
-        for left in (history, result):
-            left.unlink(missing_ok=True)
-        load = await run_errand(
-            python(
-                *("-m", "loadgen", f"--concurrency={args.load}", f"--checkouts={args.load}"),
-                *(f"--data-dir={args.data_dir}", f"--seed={args.seed}"),
-                *(f"--history={history}", f"--json={result}"),
-            )
-        )
-        audit = python(__file__, "--audit", f"--data-dir={args.data_dir}", "--settled")
-        if history.exists():
-            audit += [f"--history={history}", *(["--complete"] if complete else [])]
-        audited = await run_errand(audit)
-        if audited != 0 and result.exists():
-            _void_goodput(result)
-        say(f"load {_verdict(load, 'valid')}, audit {_verdict(audited, 'clean')}")
-        return EXIT_OK if load == audited == 0 else EXIT_FAILED
-
-    return work
-
-
-def _void_goodput(result: Path) -> None:
-    """A run whose audit is not clean has no goodput: whatever it counted may be wrong."""
-    import msgspec
-
-    figures = msgspec.json.decode(result.read_bytes())
-    figures["goodput_per_s"] = None
-    result.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
-
-
-def _verdict(code: int, good: str) -> str:
-    return good if code == 0 else f"failed ({how_it_ended(code)})"
 
 
 def _audit(args: argparse.Namespace) -> int:
@@ -280,7 +170,7 @@ def _audit(args: argparse.Namespace) -> int:
 
     try:
         report = audit(
-            args.data_dir,
+            _data_dir(args),
             history=args.history,
             settled=args.settled,
             complete=args.complete,
@@ -296,7 +186,7 @@ def _log(args: argparse.Namespace) -> int:
     check_packages(("msgspec",))
     from common.telemetry.order_log import order_log
 
-    found = order_log(args.data_dir, args.log)
+    found = order_log(_data_dir(args), args.log)
     if found.lines:
         # Whoever reads may have seen enough.
         say(str(found))
@@ -306,9 +196,15 @@ def _log(args: argparse.Namespace) -> int:
         raise RefusedError(f"order {args.log} is of the imported past: it has no steps and no log")
     if not found.known:
         raise RefusedError(
-            f"no service of {args.data_dir} knows an order {args.log}: --data-dir names another shop's"
+            f"no service of {_data_dir(args)} knows an order {args.log}: --data-dir names another shop's"
         )
     return EXIT_OK
+
+
+def _data_dir(args: argparse.Namespace) -> Path:
+    """Where the databases to be looked at live."""
+    chosen_dir: Path = args.data_dir or default("data_dir")
+    return chosen_dir
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -320,18 +216,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--mode", choices=tuple(ARMS), help="the arm to run")
-    add_lab_options(parser)
-    bases = ", ".join(f"{BASE_PORT[mode]} for {mode}" for mode in ARMS)
+    add("--mode", choices=MODES, help="the arm to run")
+    add_options(parser)
+    bases = ", ".join(f"{arm.base_port} for {mode}" for mode, arm in ARMS.items())
     add(
         "--base-port",
-        type=port,
+        type=parse.port,
         metavar="N",
         help=f"port of pedidos, the others follow; 0 lets the system choose (default {bases})",
     )
     add(
         "--metrics-port",
-        type=port,
+        type=parse.port,
         metavar="N",
         help="port of pedidos' metrics where they have their own, the others follow"
         " (default: the system chooses; run.json and prometheus.json name them)",
@@ -339,7 +235,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--panel", action="store_true", help="show the arm in a browser, live")
     add(
         "--panel-port",
-        type=port,
+        type=parse.port,
         default=PANEL_PORT,
         metavar="N",
         help=f"port of the panel, on this machine only (default {PANEL_PORT})",
@@ -353,13 +249,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--fresh", action="store_true", help="remove the databases of --data-dir first")
     add(
         "--load",
-        type=positive,
+        type=parse.positive,
         metavar="N",
         help="drive N concurrent checkouts, audit, stop",
     )
     add(
         "--log",
-        type=positive,
+        type=parse.positive,
         metavar="ORDER",
         help="what the services of --data-dir logged and wrote of one order, running or not",
     )
@@ -377,8 +273,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     _check_together(parser, args)
-    if args.base_port is None and args.mode:
-        args.base_port = BASE_PORT[args.mode]
     return args
 
 
@@ -391,10 +285,13 @@ def _check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error("--history, --settled and --complete belong to --audit")
     if args.complete and not args.history:
         parser.error("--complete needs --history")
-    if args.mode is not None and (sentence := strange_options(args.mode, args)) is not None:
-        parser.error(sentence)
+    if args.mode is not None:
+        try:
+            chosen(args, args.mode)
+        except ValueError as error:
+            parser.error(str(error))
     if not args.audit and args.log is None and args.mode is None:
-        parser.error(f"--mode is required: one of {', '.join(ARMS)}")
+        parser.error(f"--mode is required: one of {', '.join(MODES)}")
 
 
 def _refuse(sentence: str, code: int = EXIT_REFUSED) -> int:

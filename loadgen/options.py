@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from common.contratos import ITENS_POR_PEDIDO_MAX
-from common.settings import DEADLINE_DEFAULT_S, natural, positive, seconds
+from common.option_types import DEADLINE_DEFAULT_S, natural, positive, seconds
 from loadgen.attribution.hops import SAMPLE_EVERY, SAMPLES_WANTED
 from loadgen.results.objectives import GRAMMAR, Objective, ObjectiveError, parse_objective
 from loadgen.workload.plan import CHECKOUTS_PER_CALLER, OPEN_RUN_S, RUNNING_MAX

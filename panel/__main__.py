@@ -15,8 +15,8 @@ from typing import Final
 
 from aiohttp import web
 
+from common.option_types import port
 from common.runtime.lifecycle import watch_parent
-from common.settings import port
 from panel.guard import HOST, Guard
 from panel.server import Panel
 

@@ -1,11 +1,11 @@
 """Run one service of the arm of gRPC on threads: `python -m blocking.grpc_threads SERVICE`."""
 
 from blocking.ports import run_on_threads
+from common.options import parse_service
 from common.runtime.lifecycle import main
-from common.settings import parse_service
 
 if __name__ == "__main__":
-    settings = parse_service("blocking.grpc_threads", "grpc-threads")
+    settings = parse_service("grpc-threads")
     # After the command line: --help and its errors need not wait for grpc.
     from blocking.grpc_threads.server import serving
 

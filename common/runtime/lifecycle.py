@@ -108,7 +108,7 @@ def prepare_databases(settings: Settings) -> None:
     if with_gateway:
         # Refused, if it must be, before the service's own is made or changed.
         examine_gateway(settings.data_dir)
-    shop = settings.shop if settings.shop is not None and settings.shop.exists() else None
+    shop = settings.shop if settings.shop.exists() else None
     prepare(settings.data_dir, SALAS[settings.servico], shop, settings.stock)
     if with_gateway:
         prepare(settings.data_dir, GATEWAY, None)

@@ -93,7 +93,7 @@ async def pagamentos(site: Site) -> Service:
         await site.foreign_database(GATEWAY),
         site.clock,
         semente=settings.seed,
-        latencia_min_s=settings.payment_latency_min_s,
+        latencia_min_s=settings.payment_latency[0],
         latencia_max_s=settings.payment_latency_max_s,
         aprovacao=settings.payment_approval,
     )

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from common.erros import invalido, prazo_esgotado
+from common.option_types import DEADLINE_DEFAULT_S
 from common.servicos.protocolo.contexto import Contexto
-from common.settings import DEADLINE_DEFAULT_S, HOP_RESERVE_S
+from common.settings import HOP_RESERVE_S
 
 # Names on the wire, the same in gRPC metadata and HTTP headers.
 HEADER_TIMEOUT: Final = "x-timeout-ms"

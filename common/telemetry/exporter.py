@@ -14,6 +14,7 @@ import time
 from functools import cache
 from typing import Any, Final
 
+from common.arms import ARMS
 from common.contratos import OPERACOES, Operacao
 from common.erros import GRPC_CODE, STATUS_HTTP, Categoria
 from common.telemetry.retention import Kept
@@ -90,7 +91,7 @@ class Exporter:
             exporter = OTLPSpanExporter()
             # It complains of each attempt; we say once that traces are lost.
             logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        self._grpc = mode.startswith("grpc")
+        self._grpc = ARMS[mode].protocol == "grpc"
         self._mode = mode
         heard: Any = _Heard(exporter)
         self._exporter = heard

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from common.settings import natural, positive, seconds
+from common.option_types import natural, positive, seconds
 from loadgen.options import rate
 from loadgen.pairs.command import Findings, execute, options, surroundings
 from loadgen.results.percentiles import Latency

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
-from common.settings import latency_range, natural, positive, seconds
+from common.arms import LOOP_ARMS, MODES, THREAD_ARMS
+from common.option_types import latency_range, natural, positive, seconds
 from loadgen.chaos.matrix.cells import CHAIN, cells
 from loadgen.chaos.scenarios.catalogue import ADMITTED, SCENARIOS, payment_of
 from loadgen.chaos.scenarios.outage import How
 from loadgen.chaos.soak.schedule import FAULTS, Fault
-from loadgen.workload.dial import ARMS, LOOP_ARMS, THREAD_ARMS
 
 EXIT_OK: Final = 0
 EXIT_VIOLATION: Final = 1
@@ -74,7 +74,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add: Any = parser.add_argument
-    add("--mode", choices=ARMS, help="the arm (default: grpc, then http; with --attack all four)")
+    add("--mode", choices=MODES, help="the arm (default: grpc, then http; with --attack all four)")
     add("--matrix", action="store_true", help="run the cells of the fault matrix")
     add(
         "--attack", action="store_true",
@@ -120,8 +120,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     add(
         "--concurrency", type=positive, metavar="N",
-        help=f"callers (default {CALLERS}; with --attack {ATTACKERS[ARMS[0]]}, on threads "
-        f"{ATTACKERS[ARMS[-1]]})",
+        help=f"callers (default {CALLERS}; with --attack {ATTACKERS[MODES[0]]}, on threads "
+        f"{ATTACKERS[MODES[-1]]})",
     )  # fmt: skip
     add(
         "--rate", type=seconds, metavar="R",
@@ -167,7 +167,7 @@ def _check_kind(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
     for option, scenarios in _ONLY_IN.items():
         if getattr(args, option) is not None and args.scenario not in scenarios:
             parser.error(f"--{option.replace('_', '-')} needs --scenario {' or '.join(scenarios)}")
-    args.modes = (args.mode,) if args.mode else ARMS if args.attack else LOOP_ARMS
+    args.modes = (args.mode,) if args.mode else MODES if args.attack else LOOP_ARMS
     if not args.attack:
         args.concurrency = args.concurrency or CALLERS
     if args.matrix:

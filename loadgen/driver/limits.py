@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from common.arms import ARMS
 from common.runtime.lifecycle import raise_open_files
 
 # Files that a process has open beside its connections: libraries, pipes, the history.
@@ -14,7 +15,7 @@ _PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 def connections_for(mode: str, callers: int) -> int:
     """Connections that so many callers need: one each on HTTP, one altogether on gRPC."""
-    return 1 if mode.startswith("grpc") else callers
+    return 1 if ARMS[mode].one_connection else callers
 
 
 def raise_limits(mode: str, callers: int, ports: Path = _PORTS) -> tuple[int, list[str]]:

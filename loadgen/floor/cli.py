@@ -20,7 +20,9 @@ from msgspec import Struct
 from rich.console import Console
 
 from common import ROOT
-from common.settings import add_lab_options, latency_range, natural, positive, seconds
+from common.arms import LOOP_ARMS, MODES
+from common.option_types import latency_range, natural, positive, seconds
+from common.options import add_options
 from loadgen.floor.report import Floor, Pair, Run, show, summarise
 from loadgen.machine.disk import appends_ms, memory_disk
 from loadgen.machine.environment import commit
@@ -30,7 +32,6 @@ from loadgen.pairs.command import execute, options, surroundings
 from loadgen.pairs.turns import alternate
 from loadgen.testbed.chains import Chain, bare_chain, real_arm
 from loadgen.testbed.clients import driven
-from loadgen.workload.dial import ARMS, LOOP_ARMS
 
 EPILOG: Final = """One caller compares median latency with that of the bare chain plus six appends with fdatasync one
 after the other on the data directory's disk; more callers compare the steady rate of terminal
@@ -147,7 +148,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     words = "Compare the real arm with a bare chain of five hops, or with another arm, alternately."
     parser = options("floor", words, EPILOG, length_s=8.0, callers=100)
     add = parser.add_argument
-    add("--mode", choices=ARMS, required=True, help="the arm")
+    add("--mode", choices=MODES, required=True, help="the arm")
     add(
         "--payment-wait", type=latency_range, default=(0.0, 0.0), metavar="MIN:MAX",
         help="seconds that the payment takes in both (default 0)",
@@ -177,7 +178,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     if args.baseline:
         # Told now, not when the first arm has failed to start.
         lab = argparse.ArgumentParser(f"{parser.prog} --baseline", add_help=False)
-        add_lab_options(lab)
+        add_options(lab)
         unknown = lab.parse_known_args(args.baseline)[1]
         if unknown:
             parser.error(f"--baseline: run_all.py has no option {unknown[0]} that an arm is under")

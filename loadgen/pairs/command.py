@@ -15,7 +15,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from common.settings import positive, seconds
+from common.option_types import positive, seconds
 from loadgen.driver.crew import CrewError
 from loadgen.machine.environment import environment
 from loadgen.options import EXIT_INVALID, EXIT_OK, EXIT_UNUSABLE

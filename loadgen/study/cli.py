@@ -17,7 +17,8 @@ from typing import Final
 import msgspec
 from rich.console import Console
 
-from common.settings import natural
+from common.arms import MODES
+from common.option_types import natural
 from common.storage.lock import InUseError, held
 from loadgen.study.analysis.comparison import compare_directories
 from loadgen.study.analysis.summary import show
@@ -31,7 +32,6 @@ from loadgen.study.execution.repetition import read_only, repeat
 from loadgen.study.records.plan import PlanError, Study, read_plan
 from loadgen.study.records.record import Manifest, RunRecord
 from loadgen.study.records.store import MANIFEST, ResultsError, read_manifest
-from run_all import ARMS
 
 EXIT_OK: Final = 0
 EXIT_NOT_ALL: Final = 1
@@ -169,7 +169,7 @@ def _verdict(statuses: Counter[str], directory: Path) -> int:
 
 
 def _check(study: Study) -> None:
-    check(study, tuple(ARMS), this_machine())
+    check(study, MODES, this_machine())
 
 
 def _chosen(args: argparse.Namespace) -> Study:

@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from common.option_types import latency_range
 from common.runtime.lifecycle import calm_collector, raise_open_files, runner
-from common.settings import latency_range
 
 # In the order of the chain.
 CHAIN: Final = ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")

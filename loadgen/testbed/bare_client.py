@@ -20,8 +20,8 @@ from typing import Any, Final
 import msgspec
 
 from common.contratos import CriarPedidoRequest, PedidoResponse
+from common.option_types import positive, seconds
 from common.runtime.lifecycle import calm_collector, raise_open_files, runner
-from common.settings import positive, seconds
 from loadgen.testbed.chains import LOJA_PADRAO
 from loadgen.testbed.trivial import PROTOCOLS
 from loadgen.workload.plan import Plan

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from common import contratos as c
-from common.settings import seconds
+from common.option_types import seconds
 from loadgen.testbed.bare import serve
 
 PROTOCOLS: Final = ("grpc", "http")

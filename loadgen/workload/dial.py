@@ -1,15 +1,10 @@
-"""The running arm: which client speaks to it. The only module that knows there is more than one."""
+"""The running arm: which client speaks to it."""
 
 from __future__ import annotations
 
-from typing import Final
-
+from common.arms import ARMS, MODES
 from common.runtime.site import Client
 from common.servicos.protocolo.vizinhos import VizinhoCatalogo, VizinhoPedidos
-
-LOOP_ARMS: Final = ("grpc", "http")
-THREAD_ARMS: Final = ("grpc-threads", "http-threads")
-ARMS: Final = (*LOOP_ARMS, *THREAD_ARMS)
 
 
 class Pedidos(VizinhoPedidos):
@@ -44,16 +39,16 @@ def dial(mode: str, servico: str, address: str, *, connections: int) -> Client:
     `connections` bounds how many calls may be on the wire at once, where the protocol needs one
     connection a call. Its `close()` is awaited at the end. Raises ValueError for an unknown mode.
     """
-    # The control arm on threads is served to the same clients: only the servers differ.
-    protocol = mode.partition("-")[0]
-    # An arm's packages are loaded only where that arm is spoken.
-    if protocol == "grpc":
+    arm = ARMS.get(mode)
+    if arm is None:
+        msg = f"unknown mode {mode!r}, expected one of {', '.join(MODES)}"
+        raise ValueError(msg)
+    # An arm's packages are loaded only where that arm is spoken. The control arm on threads has the
+    # same clients: only its servers differ.
+    if arm.protocol == "grpc":
         from grpc_aio.client import dial as dial_grpc
 
         return dial_grpc(servico, address, connections=connections)
-    if protocol == "http":
-        from http_aio.client import dial as dial_http
+    from http_aio.client import dial as dial_http
 
-        return dial_http(servico, address, connections=connections)
-    msg = f"unknown mode {mode!r}, expected one of {', '.join(ARMS)}"
-    raise ValueError(msg)
+    return dial_http(servico, address, connections=connections)

@@ -15,6 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from common.storage.batching import Unit, run_batch
 
 from blocking import execution
 from blocking.execution import (
@@ -30,7 +31,6 @@ from blocking.execution import (
 from blocking.grpc_threads.client import _made
 from common.erros import Categoria, ErroServico, indisponivel, sobrecarga
 from common.runtime.execution import AsyncTasks
-from common.storage.batching import Unit, run_batch
 from tests.support.entre_threads import PATIENCE_S, all_at_once, soon
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from blocking.entrance import Entrance
 from blocking.execution import ThreadTasks
 from blocking.http_threads.workers import Workers, wait_until
+from common.arms import THREAD_ARMS
 from common.erros import ENCERRANDO, Categoria
+from common.option_types import WORKERS_MAX
 from common.serving.admission import Slots
-from common.settings import WORKERS_MAX
-from loadgen.workload.dial import THREAD_ARMS
 from tests.support.chain import FORWARD, step
 from tests.support.cluster import NEVER_S, Cluster, open_cluster
 
@@ -77,7 +77,7 @@ async def test_a_fila_que_nao_termina_no_prazo_e_recusada_cedo(
     arm: str, shop: Path, tmp_path: Path
 ) -> None:
     """An order whose worker would come too late is told so now, not when its time has run out."""
-    latency = {"payment_latency_min_s": 0.3, "payment_latency_max_s": 0.3}
+    latency = {"payment_latency": (0.3, 0.3)}
     async with open_cluster(arm, tmp_path, shop, workers=1, **latency) as cluster:
         await cluster.create()
         running = asyncio.create_task(cluster.create())
@@ -123,7 +123,7 @@ async def test_parar_responde_a_quem_espera_por_trabalhador(
     arm: str, shop: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A stop answers everybody in words and in time, with workers held by payments or waiting."""
-    latency = {"payment_latency_min_s": NEVER_S, "payment_latency_max_s": NEVER_S}
+    latency = {"payment_latency": (NEVER_S, NEVER_S)}
     async with open_cluster(arm, tmp_path, shop, workers=2, **latency) as cluster:
         calls = [asyncio.create_task(cluster.create(key=str(n))) for n in range(12)]
         await _in_flight(cluster, "pagamentos", 2)
@@ -144,7 +144,7 @@ async def test_o_pagamento_que_nao_terminaria_e_acordado(
     arm: str, shop: Path, tmp_path: Path
 ) -> None:
     """A service that stops answers whoever waits for its sleeping worker, and charges nobody."""
-    latency = {"payment_latency_min_s": NEVER_S, "payment_latency_max_s": NEVER_S}
+    latency = {"payment_latency": (NEVER_S, NEVER_S)}
     async with open_cluster(arm, tmp_path, shop, workers=1, **latency) as cluster:
         call = cluster.edge.call(FORWARD["pagamentos"], step("pagamentos", 500_000))
         paying = asyncio.create_task(call)

@@ -13,11 +13,11 @@ import pytest
 
 from blocking.execution import TaskStoppedError, ThreadTasks, run_to_end
 from blocking.storage import PlainStorage, SharedStorage
+from common.arms import THREAD_ARMS
 from common.erros import Categoria, ErroServico
 from common.servicos.protocolo.contexto import Contexto
 from common.storage import batching, connection
 from common.storage.pressure import Pressure
-from loadgen.workload.dial import THREAD_ARMS
 from tests.support.cluster import open_cluster
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from blocking.execution import (
     run_to_end,
 )
 from common import contratos as c
+from common.arms import MODES, THREAD_ARMS
 from common.erros import Categoria, ErroServico, indisponivel
 from common.servicos.pedidos import livro
 from common.servicos.pedidos.retentativa import Orcamento
@@ -27,7 +28,6 @@ from common.servicos.protocolo.memoria import Memoria
 from common.serving.admission import Slots
 from common.serving.circuit_breaker import FAILURES, CircuitBreaker, Timing
 from common.telemetry.in_flight import InFlight
-from loadgen.workload.dial import ARMS, THREAD_ARMS
 from tests.support.breakers import guarded
 from tests.support.cluster import open_cluster
 from tests.support.entre_threads import CALLERS, PATIENCE_S, all_at_once, soon
@@ -268,7 +268,7 @@ async def _as_coroutine(work: Callable[[], object]) -> None:
 async def test_o_ritmo_e_trabalhadores_por_espera(arm: str, shop: Path, tmp_path: Path) -> None:
     """W workers, each held by its payment for p seconds, end W / p orders a second and no more."""
     workers, payment_s, rounds = 4, 0.4, 3
-    latency = {"payment_latency_min_s": payment_s, "payment_latency_max_s": payment_s}
+    latency = {"payment_latency": (payment_s, payment_s)}
     async with open_cluster(arm, tmp_path, shop, workers=workers, **latency) as cluster:
         await cluster.create()
         start = time.monotonic()
@@ -279,7 +279,7 @@ async def test_o_ritmo_e_trabalhadores_por_espera(arm: str, shop: Path, tmp_path
     assert rounds * payment_s <= took < 3 * rounds * payment_s
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", MODES)
 async def test_a_service_told_to_end_while_it_was_stopped_ends(
     arm: str, shop: Path, tmp_path: Path
 ) -> None:

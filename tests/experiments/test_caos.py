@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.arms import LOOP_ARMS
 from loadgen.chaos import cli
 from loadgen.chaos.result import CELL_S, Recovery, Struck, rate, recovery
 from loadgen.chaos.soak.schedule import CANCELLED_SHARE, FAULTS, Fault, change_of_mind, schedule
-from loadgen.workload.dial import LOOP_ARMS
 
 
 @given(

@@ -11,11 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from common import ROOT
+from common.arms import LOOP_ARMS, MODES, THREAD_ARMS
 from common.faults.failpoints import POINTS
 from loadgen.chaos import cli
 from loadgen.chaos.matrix import matrix
 from loadgen.chaos.matrix.cells import CANCELLED, CANCELLING, CHAIN, FORWARD, SENT, Cell, cells
-from loadgen.workload.dial import ARMS, LOOP_ARMS, THREAD_ARMS
 
 _CODE = re.compile(r"`([^`]+)`")
 # One a fault, spread over the services, points and scenarios.
@@ -93,7 +93,7 @@ def test_the_page_tells_of_every_fault_and_of_no_other() -> None:
 
 
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize("mode", ARMS)
+@pytest.mark.parametrize("mode", MODES)
 def test_one_cell_a_fault_is_hit_and_passes(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from common import ROOT
+from common.arms import LOOP_ARMS, MODES, THREAD_ARMS
 from loadgen.study.design.cells import climbs, hunts, step, tasks
 from loadgen.study.design.checks import Machine, check, this_machine
 from loadgen.study.design.commands import commands, load_plan
@@ -27,7 +28,6 @@ from loadgen.study.records.plan import (
 )
 from loadgen.study.records.record import Found
 from loadgen.testbed.chains import Chain
-from loadgen.workload.dial import ARMS, LOOP_ARMS, THREAD_ARMS
 from loadgen.workload.plan import Population
 
 BIG = Machine(open_files=100_000, ports=60_000, memory_mb=64_000)
@@ -102,7 +102,7 @@ def fault(**changes: Any) -> Timeline:
 def test_plano_impossivel_e_uma_linha(experiment: Any, words: str) -> None:
     """What contradicts itself or names what is not there is refused in one line that says where."""
     with pytest.raises(PlanError) as error:
-        check(Study(name="x", experiments=(experiment,)), ARMS, BIG)
+        check(Study(name="x", experiments=(experiment,)), MODES, BIG)
     assert words in str(error.value)
     assert str(error.value).startswith(f"{experiment.name}: ")
     assert "\n" not in str(error.value)
@@ -126,25 +126,25 @@ def test_carga_que_a_maquina_nao_aguenta_e_uma_linha(
     """A load beyond open files, ports or memory is refused with the figure; a large machine takes it."""
     study = Study(name="x", experiments=(experiment,))
     with pytest.raises(PlanError) as error:
-        check(study, ARMS, machine)
+        check(study, MODES, machine)
     assert words in str(error.value)
     if machine is not BIG:
-        check(study, ARMS, BIG)
+        check(study, MODES, BIG)
 
 
 def test_plano_sem_experimentos_ou_com_dois_de_um_nome_e_recusado() -> None:
     """A plan needs experiments, and each its own name."""
     with pytest.raises(PlanError, match="needs an experiment"):
-        check(Study(name="x", experiments=()), ARMS, BIG)
+        check(Study(name="x", experiments=()), MODES, BIG)
     with pytest.raises(PlanError, match="two experiments have this name"):
-        check(Study(name="x", experiments=(CURVE, CURVE)), ARMS, BIG)
+        check(Study(name="x", experiments=(CURVE, CURVE)), MODES, BIG)
 
 
 @pytest.mark.parametrize("name", ["bad/../x", "", "Two words", "../x"])
 def test_nome_de_plano_nao_e_caminho(name: str) -> None:
     """A plan's name becomes part of a directory's, and so is a name and nothing else."""
     with pytest.raises(PlanError, match="is no name of a plan"):
-        check(Study(name=name, experiments=(CURVE,)), ARMS, BIG)
+        check(Study(name=name, experiments=(CURVE,)), MODES, BIG)
 
 
 def test_braco_que_esta_construcao_nao_tem_e_recusado() -> None:
@@ -152,14 +152,14 @@ def test_braco_que_esta_construcao_nao_tem_e_recusado() -> None:
     study = Study(name="x", experiments=(curve(arms=("http-threads",)),))
     with pytest.raises(PlanError, match="this build has no arm http-threads; it has grpc, http"):
         check(study, ("grpc", "http"), BIG)
-    check(study, ARMS, BIG)
+    check(study, MODES, BIG)
 
 
 def test_tempo_acima_do_orcamento_e_recusado() -> None:
     """A plan that takes longer than its budget says how long it would take."""
     study = Study(name="x", experiments=(curve(repetitions=100),), budget_minutes=5)
     with pytest.raises(PlanError, match="more than its budget of 5"):
-        check(study, ARMS, BIG)
+        check(study, MODES, BIG)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_plano_do_readme_e_um_plano(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     path = tmp_path / "plan.toml"
     path.write_text(readme.split("```toml\n")[1].split("```")[0], encoding="utf-8")
-    check(read_plan(path), ARMS, BIG)
+    check(read_plan(path), MODES, BIG)
 
 
 # --- what the presets promise ---------------------------------------------------------------------
@@ -206,7 +206,7 @@ def test_plano_do_readme_e_um_plano(tmp_path: Path) -> None:
 @pytest.mark.parametrize("study", PRESETS.values(), ids=list(PRESETS))
 def test_predefinidos_podem_ser_feitos_e_seus_nomes_sao_unicos(study: Study) -> None:
     """Every preset passes its own checks on a large machine, and no two runs share a name."""
-    check(study, ARMS, BIG)
+    check(study, MODES, BIG)
     searches = [
         Found(hunt.ladder.name, hunt.arm, hunt.payment_wait_s, 100.0, None) for hunt in hunts(study)
     ]
@@ -218,7 +218,7 @@ def test_predefinidos_podem_ser_feitos_e_seus_nomes_sao_unicos(study: Study) -> 
 def test_rapido_tem_quatro_bracos_tres_vezes_em_cinco_minutos() -> None:
     """--quick: all four arms, three fresh runs each at one load, under five minutes, and says so."""
     planned = tasks(QUICK)
-    assert Counter(task.cell.arm for task in planned) == dict.fromkeys(ARMS, 3)
+    assert Counter(task.cell.arm for task in planned) == dict.fromkeys(MODES, 3)
     assert len({(task.cell.concurrency, task.cell.payment_wait_s) for task in planned}) == 1
     assert not hunts(QUICK)
     assert estimate_s(QUICK) < 300
@@ -230,7 +230,7 @@ def test_estudos_grandes_tem_o_que_se_pediu(study: Study) -> None:
     """The larger presets hold the whole grid, every factor, the floor, the noise, knee and faults."""
     cells = [task.cell for task in tasks(study)]
     grid = [cell for cell in cells if cell.experiment.startswith("grid")]
-    for arm in ARMS:
+    for arm in MODES:
         for wait in (SHOP_WAIT, NO_WAIT):
             own = [cell for cell in grid if cell.arm == arm and cell.payment_wait_s == wait]
             loads = Counter(cell.concurrency for cell in own)
@@ -247,7 +247,7 @@ def test_estudos_grandes_tem_o_que_se_pediu(study: Study) -> None:
     assert {(1, 1), (50, 50)} <= {cell.items for cell in cells}
     assert {cell.arm for cell in cells if cell.bare} == {"bare-grpc", "bare-http"}
     assert {cell.twin for cell in cells} == {"", "A", "B"}
-    assert {hunt.arm for hunt in hunts(study)} == set(ARMS)
+    assert {hunt.arm for hunt in hunts(study)} == set(MODES)
     most = [cell for cell in threads if cell.workers == cell.concurrency == 1_000]
     assert min(Counter(cell.arm for cell in most if any(cell.payment_wait_s)).values()) >= 5
     assert all(
@@ -257,7 +257,7 @@ def test_estudos_grandes_tem_o_que_se_pediu(study: Study) -> None:
     for fault in faulty[0].faults:
         held = faulty[0].rate_per_s * (sum(SHOP_WAIT) / 2 + fault.delay_s)
         assert fault.kind != "slow" or held > WORKERS
-    assert {cell.arm for cell in faulty} == set(ARMS)
+    assert {cell.arm for cell in faulty} == set(MODES)
     assert len({cell.faults for cell in faulty}) == 1
     assert {fault.kind for fault in faulty[0].faults} == {"down", "slow"}
 

@@ -14,8 +14,9 @@ import grpc.aio
 import pytest
 
 from common import ROOT
+from common.options import parse_service
 from common.process.preflight import DATABASES
-from common.settings import Settings, parse_service
+from common.settings import Settings
 from tests.support.cluster import Cluster, open_cluster
 from wire.grpc.options import SERVIDOR
 
@@ -27,7 +28,7 @@ ORDER_COLUMN: Final = {"pedidos": "id", "cobrancas": "chave"}
 
 async def test_o_pagamento_que_espera_nao_ocupa_quem_trabalha(shop: Path, tmp_path: Path) -> None:
     """Fifty payments of 0.8 s end together, in less than a pool of ten threads would need."""
-    latency = {"payment_latency_min_s": 0.8, "payment_latency_max_s": 0.8}
+    latency = {"payment_latency": (0.8, 0.8)}
     async with open_cluster("grpc", tmp_path, shop, **latency) as cluster:
         start = time.monotonic()
         replies = await asyncio.gather(*(cluster.create() for _ in range(50)))

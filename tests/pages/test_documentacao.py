@@ -28,9 +28,9 @@ import run_all
 from common import ROOT, contratos, diagrams
 from common.contratos import OPERACOES
 from common.erros import GRPC_CODE, STATUS_HTTP, Categoria
+from common.options import parse_service
 from common.servicos.protocolo.record import Hop, Inside, Wait, server_timing
 from common.servicos.protocolo.transicoes import diagrama
-from common.settings import parse_service
 from proto import generate
 from tests.audit.test_bad_builds import BUILDS
 from tests.support.audit_proof import NUNCA_SOZINHAS, provas, regras
@@ -58,14 +58,10 @@ COMMANDS: Final[dict[str, Callable[[], object]]] = {
     "python -m loadgen": lambda: loadgen.cli.main(["--help"]),
     "python -m loadgen.cost": lambda: loadgen.calibration.cost.main(["--help"]),
     "python -m loadgen.pacing": lambda: loadgen.calibration.pacing.main(["--help"]),
-    "python -m grpc_aio": lambda: parse_service("grpc_aio", "grpc", ["--help"]),
-    "python -m http_aio": lambda: parse_service("http_aio", "http", ["--help"]),
-    "python -m blocking.grpc_threads": lambda: parse_service(
-        "blocking.grpc_threads", "grpc-threads", ["--help"]
-    ),
-    "python -m blocking.http_threads": lambda: parse_service(
-        "blocking.http_threads", "http-threads", ["--help"]
-    ),
+    "python -m grpc_aio": lambda: parse_service("grpc", ["--help"]),
+    "python -m http_aio": lambda: parse_service("http", ["--help"]),
+    "python -m blocking.grpc_threads": lambda: parse_service("grpc-threads", ["--help"]),
+    "python -m blocking.http_threads": lambda: parse_service("http-threads", ["--help"]),
     "python -m common.diagrams": lambda: diagrams.main(["--help"]),
     "python -m proto.generate": generate.main,
 }
@@ -201,7 +197,7 @@ async def test_o_exemplo_em_python_funciona(
 ) -> None:
     """The README's Python example runs as it stands, but for the port."""
     (example,) = _fences(README, "python")
-    options: dict[str, Any] = {"payment_latency_min_s": 0.0, "payment_latency_max_s": 0.0}
+    options: dict[str, Any] = {"payment_latency": (0.0, 0.0)}
     async with open_cluster("grpc", tmp_path, shop, stock=10, **options) as cluster:
         example = example.replace("127.0.0.1:50050", cluster.addresses["pedidos"])
         await asyncio.to_thread(exec, compile(example, "README.md", "exec"), {})

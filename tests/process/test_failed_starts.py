@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blocking.execution import ThreadTasks, run_to_end
+from common.arms import THREAD_ARMS
 from common.audit import audit
 from common.erros import Categoria, ErroServico, sem_recursos
 from common.servicos.catalogo import IDADE_SALDOS_MAX_S
 from common.servicos.pedidos.conducao import Direcao
-from loadgen.workload.dial import THREAD_ARMS
 from tests.support.arms import ARMS
 from tests.support.cluster import open_cluster
 

@@ -19,8 +19,8 @@ import pytest
 
 from common import ROOT
 from common.contratos import SERVICOS
+from common.option_types import WORKERS_MAX
 from common.process.runfile import read_run
-from common.settings import WORKERS_MAX
 from common.shop.generator import Opcoes, gerar
 from common.storage.files import GATEWAY, SALAS, prepare
 from common.storage.lock import held

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from common import ROOT
+from common.arms import MODES
 from loadgen.report.cli import (
     EXIT_OK,
     EXIT_PARTIAL,
@@ -35,14 +36,13 @@ from loadgen.study.records.plan import (
     Study,
     Timeline,
 )
-from loadgen.workload.dial import ARMS
 from tests.support.made_results import FAULTS, OBJECTIVES, make_results
 
 # A study with every kind of experiment, and as few runs as that takes.
 SMALL: Final = Study(
     name="small",
     experiments=(
-        Curve(name="grid", arms=ARMS, repetitions=3,
+        Curve(name="grid", arms=MODES, repetitions=3,
               concurrency=(1, 64)),
         Curve(name="law", arms=("grpc",), repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(1, 4, 16, 64, 256, 1_000)),
@@ -60,7 +60,7 @@ SMALL: Final = Study(
 # One load, four arms, three runs: what --quick measures.
 QUICK: Final = Study(
     name="quick",
-    experiments=(Curve(name="grid", arms=ARMS, repetitions=3, concurrency=(64,)),),
+    experiments=(Curve(name="grid", arms=MODES, repetitions=3, concurrency=(64,)),),
 )
 
 

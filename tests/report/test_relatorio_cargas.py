@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 import pytest
 
+from common.arms import MODES
 from loadgen.report.composition import compose
 from loadgen.report.figures import estimates
 from loadgen.report.figures.collection import Gathered, gather
@@ -18,14 +19,13 @@ from loadgen.report.sections.scaling import fits
 from loadgen.study.records import record as r
 from loadgen.study.records import store
 from loadgen.study.records.plan import NO_WAIT, SHOP_WAIT, Curve, Study
-from loadgen.workload.dial import ARMS
 from tests.support.made_results import make_results
 from tests.support.made_runs import SAMPLED
 
 PLAN: Final = Study(
     name="loads",
     experiments=(
-        Curve(name="grid", arms=ARMS, repetitions=5, concurrency=(16, 1_000)),
+        Curve(name="grid", arms=MODES, repetitions=5, concurrency=(16, 1_000)),
         Curve(name="workers", arms=("grpc-threads",), repetitions=5, concurrency=(1_000,),
               workers=(1_000,)),
     ),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blocking.execution import TaskStoppedError
+from common.arms import LOOP_ARMS
 from common.erros import Categoria, indisponivel
 from common.servicos.pedidos import livro, recuperacao
 from common.servicos.pedidos.recuperacao import Tentativas
 from common.servicos.pedidos.retentativa import DRIVE_CALLS_MAX, Orcamento
-from loadgen.workload.dial import LOOP_ARMS
 from tests.support.chain import CANCEL, CHAIN, FORWARD
 from tests.support.links import Gate
 from tests.support.processes import Process
@@ -316,9 +316,7 @@ async def test_pagamento_mais_lento_que_o_prazo_da_conducao_termina(
     open_fresh: OpenCluster,
 ) -> None:
     """A recovering drive has time for the slowest payment, whatever its deadline is set to."""
-    async with open_fresh(
-        payment_latency_min_s=0.5, payment_latency_max_s=0.5, drive_deadline_s=0.2
-    ) as cluster:
+    async with open_fresh(payment_latency=(0.5, 0.5), drive_deadline_s=0.2) as cluster:
         pedido_id = (await cluster.create(timeout_s=0.2)).body["pedido_id"]
         assert (await cluster.end_of(pedido_id))["status"] == "enviado"
         cluster.check_shipped(pedido_id)

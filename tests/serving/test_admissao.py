@@ -71,7 +71,7 @@ async def test_quem_espera_e_atendido_por_ordem_de_chegada(open_fresh: OpenClust
 
 async def test_o_que_nao_termina_no_prazo_e_recusado_cedo(open_fresh: OpenCluster) -> None:
     """An order whose turn would come after its deadline is refused without waiting for it."""
-    latency = {"payment_latency_min_s": 0.3, "payment_latency_max_s": 0.3}
+    latency = {"payment_latency": (0.3, 0.3)}
     async with open_fresh(in_flight_max=10, active_max=1, **latency) as cluster:
         await cluster.create()
         running = asyncio.create_task(cluster.create())

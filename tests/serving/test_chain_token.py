@@ -17,8 +17,8 @@ from common import ROOT
 from common.callers import CHAIN_GIVEN, HEADER_CHAIN, chain_only, credential, same
 from common.contratos import OPERACOES
 from common.erros import Categoria
+from common.options import parse_service
 from common.process.runfile import read_run
-from common.settings import parse_service
 from tests.support.chain import CANCEL, CHAIN, FORWARD, step
 from tests.support.estranhos import ENVIO, PEDIDO
 from tests.support.lancamento import PRAZO_S, comando, ler_ate, processo, recusa
@@ -225,9 +225,9 @@ def test_the_variable_or_the_flag_turns_it_on(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(CHAIN_GIVEN, "dado")
         assert secret(*flags) == "dado"
     monkeypatch.setenv(CHAIN_GIVEN, "dado")
-    assert parse_service("http_aio", "http", ["fiscal"]).chain_token == "dado"
+    assert parse_service("http", ["fiscal"]).chain_token == "dado"
     monkeypatch.delenv(CHAIN_GIVEN)
-    assert parse_service("http_aio", "http", ["fiscal"]).chain_token is None
+    assert parse_service("http", ["fiscal"]).chain_token is None
 
 
 def test_a_run_with_a_token_keeps_it_to_itself(

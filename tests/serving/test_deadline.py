@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.erros import Categoria, ErroServico
+from common.option_types import DEADLINE_DEFAULT_S
 from common.servicos.protocolo.contexto import Contexto
 from common.serving import deadline
-from common.settings import DEADLINE_DEFAULT_S, HOP_RESERVE_S
+from common.settings import HOP_RESERVE_S
 
 DAY_S = deadline.TIMEOUT_MAX_MS / 1e3
 

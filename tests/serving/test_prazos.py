@@ -57,7 +57,7 @@ async def test_prazo_menor_que_o_pagamento_responde_o_status_atual(cluster: Clus
 
 async def test_prazo_menor_que_o_pagamento_de_verdade(open_fresh: OpenCluster) -> None:
     """The same with the gateway's own latency: one charge, whatever the deadline cut."""
-    async with open_fresh(payment_latency_min_s=1.5, payment_latency_max_s=1.5) as cluster:
+    async with open_fresh(payment_latency=(1.5, 1.5)) as cluster:
         reply = await cluster.create(timeout_s=1.0)
         assert reply.body["status"] == "pendente"
         assert (await cluster.end_of(reply.body["pedido_id"]))["status"] == "enviado"

@@ -131,8 +131,7 @@ class Servidores:
                     data_dir=self.data_dir,
                     shop=self.data_dir / "ecommerce.db",
                     addresses=dict(self.enderecos),
-                    payment_latency_min_s=0.0,
-                    payment_latency_max_s=0.0,
+                    payment_latency=(0.0, 0.0),
                     payment_approval=1.0,
                     stock=ESTOQUE,
                 )

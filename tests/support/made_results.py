@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from common.arms import MODES
 from loadgen.study.records import record as r
 from loadgen.study.records import store
 from loadgen.study.records.plan import (
@@ -24,7 +25,6 @@ from loadgen.study.records.plan import (
     Timeline,
     Wait,
 )
-from loadgen.workload.dial import ARMS
 from tests.support.made_runs import Made, cell_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ PLAN: Final = Study(
     name="made",
     experiments=(
         Curve(
-            name="grid", arms=ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
+            name="grid", arms=MODES, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
             concurrency=(1, 8, 64, 256, 1_000, 4_000), loop_concurrency=(10_000,),
         ),
         Curve(name="floor", arms=BARE_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
@@ -52,11 +52,11 @@ PLAN: Final = Study(
               payment_waits=(NO_WAIT,), concurrency=(64,), storages=("shared", "plain")),
         Curve(name="event-loop", arms=("grpc", "http"), repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(64,), event_loops=("uvloop", "asyncio")),
-        Curve(name="payload", arms=ARMS, repetitions=3, payment_waits=(NO_WAIT,),
+        Curve(name="payload", arms=MODES, repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(64,), items=((1, 1), (10, 10), (50, 50))),
-        Ladder(name="knee", arms=ARMS, repetitions=3, objectives=OBJECTIVES,
+        Ladder(name="knee", arms=MODES, repetitions=3, objectives=OBJECTIVES,
                first_per_s=20, most_per_s=1_000),
-        Timeline(name="faults", arms=ARMS, repetitions=3, rate_per_s=40, faults=FAULTS,
+        Timeline(name="faults", arms=MODES, repetitions=3, rate_per_s=40, faults=FAULTS,
                  seconds=25.0),
     ),
     limits=("made up: nothing here was measured",),

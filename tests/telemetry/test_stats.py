@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.arms import LOOP_ARMS
 from common.contratos import SERVICOS
 from common.process.preflight import remove_data
 from common.runtime.loop_lag import LoopLag
@@ -21,7 +22,6 @@ from common.telemetry.in_flight import InFlight
 from common.telemetry.meters import Lag, Meters, Taken
 from common.telemetry.stats import Line, PoolLine, Sampler
 from loadgen.attribution.little import StatsError, littles_law, read_lines, read_stats
-from loadgen.workload.dial import LOOP_ARMS
 from tests.conftest import OpenCluster
 
 INTERVAL_S = 0.02
@@ -290,9 +290,7 @@ async def test_fila_por_um_trabalhador_aparece(arm: str, open_fresh: OpenCluster
     """
     if arm in LOOP_ARMS:
         pytest.skip("an event loop has no workers")
-    async with open_fresh(
-        stats=True, workers=1, payment_latency_min_s=0.05, payment_latency_max_s=0.05
-    ) as cluster:
+    async with open_fresh(stats=True, workers=1, payment_latency=(0.05, 0.05)) as cluster:
         started = time.monotonic()
         await asyncio.gather(*(cluster.create() for _ in range(12)))
         ended = time.monotonic()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from common.arms import LOOP_ARMS, THREAD_ARMS
 from common.servicos.protocolo.record import decode, figures, server_timing
-from loadgen.workload.dial import LOOP_ARMS, THREAD_ARMS
 from tests.support.chain import CHAIN
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def test_cada_salto_dura_menos_que_o_de_cima(cluster: Cluster) -> None:
 
 async def test_a_espera_do_pagamento_aparece_como_gateway(open_fresh: OpenCluster) -> None:
     """The gateway's latency is Pagamentos' gateway time and everybody else's waiting."""
-    latency = {"payment_latency_min_s": 0.1, "payment_latency_max_s": 0.1}
+    latency = {"payment_latency": (0.1, 0.1)}
     async with open_fresh(**latency) as cluster:
         entries = _parse((await cluster.create()).headers["server-timing"])
         assert entries["pagamentos"]["gateway"] >= 100
@@ -142,7 +142,7 @@ async def test_sob_carga_as_partes_somam_o_salto(cluster: Cluster) -> None:
 @pytest.mark.parametrize("arm", THREAD_ARMS, scope="module")
 async def test_quem_espera_por_um_trabalhador_espera(open_fresh: OpenCluster) -> None:
     """On threads, an order that finds every worker taken waits to run until one is free."""
-    latency = {"payment_latency_min_s": 0.1, "payment_latency_max_s": 0.1}
+    latency = {"payment_latency": (0.1, 0.1)}
     async with open_fresh(workers=1, **latency) as cluster:
         # Priced once, so that no order waits for prices.
         await cluster.create()
@@ -159,7 +159,7 @@ async def test_quem_espera_por_um_trabalhador_espera(open_fresh: OpenCluster) ->
 @pytest.mark.parametrize("arm", LOOP_ARMS, scope="module")
 async def test_laco_ocupado_e_espera_e_nao_pagamento(open_fresh: OpenCluster) -> None:
     """While the loop is held, an order whose payment is due waits to run; the payment is as long."""
-    latency = {"payment_latency_min_s": 0.1, "payment_latency_max_s": 0.1}
+    latency = {"payment_latency": (0.1, 0.1)}
     async with open_fresh(**latency) as cluster:
         placing = asyncio.create_task(cluster.create(headers=FULL))
         gateway = cluster.gateway
@@ -183,7 +183,7 @@ async def test_repetir_a_chave_tambem_conta_por_inteiro(cluster: Cluster) -> Non
 
 async def test_a_fila_de_admissao_aparece_na_amostra(open_fresh: OpenCluster) -> None:
     """An order that waits for a place has that wait in `fila`, and its parts still sum."""
-    latency = {"payment_latency_min_s": 0.1, "payment_latency_max_s": 0.1}
+    latency = {"payment_latency": (0.1, 0.1)}
     async with open_fresh(active_max=1, **latency) as cluster:
         # Priced once, so that no order waits for prices.
         await cluster.create()

@@ -11,6 +11,7 @@ import pytest
 from msgspec import inspect
 
 from common import contratos as c
+from common.arms import ARMS
 from common.erros import GRPC_CODE, PROBLEM_TITLE, STATUS_HTTP, Categoria
 from common.servicos.catalogo import Catalogo
 from common.servicos.estoque import Estoque
@@ -18,7 +19,6 @@ from common.servicos.fiscal import Fiscal
 from common.servicos.logistica import Logistica
 from common.servicos.pagamentos.pagamentos import Pagamentos
 from common.servicos.pedidos.pedidos import Pedidos
-from common.settings import BASE_PORT
 from wire.grpc.codec import CODECS, MODULES, nome_do_servico, protobuf_type
 from wire.rest.openapi import documento
 
@@ -133,7 +133,7 @@ def test_as_portas_sao_as_do_contrato() -> None:
     assert c.SERVICOS == (
         "pedidos", "pagamentos", "estoque", "fiscal", "logistica", "catalogo",
     )  # fmt: skip
-    assert (BASE_PORT["grpc"], BASE_PORT["http"]) == (50050, 8000)
+    assert (ARMS["grpc"].base_port, ARMS["http"].base_port) == (50050, 8000)
 
 
 def test_produto_info_tem_os_numeros_do_curso() -> None:

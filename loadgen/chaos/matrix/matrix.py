@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from common import ROOT
 from common import contratos as c
+from common.arms import ARMS
 from common.audit import AuditReport
 from common.erros import ErroServico
 from common.process.ready import EXIT_UNUSABLE
@@ -216,7 +217,7 @@ class Matrix:
         """How many second processes for a port that is taken left with one clear line."""
         run = self._arm.run()
         port = run.services[cell.service].address.rpartition(":")[2]
-        package = "grpc_aio" if self._mode.startswith("grpc") else "http_aio"
+        package = ARMS[self._mode].package
         elsewhere = self._arm.data_dir.parent / f"second-{cell.service}"
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", package, cell.service, f"--data-dir={elsewhere}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from common.arms import MODES
 from common.contratos import SERVICOS
 from loadgen.report.figures import complexity, estimates
 from loadgen.report.figures.collection import Gathered
@@ -24,7 +25,6 @@ from loadgen.report.sections import ceilings
 from loadgen.report.sections.loads import arm_label, at, main_curves, shared_loads
 from loadgen.report.words import sentences as say
 from loadgen.report.words.commands import redraw, study
-from loadgen.workload.dial import ARMS
 
 _COUNTED: Final[tuple[tuple[say.Measure, Metric], ...]] = (
     (say.THROUGHPUT, estimates.throughput),
@@ -175,7 +175,7 @@ def limits(gathered: Gathered) -> list[Block]:
     """What this does not show."""
     environment = gathered.manifest.environment
     arms = {group.cell.arm for group in gathered.groups if group.believed}
-    absent = [names.arm(arm) for arm in ARMS if arm not in arms]
+    absent = [names.arm(arm) for arm in MODES if arm not in arms]
     told = [
         (f"**Uma máquina** ({environment.get('cpu_count')} processadores): {count(len(SERVICOS))} serviços e o "
         "gerador dividem os mesmos processadores, e a rede é a interface local. Não há latência de rede, perda "

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from common.arms import THREAD_ARMS
 from loadgen.study.design.capacity import cycle_s
 from loadgen.study.records.plan import (
     BARE_ARMS,
@@ -25,7 +26,6 @@ from loadgen.study.records.plan import (
     Wait,
 )
 from loadgen.study.records.record import Cell, Found, Phase
-from loadgen.workload.dial import THREAD_ARMS
 
 # Orders a second that an arm takes in while all callers come at once.
 TAKEN_IN_PER_S: Final = 1_000.0

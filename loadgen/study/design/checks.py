@@ -13,6 +13,7 @@ from typing import Final
 import psutil
 from msgspec import Struct
 
+from common.arms import LOOP_ARMS, MODES, THREAD_ARMS
 from common.contratos import ITENS_POR_PEDIDO_MAX, SERVICOS
 from common.faults.failpoints import POINTS
 from common.settings import ACTIVE_MAX, EXTRA_CONNECTIONS, IN_FLIGHT_MAX
@@ -31,7 +32,6 @@ from loadgen.study.records.plan import (
     Timeline,
 )
 from loadgen.study.records.record import Cell
-from loadgen.workload.dial import ARMS, LOOP_ARMS, THREAD_ARMS
 
 # MiB of six services and a generator that do nothing, measured; of a caller with its connection at
 # both ends and its order under way, and of a thread in six services, both rounded up.
@@ -114,7 +114,7 @@ def _check_experiment(study: Study, experiment: Experiment, arms: Collection[str
 
 def _check_arms(experiment: Experiment, arms: Collection[str]) -> None:
     _distinct("arms", experiment.arms)
-    known = (*ARMS, *BARE_ARMS) if isinstance(experiment, Curve) else ARMS
+    known = (*MODES, *BARE_ARMS) if isinstance(experiment, Curve) else MODES
     for arm in experiment.arms:
         if arm not in known:
             raise PlanError(f"unknown arm {arm!r}, expected some of {', '.join(known)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from common.arms import LOOP_ARMS, MODES, THREAD_ARMS
 from loadgen.study.records.plan import (
     BARE_ARMS,
     NO_WAIT,
@@ -17,7 +18,6 @@ from loadgen.study.records.plan import (
     Study,
     Timeline,
 )
-from loadgen.workload.dial import ARMS, LOOP_ARMS, THREAD_ARMS
 
 # What an answer at the edge may take: the shop's slowest payment, and a second for all the rest.
 OBJECTIVES: Final = ("p99<2500ms", "errors<0.1%")
@@ -35,7 +35,7 @@ FAULTS_S: Final = 30.0
 QUICK: Final = Study(
     name="quick",
     experiments=(
-        Curve(name="arms", arms=ARMS, repetitions=3, concurrency=(256,)),
+        Curve(name="arms", arms=MODES, repetitions=3, concurrency=(256,)),
     ),
     warmup_s=2.5,
     budget_minutes=5,
@@ -46,7 +46,7 @@ QUICK: Final = Study(
 )  # fmt: skip
 
 _GRID_NO_WAIT: Final = Curve(
-    name="grid-no-wait", arms=ARMS, repetitions=5, payment_waits=(NO_WAIT,),
+    name="grid-no-wait", arms=MODES, repetitions=5, payment_waits=(NO_WAIT,),
     concurrency=(1, 16, 64, 256, 1_000, 4_000), seconds=4.0,
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ _GRID_NO_WAIT: Final = Curve(
 STANDARD: Final = Study(
     name="standard",
     experiments=(
-        Curve(name="grid", arms=ARMS, repetitions=5, concurrency=(1, 100, 1_000, 4_000)),
+        Curve(name="grid", arms=MODES, repetitions=5, concurrency=(1, 100, 1_000, 4_000)),
         Curve(name="grid-crowd", arms=LOOP_ARMS, repetitions=3, concurrency=(10_000,)),
         _GRID_NO_WAIT,
         Curve(name="floor", arms=BARE_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
@@ -74,10 +74,10 @@ STANDARD: Final = Study(
               concurrency=(64,), event_loops=("asyncio",)),
         Curve(name="payload", arms=LOOP_ARMS, repetitions=3, payment_waits=(NO_WAIT,),
               concurrency=(64,), items=((1, 1), (50, 50))),
-        Ladder(name="knee", arms=ARMS, repetitions=5, recoveries=3, objectives=OBJECTIVES,
+        Ladder(name="knee", arms=MODES, repetitions=5, recoveries=3, objectives=OBJECTIVES,
                first_per_s=150, most_per_s=1_500, growth=2.0, resolution=0.5,
                rungs=(0.8, 1.0, 1.25), overload_s=5.0, recovery_s=10.0),
-        Timeline(name="faults", arms=ARMS, repetitions=3, rate_per_s=FAULTS_PER_S, faults=FAULTS,
+        Timeline(name="faults", arms=MODES, repetitions=3, rate_per_s=FAULTS_PER_S, faults=FAULTS,
                  seconds=FAULTS_S),
     ),
     budget_minutes=115,
@@ -90,12 +90,12 @@ STANDARD: Final = Study(
 FULL: Final = Study(
     name="full",
     experiments=(
-        Curve(name="grid", arms=ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
+        Curve(name="grid", arms=MODES, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
               concurrency=(1, 4, 16, 64, 128, 256, 512, 1_000, 2_000, 4_000),
               loop_concurrency=(10_000,)),
         Curve(name="floor", arms=BARE_ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
               concurrency=(1, 16, 64, 256, 1_000, 4_000)),
-        Curve(name="noise", arms=ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
+        Curve(name="noise", arms=MODES, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
               concurrency=(64,), twins=True),
         Curve(name="workers", arms=THREAD_ARMS, repetitions=5,
               payment_waits=(SHOP_WAIT, NO_WAIT), concurrency=(10, 100, 1_000),
@@ -104,14 +104,14 @@ FULL: Final = Study(
               concurrency=(1, 64, 256), storages=("shared", "plain")),
         Curve(name="event-loop", arms=LOOP_ARMS, repetitions=5, payment_waits=(SHOP_WAIT, NO_WAIT),
               concurrency=(1, 64, 1_000), event_loops=("uvloop", "asyncio")),
-        Curve(name="payload", arms=ARMS, repetitions=5, payment_waits=(NO_WAIT,),
+        Curve(name="payload", arms=MODES, repetitions=5, payment_waits=(NO_WAIT,),
               concurrency=(1, 64), items=((1, 1), (5, 5), (10, 10), (20, 20), (50, 50))),
-        Ladder(name="knee", arms=ARMS, repetitions=5,
+        Ladder(name="knee", arms=MODES, repetitions=5,
                payment_waits=(SHOP_WAIT, NO_WAIT), objectives=OBJECTIVES,
                first_per_s=60, most_per_s=2_000, growth=1.5, resolution=0.1,
                rungs=(0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5), overload_s=10.0,
                recovery_s=20.0),
-        Timeline(name="faults", arms=ARMS, repetitions=5, rate_per_s=FAULTS_PER_S, faults=FAULTS,
+        Timeline(name="faults", arms=MODES, repetitions=5, rate_per_s=FAULTS_PER_S, faults=FAULTS,
                  seconds=FAULTS_S),
     ),
     warmup_s=3.0,

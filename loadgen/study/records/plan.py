@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from common.settings import DEADLINE_DEFAULT_S
+from common.option_types import DEADLINE_DEFAULT_S
 
 # Five hops of plain handlers: what the protocol costs when nothing else is done.
 BARE_ARMS: Final = ("bare-grpc", "bare-http")
