@@ -49,6 +49,7 @@ check: $(DEV_PACKAGES)
 	$(BIN)/lint-imports
 	$(BIN)/python -m proto.generate --check
 	$(BIN)/python -m common.diagrams --check
+	$(BIN)/python -m common.reference --check
 
 clean:
 	rm -rf $(VENV) dados ecommerce.db .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -33,7 +33,8 @@ def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
     """
     for name in names or OPTIONS:
         option = OPTIONS[name]
-        show = _DEFAULTS[name] if option.show is None else option.show
+        value = _DEFAULTS[name]
+        show = option.show or (f"{value:g}" if isinstance(value, float) else str(value))
         more: dict[str, Any] = {"action": "append"} if option.repeat else {}
         parser.add_argument(
             f"--{option.flag}", dest=name, type=option.parse, metavar=option.metavar,

@@ -17,6 +17,7 @@ import pytest_asyncio
 from hypothesis import settings
 
 from blocking.execution import ThreadTasks, run_to_end
+from common.arms import ARMS as PROTOCOLS
 from tests.support.arms import ARMS
 from tests.support.audit_support import aberta, preparar, viver
 from tests.support.chain import make_shop
@@ -129,7 +130,7 @@ def bracos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         @cache
         def abrir(modo: str) -> Any:
             seis = pilha.enter_context(servidores(modo, tmp_path_factory.mktemp("entrada")))
-            rest = modo.startswith("http")
+            rest = PROTOCOLS[modo].protocol == "http"
             braco = Rest(seis) if rest else pilha.enter_context(falando_grpc(seis))
             assert braco.chamar("criar_pedido", PEDIDO).codigo in {201, grpc.StatusCode.OK}
             return braco
@@ -137,13 +138,13 @@ def bracos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         yield abrir
 
 
-@pytest.fixture(params=[modo for modo in ARMS if modo.startswith("http")])
+@pytest.fixture(params=[modo for modo in ARMS if PROTOCOLS[modo].protocol == "http"])
 def rest(request: pytest.FixtureRequest, bracos: Callable[[str], Any]) -> Rest:
     """Each REST arm in turn."""
     return bracos(request.param)
 
 
-@pytest.fixture(params=[modo for modo in ARMS if modo.startswith("grpc")])
+@pytest.fixture(params=[modo for modo in ARMS if PROTOCOLS[modo].protocol == "grpc"])
 def grpc_(request: pytest.FixtureRequest, bracos: Callable[[str], Any]) -> Grpc:
     """Each gRPC arm in turn."""
     return bracos(request.param)

@@ -16,10 +16,10 @@ import requests
 from aiohttp import web
 
 from common import ROOT
+from common.arms import ARMS as PROTOCOLS
 from common.callers import Hosts
 from common.erros import Categoria
 from loadgen.workload.outcomes import SEM_EFEITO
-from tests.support.arms import ARMS
 from tests.support.browser import browsing, chromium
 from tests.support.cluster import open_cluster
 from tests.support.estranhos import JSON, PEDIDO, Grpc, Rest, SemEfeito
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-REST: Final = [mode for mode in ARMS if mode.startswith("http")]
+REST: Final = [mode for mode, arm in PROTOCOLS.items() if arm.protocol == "http"]
 FOREIGN: Final = "http://mal.example"
 BODY: Final = json.dumps(PEDIDO).encode()
 # Orders that do not exist yet.

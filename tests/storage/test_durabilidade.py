@@ -10,13 +10,14 @@ import time
 from contextlib import AbstractAsyncContextManager, closing
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import pytest
 
 from common import contratos as c
 from common.audit import audit
+from common.servicos.protocolo.tabelas import Facts, Table
 from common.storage import connection
 from common.storage.event_loop import Storage
 from common.storage.files import SALAS, Sala, database_path, prepare
@@ -51,11 +52,35 @@ INSERT INTO contador VALUES (1, 0);
 )
 
 
-def _put(con: sqlite3.Connection) -> int:
-    """A unit: the next number, in two tables."""
-    (n,) = con.execute("UPDATE contador SET ultimo = ultimo + 1 RETURNING ultimo").fetchone()
-    con.execute("INSERT INTO valores VALUES (?, ?)", (n, f"{n:06d}" * (FILLING // 6)))
+class Valor(NamedTuple):
+    """A value, longer than a page."""
+
+    n: int
+    texto: str
+
+
+class Contador(NamedTuple):
+    """The counter: one row, with id 1."""
+
+    id: int
+    ultimo: int
+
+
+VALORES: Table[int, Valor] = Table("valores", Valor, "n")
+CONTADOR: Table[int, Contador] = Table("contador", Contador, "id", changes=("ultimo",))
+
+
+def _next(facts: Facts) -> int:
+    """The next number, in two tables."""
+    n = facts.get(CONTADOR, 1).ultimo + 1
+    facts.change(CONTADOR, Contador(1, n))
+    facts.insert(VALORES, Valor(n, f"{n:06d}" * (FILLING // 6)))
     return n
+
+
+async def _put(banco: Storage) -> int:
+    """A unit; returns its number."""
+    return await banco.unit(None, (CONTADOR.of(1),), _next)
 
 
 def _held(con: sqlite3.Connection) -> int:
@@ -91,7 +116,7 @@ async def _live(
         nonlocal acknowledged
         banco = await Storage.open(path, synchronous=synchronous)
         for _ in range(UNITS):
-            acknowledged = await banco.unit(None, _put)
+            acknowledged = await _put(banco)
         return banco
 
     disk = Disk(directory / "first", honest=honest)
@@ -117,9 +142,9 @@ async def _found(directory: Path) -> int:
     path = prepare(directory, SALA._replace(synchronous="OFF"), None)
     with closing(sqlite3.connect(path)) as con:
         assert con.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        found = _held(con)
     banco = await Storage.open(path, synchronous="OFF")
-    found = await banco.read(None, _held)
-    assert await banco.unit(None, _put) == found + 1
+    assert await _put(banco) == found + 1
     await banco.close()
     shutil.rmtree(directory)
     return found
@@ -345,6 +370,7 @@ TRACED_ORDERS: Final = 6
 # Runs an arm's module as it is, but for a log so short that its reservation does not fill the trace.
 AS_IT_IS: Final = """
 import runpy
+from common.servicos.protocolo.tabelas import Facts, Table
 from common.storage import connection
 connection.PAGES_PER_CHECKPOINT = {pages}
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.erros import Categoria, ErroServico, precondicao
-from common.storage.batches import (
-    Batches,
+from common.servicos.protocolo.tabelas import (
     DuplicateError,
     Facts,
     Ledger,
@@ -22,8 +21,9 @@ from common.storage.batches import (
     Table,
     UndeclaredError,
     Unique,
-    Unit,
 )
+from common.storage.batches import Batches
+from common.storage.overlay import Unit
 from common.storage.sqlite import SQLiteEngine
 
 SCHEMA = """

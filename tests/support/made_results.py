@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from common.arms import MODES
+from common.arms import MODES, THREAD_ARMS
 from loadgen.study.records import record as r
 from loadgen.study.records import store
 from loadgen.study.records.plan import (
@@ -111,7 +111,7 @@ def make_results(
 
 
 def _curve(made: Made, experiment: Curve, arm: str, wait: Wait, times: range) -> None:
-    threads = arm.endswith("-threads")
+    threads = arm in THREAD_ARMS
     loads = experiment.concurrency + (() if threads else experiment.loop_concurrency)
     for callers in loads:
         for workers in experiment.workers if threads else (None,):

@@ -7,6 +7,7 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from common.arms import THREAD_ARMS
 from common.contratos import SERVICOS
 from common.servicos.protocolo.record import Hop, Inside, encode
 from loadgen.attribution.hops import Sample
@@ -244,7 +245,7 @@ def _evenly(rate: float, cells: int) -> list[int]:
 
 def cell_of(experiment: str, arm: str, wait: Wait, **changes: Any) -> r.Cell:
     """A cell of one arm, closed loop unless told otherwise."""
-    threads = arm.endswith("-threads")
+    threads = arm in THREAD_ARMS
     values: dict[str, Any] = {
         "experiment": experiment, "phase": "point", "arm": arm,
         "protocol": "grpc" if "grpc" in arm else "http",
