@@ -14,6 +14,7 @@ import grpc.aio
 import pytest
 
 from common import ROOT
+from common.arms import MODES
 from common.options import parse_service
 from common.process.preflight import DATABASES
 from common.settings import Settings
@@ -68,11 +69,11 @@ def _instants(cluster: Cluster, nome: str, tabela: str, pedido_id: int) -> list[
     return [value for row in rows for value in row if value is not None]
 
 
-@pytest.mark.parametrize(("package", "mode"), [("grpc_aio", "grpc"), ("http_aio", "http")])
-def test_servico_escuta_so_na_propria_maquina(package: str, mode: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_servico_escuta_so_na_propria_maquina(mode: str, tmp_path: Path) -> None:
     """Nobody on the network reaches a service that was not told to let them."""
     assert Settings(servico="pedidos", data_dir=tmp_path).host == "127.0.0.1"
-    assert parse_service(package, mode, ["pedidos"]).host == "127.0.0.1"
+    assert parse_service(mode, ["pedidos"]).host == "127.0.0.1"
 
 
 async def test_a_porta_de_um_servidor_grpc_nao_se_partilha() -> None:
