@@ -30,8 +30,11 @@ from blocking.execution import (
 from blocking.grpc_threads.client import _made
 from common.erros import Categoria, ErroServico, indisponivel, sobrecarga
 from common.runtime.execution import AsyncTasks
-from common.storage.batching import Unit, run_batch
+from common.storage.batches import Batches
+from common.storage.overlay import Unit
+from common.storage.sqlite import SQLiteEngine
 from tests.support.entre_threads import PATIENCE_S, all_at_once, soon
+from tests.support.values import SCHEMA, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -329,18 +332,14 @@ def test_whoever_waits_in_a_thread_gets_an_error_of_its_own() -> None:
 def test_each_unit_of_a_batch_that_fails_gets_an_error_of_its_own() -> None:
     """A disk error ends the work of all that shared the transaction, and each is told by itself."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as con:
-        con.execute("CREATE TABLE fatos (n)")
-        batch = [Unit(_insert, (), None) for _ in range(3)]
+        con.executescript(SCHEMA)
+        batch = [Unit((), put, (n,), None) for n in range(3)]
         con.set_authorizer(_no_commit)
-        outcomes, _ = run_batch(con, "BEGIN", batch)
+        outcomes, _ = Batches(SQLiteEngine(con)).run(batch)
     errors = [error for _, error in outcomes]
     assert len({id(error) for error in errors}) == 3
     assert {type(error) for error in errors} == {sqlite3.DatabaseError}
     assert len({(str(error), error.sqlite_errorcode) for error in errors}) == 1
-
-
-def _insert(con: sqlite3.Connection) -> None:
-    con.execute("INSERT INTO fatos VALUES (1)")
 
 
 def _no_commit(action: int, name: str | None, *_rest: object) -> int:

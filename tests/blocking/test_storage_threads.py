@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 import threading
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +14,27 @@ from blocking.execution import TaskStoppedError, ThreadTasks, run_to_end
 from blocking.storage import PlainStorage, SharedStorage
 from common.erros import Categoria, ErroServico
 from common.servicos.protocolo.contexto import Contexto
-from common.storage import batching, connection
+from common.storage import company, connection
+from common.storage.overlay import Overlay
 from common.storage.pressure import Pressure
 from loadgen.workload.dial import THREAD_ARMS
 from tests.support.cluster import open_cluster
+from tests.support.values import (
+    NUMEROS,
+    VALORES,
+    Valor,
+    in_file,
+    make,
+    on_connection,
+    put,
+    put_then_raise,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from common.servicos.protocolo.tabelas import Facts
 
 AnyStorage = SharedStorage | PlainStorage
 CALLERS = 20
@@ -32,11 +44,8 @@ PATIENCE_S = 10.0
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """An empty database with a table of values."""
-    made = tmp_path / "banco.db"
-    with closing(sqlite3.connect(made)) as con:
-        con.executescript("CREATE TABLE valores (n INTEGER PRIMARY KEY, texto TEXT)")
-    return made
+    """A database without numbers."""
+    return make(tmp_path / "banco.db")
 
 
 def _shared(path: Path) -> SharedStorage:
@@ -62,25 +71,11 @@ def banco(open_storage: Callable[[Path], AnyStorage], path: Path) -> Iterator[An
 
 
 def _write(banco: AnyStorage, *unit: Any) -> Any:
-    return run_to_end(banco.unit(None, *unit))
+    return run_to_end(banco.unit(None, (), *unit))
 
 
-def _read(banco: AnyStorage, *unit: Any) -> Any:
-    return run_to_end(banco.read(None, *unit))
-
-
-def _put(con: sqlite3.Connection, n: int) -> int:
-    con.execute("INSERT INTO valores (n) VALUES (?)", (n,))
-    return n
-
-
-def _all(con: sqlite3.Connection) -> list[int]:
-    return [n for (n,) in con.execute("SELECT n FROM valores ORDER BY n")]
-
-
-def _put_then_raise(con: sqlite3.Connection, n: int) -> None:
-    _put(con, n)
-    raise ErroServico(Categoria.CONFLITO, "depois de escrever")
+def _all(banco: AnyStorage) -> list[int]:
+    return [n for (n,) in run_to_end(banco.select(None, NUMEROS))]
 
 
 def _together(banco: AnyStorage, units: list[tuple[Any, ...]]) -> list[Any]:
@@ -91,7 +86,7 @@ def _together(banco: AnyStorage, units: list[tuple[Any, ...]]) -> list[Any]:
     held, free = threading.Event(), threading.Event()
     outcomes: list[Any] = [None] * len(units)
 
-    def hold(con: sqlite3.Connection) -> None:
+    def hold(_: Facts) -> None:
         held.set()
         assert free.wait(PATIENCE_S)
 
@@ -122,7 +117,7 @@ def test_quem_espera_junto_partilha_um_commit(path: Path) -> None:
     """Units that wait together are one transaction; each caller has its own value."""
     banco = _shared(path)
     try:
-        outcomes = _together(banco, [(_put, n) for n in range(CALLERS)])
+        outcomes = _together(banco, [(put, n) for n in range(CALLERS)])
         assert outcomes == list(range(CALLERS))
         assert (banco.writer.units, banco.writer.batches) == (CALLERS + 1, 2)
         assert banco.writer.commit_s > 0
@@ -147,7 +142,7 @@ def test_sem_partilha_cada_chamada_tem_o_seu_commit(
     banco = _plain(path)
     monkeypatch.setattr("blocking.storage.connect", watched)
     try:
-        assert _together(banco, [(_put, n) for n in range(CALLERS)]) == list(range(CALLERS))
+        assert _together(banco, [(put, n) for n in range(CALLERS)]) == list(range(CALLERS))
         assert (len(opened), statements.count("COMMIT")) == (CALLERS + 1, CALLERS + 1)
         assert banco.writer is None
         for con in opened:
@@ -159,73 +154,69 @@ def test_sem_partilha_cada_chamada_tem_o_seu_commit(
 
 def test_uma_unidade_devolve_o_seu_valor_depois_do_commit(banco: AnyStorage, path: Path) -> None:
     """A unit's value comes once another connection can see what it wrote."""
-    assert _write(banco, _put, 1) == 1
-    with closing(sqlite3.connect(path)) as other:
-        assert _all(other) == [1]
+    assert _write(banco, put, 1) == 1
+    assert in_file(path) == [1]
 
 
 def test_uma_unidade_que_falha_nao_prejudica_as_outras(banco: AnyStorage) -> None:
     """What one unit raises rolls back its own work and is raised to its own caller."""
-    outcomes = _together(banco, [(_put, 1), (_put_then_raise, 2), (_put, 3)])
+    outcomes = _together(banco, [(put, 1), (put_then_raise, 2), (put, 3)])
     assert (outcomes[0], outcomes[2]) == (1, 3)
     assert outcomes[1].categoria is Categoria.CONFLITO
-    assert _read(banco, _all) == [1, 3]
+    assert _all(banco) == [1, 3]
 
 
 def test_uma_regra_do_esquema_quebrada_e_um_defeito(banco: AnyStorage) -> None:
     """A broken constraint is raised as such; trouble of the storage's own is unavailable."""
-    _write(banco, _put, 1)
+    _write(banco, put, 1)
     with pytest.raises(sqlite3.IntegrityError):
-        _write(banco, _put, 1)
+        _write(banco, put, 1)
     with pytest.raises(ErroServico) as caught:
-        _write(banco, lambda con: con.execute("SELECT * FROM nada"))
+        _write(banco, on_connection, "SELECT * FROM nada")
     assert caught.value.categoria is Categoria.INDISPONIVEL
 
 
 def test_uma_leitura_ve_o_confirmado_e_nao_escreve(banco: AnyStorage) -> None:
     """A read begun after an acknowledgement sees what was acknowledged, and can change nothing."""
     for n in range(10):
-        _write(banco, _put, n)
-        assert _read(banco, _all)[-1] == n
+        _write(banco, put, n)
+        assert _all(banco)[-1] == n
+        found = run_to_end(banco.read(None, (VALORES.of(n),), Overlay.get, VALORES, n))
+        assert found == Valor(n)
     with pytest.raises(ErroServico):
-        _read(banco, _put, 99)
-    assert _read(banco, _all) == list(range(10))
+        run_to_end(banco.read(None, (), put, 99))
+    assert _all(banco) == list(range(10))
 
 
 def test_escritores_de_muitas_threads_nao_se_perdem(banco: AnyStorage) -> None:
     """Each of many threads has every one of its units done, once."""
     threads = [
-        threading.Thread(target=lambda k=k: [_write(banco, _put, 100 * k + n) for n in range(10)])
+        threading.Thread(target=lambda k=k: [_write(banco, put, 100 * k + n) for n in range(10)])
         for k in range(8)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE_S)
-    assert _read(banco, _all) == sorted(100 * k + n for k in range(8) for n in range(10))
+    assert _all(banco) == sorted(100 * k + n for k in range(8) for n in range(10))
 
 
 def test_cada_commit_e_levado_ao_disco(banco: AnyStorage) -> None:
     """WAL, every commit flushed, foreign keys checked, whichever connection writes."""
-
-    def pragma(con: sqlite3.Connection, name: str) -> Any:
-        return con.execute(f"PRAGMA {name}").fetchone()[0]
-
     names = ("journal_mode", "synchronous", "foreign_keys")
-    assert [_write(banco, pragma, name) for name in names] == ["wal", 2, 1]
+    assert [_write(banco, on_connection, f"PRAGMA {name}") for name in names] == ["wal", 2, 1]
 
 
 def test_fechado_e_indisponivel(open_storage: Callable[[Path], AnyStorage], path: Path) -> None:
     """What was acknowledged is there after closing; whoever comes later is told."""
     banco = open_storage(path)
-    _write(banco, _put, 1)
+    _write(banco, put, 1)
     run_to_end(banco.close())
-    for call in (_write, _read):
+    for call in (lambda: _write(banco, put, 2), lambda: _all(banco)):
         with pytest.raises(ErroServico) as caught:
-            call(banco, _all)
+            call()
         assert caught.value.categoria is Categoria.INDISPONIVEL
-    with closing(sqlite3.connect(path)) as other:
-        assert _all(other) == [1]
+    assert in_file(path) == [1]
 
 
 def test_fechar_faz_o_que_foi_entregue(path: Path) -> None:
@@ -233,9 +224,9 @@ def test_fechar_faz_o_que_foi_entregue(path: Path) -> None:
     banco = _shared(path)
     done: list[int] = []
     free = threading.Event()
-    units = [lambda con: free.wait(PATIENCE_S), *(lambda con, n=n: _put(con, n) for n in range(9))]
+    units = [(lambda _: free.wait(PATIENCE_S),), *((put, n) for n in range(9))]
     threads = [
-        threading.Thread(target=lambda unit=unit: done.append(_write(banco, unit)))
+        threading.Thread(target=lambda unit=unit: done.append(_write(banco, *unit)))
         for unit in units
     ]
     for thread in threads:
@@ -266,14 +257,14 @@ def test_uma_tarefa_parada_tem_a_sua_unidade_feita(path: Path) -> None:
     banco, tasks = _shared(path), ThreadTasks()
     held, free, seen = threading.Event(), threading.Event(), []
 
-    def slow(con: sqlite3.Connection) -> None:
+    def slow(facts: Facts) -> None:
         held.set()
         assert free.wait(PATIENCE_S)
-        _put(con, 1)
+        put(facts, 1)
 
     async def waits() -> None:
         try:
-            await banco.unit(None, slow)
+            await banco.unit(None, (), slow)
         except TaskStoppedError:
             seen.append("stopped")
             raise
@@ -285,14 +276,13 @@ def test_uma_tarefa_parada_tem_a_sua_unidade_feita(path: Path) -> None:
     assert seen == ["stopped"]
     free.set()
     run_to_end(banco.close())
-    with closing(sqlite3.connect(path)) as other:
-        assert _all(other) == [1]
+    assert in_file(path) == [1]
 
 
 def test_o_tempo_do_banco_entra_no_registro(banco: AnyStorage) -> None:
     """A call's record holds the time it spent waiting for storage, the commit within it."""
     ctx = Contexto()
-    run_to_end(banco.unit(ctx, _put, 1))
+    run_to_end(banco.unit(ctx, (), put, 1))
     assert 0 < ctx.account.commit <= ctx.account.waits[0].length / 1e6 + 1e-6
 
 
@@ -300,10 +290,10 @@ def test_sob_pressao_o_lote_espera_por_companhia(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The writer thread waits for company by the same rule as the loops' storage."""
-    monkeypatch.setattr(batching.Company, "patience", lambda self, waiting, now: 60.0)
+    monkeypatch.setattr(company.Company, "patience", lambda self, now: 60.0)
     banco = _shared(path)
-    enough = batching.BATCH_ENOUGH
-    threads = [threading.Thread(target=_write, args=(banco, _put, n)) for n in range(enough)]
+    enough = company.BATCH_ENOUGH
+    threads = [threading.Thread(target=_write, args=(banco, put, n)) for n in range(enough)]
     for thread in threads[:-1]:
         thread.start()
     while banco.writer.queue < enough - 1:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from common.contratos import SERVICOS
 from common.erros import Categoria, ErroServico
-from common.faults.failing_storage import FailingStorage
+from common.faults.failing_storage import FailingDisk, FailingStorage
 from common.faults.failpoints import (
     AT_STORAGE,
     POINTS,
@@ -31,8 +32,9 @@ from common.faults.failpoints import (
     read_rules,
     write_rules,
 )
+from common.faults.points import Point
 from common.runtime.execution import AsyncClock, AsyncTasks
-from common.servicos.protocolo.portas import Point
+from common.servicos.protocolo.tabelas import Facts, Ledger, Query
 from common.storage import connection
 from common.storage import event_loop as storage
 
@@ -48,7 +50,7 @@ def _error(**more: Any) -> Rule:
 
 async def _struck(failpoints: Failpoints, ponto: Point, pedido_id: int) -> bool:
     try:
-        await failpoints.em(ponto, pedido_id)
+        await failpoints.at(ponto, pedido_id)
     except ErroServico as error:
         return error.categoria is Categoria.INDISPONIVEL
     return False
@@ -82,7 +84,7 @@ async def test_a_hold_lasts_until_its_rule_is_withdrawn(tmp_path: Path) -> None:
     hold, other = _error(action="hold"), _error(id="other", point="P1")
     write_rules(path, Rules((hold,)))
     failpoints = Failpoints(path, "fiscal", *_PORTS)
-    held = asyncio.create_task(failpoints.em("P0", 1))
+    held = asyncio.create_task(failpoints.at("P0", 1))
     while not read_hits(path):
         await asyncio.sleep(0)
     write_rules(path, Rules((hold, other)))
@@ -155,13 +157,13 @@ async def test_the_next_call_is_struck_before_while_and_after(tmp_path: Path) ->
         failpoints = Failpoints(path, "fiscal", *_PORTS)
         calls.clear()
         with pytest.raises(ErroServico):
-            await failpoints.chamada(1, next_hop)
+            await failpoints.around(1, next_hop)
         assert calls == seen
         while _PORTS[1].running():
             await asyncio.sleep(0.01)
         assert calls == (["began", "ended"] if seen else []), "the other side goes on"
     write_rules(path, Rules())
-    assert await Failpoints(path, "fiscal", *_PORTS).chamada(1, next_hop) == "answer"
+    assert await Failpoints(path, "fiscal", *_PORTS).around(1, next_hop) == "answer"
 
 
 async def test_a_next_hop_that_was_done_before_is_no_hit(tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ async def test_a_next_hop_that_was_done_before_is_no_hit(tmp_path: Path) -> None
     async def next_hop() -> int:
         return 1
 
-    assert await Failpoints(path, "fiscal", *_PORTS).chamada(1, next_hop) == 1
+    assert await Failpoints(path, "fiscal", *_PORTS).around(1, next_hop) == 1
     assert read_hits(path) == []
 
 
@@ -255,22 +257,40 @@ async def _failing(tmp_path: Path, *rules: Rule) -> AsyncIterator[FailingStorage
     path, database = tmp_path / "rules.json", tmp_path / "fiscal.db"
     database.touch()
     with closing(connection.connect(database)) as con:
-        con.execute("CREATE TABLE feitos (pedido_id INTEGER)")
+        con.execute("CREATE TABLE feitos (id INTEGER PRIMARY KEY, pedido_id INTEGER)")
     write_rules(path, Rules(rules))
-    opened = await storage.Storage.open(database)
+    disk = FailingDisk()
+    opened = await storage.Storage.open(database, engine=disk.engine)
+    clock, tasks = _PORTS
+    failpoints = Failpoints(path, "fiscal", clock, tasks)
     try:
-        yield FailingStorage(opened, Failpoints(path, "fiscal", *_PORTS), *_PORTS)
+        yield FailingStorage(
+            opened, disk, database, failpoints=failpoints, clock=clock, tasks=tasks
+        )
     finally:
         await opened.close()
 
 
-def _note(con: sqlite3.Connection, pedido_id: int) -> None:
-    con.execute("INSERT INTO feitos VALUES (?)", (pedido_id,))
+class Feito(NamedTuple):
+    """A unit of the order was done."""
+
+    pedido_id: int
+
+
+FEITOS: Ledger[int, Feito] = Ledger("feitos", Feito, "pedido_id")
+TODOS: Query[Feito] = Query("SELECT pedido_id FROM feitos ORDER BY id", Feito)
+
+
+def _record(facts: Facts, pedido_id: int) -> None:
+    facts.insert(FEITOS, Feito(pedido_id))
+
+
+async def _note(banco: FailingStorage, pedido_id: int) -> None:
+    await banco.unit(None, (), _record, pedido_id)
 
 
 async def _noted(banco: FailingStorage) -> list[int]:
-    rows = await banco.read(None, lambda con: con.execute("SELECT * FROM feitos").fetchall())
-    return [pedido_id for (pedido_id,) in rows]
+    return [pedido_id for (pedido_id,) in await banco.select(None, TODOS)]
 
 
 def _at_storage(action: Action, **more: Any) -> Rule:
@@ -282,19 +302,45 @@ async def test_a_bad_disk_strikes_one_unit_of_the_order_and_keeps_nothing_of_it(
     action: Action, tmp_path: Path
 ) -> None:
     async with _failing(tmp_path, _at_storage(action, order_id=7, skip=1)) as banco:
-        await banco.unit(None, _note, 8)
-        await banco.unit(None, _note, 7)
+        await _note(banco, 8)
+        await _note(banco, 7)
         with pytest.raises(ErroServico) as failed:
-            await banco.unit(None, _note, 7)
+            await _note(banco, 7)
         assert failed.value.categoria is Categoria.INDISPONIVEL
-        await banco.unit(None, _note, 7)
+        await _note(banco, 7)
         assert await _noted(banco) == [8, 7, 7]
+
+
+@pytest.mark.parametrize("action", ["disk_full", "io_error"])
+async def test_a_bad_disk_strikes_no_other_unit_of_the_batch(
+    action: Action, tmp_path: Path
+) -> None:
+    """The engine fails the batch, which is halved until the order that was named is alone."""
+    async with _failing(tmp_path, _at_storage(action, order_id=7)) as banco:
+        written, free = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hold(facts: Facts) -> None:
+            loop.call_soon_threadsafe(written.set)
+            assert free.wait(5)
+
+        holding = asyncio.create_task(banco.unit(None, (), hold))
+        await written.wait()
+        units = [asyncio.create_task(_note(banco, pedido_id)) for pedido_id in (5, 6, 7, 8)]
+        await asyncio.sleep(0)
+        free.set()
+        await holding
+        outcomes = await asyncio.gather(*units, return_exceptions=True)
+        assert [isinstance(outcome, ErroServico) for outcome in outcomes] == [
+            False, False, True, False,
+        ]  # fmt: skip
+        assert await _noted(banco) == [5, 6, 8]
 
 
 async def test_a_lock_that_goes_in_time_makes_a_unit_wait(tmp_path: Path) -> None:
     async with _failing(tmp_path, _at_storage("locked", seconds=0.2)) as banco:
         start = time.monotonic()
-        await banco.unit(None, _note, 7)
+        await _note(banco, 7)
         assert time.monotonic() - start >= 0.2
         assert await _noted(banco) == [7]
 
@@ -305,7 +351,7 @@ async def test_a_lock_that_stays_is_sqlites_own_refusal(
     monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 50)
     async with _failing(tmp_path, _at_storage("locked", seconds=0.3)) as banco:
         with pytest.raises(ErroServico) as failed:
-            await banco.unit(None, _note, 7)
+            await _note(banco, 7)
         assert failed.value.categoria is Categoria.INDISPONIVEL
         cause = failed.value.__cause__
         assert isinstance(cause, sqlite3.OperationalError)
@@ -314,4 +360,4 @@ async def test_a_lock_that_stays_is_sqlites_own_refusal(
         async with asyncio.timeout(5):
             while not await _noted(banco):
                 with suppress(ErroServico):
-                    await banco.unit(None, _note, 7)
+                    await _note(banco, 7)
