@@ -6,26 +6,35 @@ import asyncio
 import sqlite3
 import threading
 import time
-from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from blocking.execution import TaskStoppedError, ThreadTasks, run_to_end
 from blocking.storage import PlainStorage, SharedStorage
-from common.arms import THREAD_ARMS
 from common.erros import Categoria, ErroServico
 from common.servicos.protocolo.contexto import Contexto
-from common.servicos.protocolo.tabelas import Facts, Query
 from common.storage import company, connection
+from common.storage.overlay import Overlay
 from common.storage.pressure import Pressure
+from common.arms import THREAD_ARMS
 from tests.support.cluster import open_cluster
-from tests.support.values import SCHEMA, TODOS, Valor, Watched, numbers, put, put_then_raise
+from tests.support.values import (
+    NUMEROS,
+    VALORES,
+    Valor,
+    in_file,
+    make,
+    on_connection,
+    put,
+    put_then_raise,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from common.servicos.protocolo.tabelas import Facts
 
 AnyStorage = SharedStorage | PlainStorage
 CALLERS = 20
@@ -35,11 +44,8 @@ PATIENCE_S = 10.0
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """An empty database with a table of values."""
-    made = tmp_path / "banco.db"
-    with closing(sqlite3.connect(made)) as con:
-        con.executescript(SCHEMA)
-    return made
+    """A database without numbers."""
+    return make(tmp_path / "banco.db")
 
 
 def _shared(path: Path) -> SharedStorage:
@@ -69,7 +75,7 @@ def _write(banco: AnyStorage, *unit: Any) -> Any:
 
 
 def _all(banco: AnyStorage) -> list[int]:
-    return [valor.n for valor in run_to_end(banco.select(None, TODOS))]
+    return [n for (n,) in run_to_end(banco.select(None, NUMEROS))]
 
 
 def _together(banco: AnyStorage, units: list[tuple[Any, ...]]) -> list[Any]:
@@ -149,8 +155,7 @@ def test_sem_partilha_cada_chamada_tem_o_seu_commit(
 def test_uma_unidade_devolve_o_seu_valor_depois_do_commit(banco: AnyStorage, path: Path) -> None:
     """A unit's value comes once another connection can see what it wrote."""
     assert _write(banco, put, 1) == 1
-    with closing(sqlite3.connect(path)) as other:
-        assert numbers(other) == [1]
+    assert in_file(path) == [1]
 
 
 def test_uma_unidade_que_falha_nao_prejudica_as_outras(banco: AnyStorage) -> None:
@@ -167,7 +172,7 @@ def test_uma_regra_do_esquema_quebrada_e_um_defeito(banco: AnyStorage) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         _write(banco, put, 1)
     with pytest.raises(ErroServico) as caught:
-        run_to_end(banco.select(None, Query("SELECT * FROM nada", Valor)))
+        _write(banco, on_connection, "SELECT * FROM nada")
     assert caught.value.categoria is Categoria.INDISPONIVEL
 
 
@@ -176,6 +181,8 @@ def test_uma_leitura_ve_o_confirmado_e_nao_escreve(banco: AnyStorage) -> None:
     for n in range(10):
         _write(banco, put, n)
         assert _all(banco)[-1] == n
+        found = run_to_end(banco.read(None, (VALORES.of(n),), Overlay.get, VALORES, n))
+        assert found == Valor(n)
     with pytest.raises(ErroServico):
         run_to_end(banco.read(None, (), put, 99))
     assert _all(banco) == list(range(10))
@@ -194,19 +201,10 @@ def test_escritores_de_muitas_threads_nao_se_perdem(banco: AnyStorage) -> None:
     assert _all(banco) == sorted(100 * k + n for k in range(8) for n in range(10))
 
 
-@pytest.mark.parametrize("way", [SharedStorage, PlainStorage])
-def test_cada_commit_e_levado_ao_disco(way: Any, path: Path) -> None:
+def test_cada_commit_e_levado_ao_disco(banco: AnyStorage) -> None:
     """WAL, every commit flushed, foreign keys checked, whichever connection writes."""
-    watched, names = Watched(), ("journal_mode", "synchronous", "foreign_keys")
-    more = {"pressure": Pressure()} if way is SharedStorage else {}
-    banco = way(path, synchronous="FULL", engine=watched.engine, **more)
-
-    def pragmas(_: Facts) -> list[Any]:
-        con = watched.connections[-1]
-        return [con.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
-
-    assert _write(banco, pragmas) == ["wal", 2, 1]
-    run_to_end(banco.close())
+    names = ("journal_mode", "synchronous", "foreign_keys")
+    assert [_write(banco, on_connection, f"PRAGMA {name}") for name in names] == ["wal", 2, 1]
 
 
 def test_fechado_e_indisponivel(open_storage: Callable[[Path], AnyStorage], path: Path) -> None:
@@ -218,12 +216,7 @@ def test_fechado_e_indisponivel(open_storage: Callable[[Path], AnyStorage], path
         with pytest.raises(ErroServico) as caught:
             call()
         assert caught.value.categoria is Categoria.INDISPONIVEL
-    with closing(sqlite3.connect(path)) as other:
-        assert numbers(other) == [1]
-
-
-def _put_n(n: int, facts: Facts) -> int:
-    return put(facts, n)
+    assert in_file(path) == [1]
 
 
 def test_fechar_faz_o_que_foi_entregue(path: Path) -> None:
@@ -231,9 +224,9 @@ def test_fechar_faz_o_que_foi_entregue(path: Path) -> None:
     banco = _shared(path)
     done: list[int] = []
     free = threading.Event()
-    units = [lambda _: free.wait(PATIENCE_S), *(partial(_put_n, n) for n in range(9))]
+    units = [(lambda _: free.wait(PATIENCE_S),), *((put, n) for n in range(9))]
     threads = [
-        threading.Thread(target=lambda unit=unit: done.append(_write(banco, unit)))
+        threading.Thread(target=lambda unit=unit: done.append(_write(banco, *unit)))
         for unit in units
     ]
     for thread in threads:
@@ -283,8 +276,7 @@ def test_uma_tarefa_parada_tem_a_sua_unidade_feita(path: Path) -> None:
     assert seen == ["stopped"]
     free.set()
     run_to_end(banco.close())
-    with closing(sqlite3.connect(path)) as other:
-        assert numbers(other) == [1]
+    assert in_file(path) == [1]
 
 
 def test_o_tempo_do_banco_entra_no_registro(banco: AnyStorage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -258,8 +259,9 @@ async def _failing(tmp_path: Path, *rules: Rule) -> AsyncIterator[FailingStorage
     with closing(connection.connect(database)) as con:
         con.execute("CREATE TABLE feitos (id INTEGER PRIMARY KEY, pedido_id INTEGER)")
     write_rules(path, Rules(rules))
-    disk, (clock, tasks) = FailingDisk(), _PORTS
+    disk = FailingDisk()
     opened = await storage.Storage.open(database, engine=disk.engine)
+    clock, tasks = _PORTS
     failpoints = Failpoints(path, "fiscal", clock, tasks)
     try:
         yield FailingStorage(
@@ -269,22 +271,26 @@ async def _failing(tmp_path: Path, *rules: Rule) -> AsyncIterator[FailingStorage
         await opened.close()
 
 
-class _Feito(NamedTuple):
-    """An order for which a unit was done."""
+class Feito(NamedTuple):
+    """A unit of the order was done."""
 
     pedido_id: int
 
 
-_FEITOS: Ledger[int, _Feito] = Ledger("feitos", _Feito, "pedido_id")
-_TODOS: Query[_Feito] = Query("SELECT pedido_id FROM feitos ORDER BY id", _Feito)
+FEITOS: Ledger[int, Feito] = Ledger("feitos", Feito, "pedido_id")
+TODOS: Query[Feito] = Query("SELECT pedido_id FROM feitos ORDER BY id", Feito)
 
 
-def _note(facts: Facts, pedido_id: int) -> None:
-    facts.insert(_FEITOS, _Feito(pedido_id))
+def _record(facts: Facts, pedido_id: int) -> None:
+    facts.insert(FEITOS, Feito(pedido_id))
+
+
+async def _note(banco: FailingStorage, pedido_id: int) -> None:
+    await banco.unit(None, (), _record, pedido_id)
 
 
 async def _noted(banco: FailingStorage) -> list[int]:
-    return [feito.pedido_id for feito in await banco.select(None, _TODOS)]
+    return [pedido_id for (pedido_id,) in await banco.select(None, TODOS)]
 
 
 def _at_storage(action: Action, **more: Any) -> Rule:
@@ -296,19 +302,45 @@ async def test_a_bad_disk_strikes_one_unit_of_the_order_and_keeps_nothing_of_it(
     action: Action, tmp_path: Path
 ) -> None:
     async with _failing(tmp_path, _at_storage(action, order_id=7, skip=1)) as banco:
-        await banco.unit(None, (), _note, 8)
-        await banco.unit(None, (), _note, 7)
+        await _note(banco, 8)
+        await _note(banco, 7)
         with pytest.raises(ErroServico) as failed:
-            await banco.unit(None, (), _note, 7)
+            await _note(banco, 7)
         assert failed.value.categoria is Categoria.INDISPONIVEL
-        await banco.unit(None, (), _note, 7)
+        await _note(banco, 7)
         assert await _noted(banco) == [8, 7, 7]
+
+
+@pytest.mark.parametrize("action", ["disk_full", "io_error"])
+async def test_a_bad_disk_strikes_no_other_unit_of_the_batch(
+    action: Action, tmp_path: Path
+) -> None:
+    """The engine fails the batch, which is halved until the order that was named is alone."""
+    async with _failing(tmp_path, _at_storage(action, order_id=7)) as banco:
+        written, free = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hold(facts: Facts) -> None:
+            loop.call_soon_threadsafe(written.set)
+            assert free.wait(5)
+
+        holding = asyncio.create_task(banco.unit(None, (), hold))
+        await written.wait()
+        units = [asyncio.create_task(_note(banco, pedido_id)) for pedido_id in (5, 6, 7, 8)]
+        await asyncio.sleep(0)
+        free.set()
+        await holding
+        outcomes = await asyncio.gather(*units, return_exceptions=True)
+        assert [isinstance(outcome, ErroServico) for outcome in outcomes] == [
+            False, False, True, False,
+        ]  # fmt: skip
+        assert await _noted(banco) == [5, 6, 8]
 
 
 async def test_a_lock_that_goes_in_time_makes_a_unit_wait(tmp_path: Path) -> None:
     async with _failing(tmp_path, _at_storage("locked", seconds=0.2)) as banco:
         start = time.monotonic()
-        await banco.unit(None, (), _note, 7)
+        await _note(banco, 7)
         assert time.monotonic() - start >= 0.2
         assert await _noted(banco) == [7]
 
@@ -319,7 +351,7 @@ async def test_a_lock_that_stays_is_sqlites_own_refusal(
     monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 50)
     async with _failing(tmp_path, _at_storage("locked", seconds=0.3)) as banco:
         with pytest.raises(ErroServico) as failed:
-            await banco.unit(None, (), _note, 7)
+            await _note(banco, 7)
         assert failed.value.categoria is Categoria.INDISPONIVEL
         cause = failed.value.__cause__
         assert isinstance(cause, sqlite3.OperationalError)
@@ -328,4 +360,4 @@ async def test_a_lock_that_stays_is_sqlites_own_refusal(
         async with asyncio.timeout(5):
             while not await _noted(banco):
                 with suppress(ErroServico):
-                    await banco.unit(None, (), _note, 7)
+                    await _note(banco, 7)

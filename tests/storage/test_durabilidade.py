@@ -10,14 +10,14 @@ import time
 from contextlib import AbstractAsyncContextManager, closing
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import pytest
 
 from common import contratos as c
 from common.audit import audit
-from common.servicos.protocolo.tabelas import Facts, Table
+from common.servicos.protocolo.tabelas import Facts, Query, Table
 from common.storage import connection
 from common.storage.event_loop import Storage
 from common.storage.files import SALAS, Sala, database_path, prepare
@@ -53,43 +53,58 @@ INSERT INTO contador VALUES (1, 0);
 
 
 class Valor(NamedTuple):
-    """A value, longer than a page."""
+    """What a unit writes beside the counter."""
 
     n: int
     texto: str
 
 
 class Contador(NamedTuple):
-    """The counter: one row, with id 1."""
+    """The counter."""
 
     id: int
     ultimo: int
 
 
+class Tamanho(NamedTuple):
+    """How long the text of a number is."""
+
+    n: int
+    tamanho: int
+
+
+class Nome(NamedTuple):
+    """The name of a table."""
+
+    name: str
+
+
 VALORES: Table[int, Valor] = Table("valores", Valor, "n")
 CONTADOR: Table[int, Contador] = Table("contador", Contador, "id", changes=("ultimo",))
+TAMANHOS: Query[Tamanho] = Query("SELECT n, length(texto) FROM valores ORDER BY n", Tamanho)
+
+NOMES: Query[Nome] = Query("SELECT name FROM sqlite_master WHERE name = ?", Nome)
 
 
-def _next(facts: Facts) -> int:
-    """The next number, in two tables."""
-    n = facts.get(CONTADOR, 1).ultimo + 1
+def _put(facts: Facts) -> int:
+    """A unit: the next number, in two tables."""
+    contador = facts.get(CONTADOR, 1)
+    assert contador is not None
+    n = contador.ultimo + 1
     facts.change(CONTADOR, Contador(1, n))
     facts.insert(VALORES, Valor(n, f"{n:06d}" * (FILLING // 6)))
     return n
 
 
-async def _put(banco: Storage) -> int:
-    """A unit; returns its number."""
-    return await banco.unit(None, (CONTADOR.of(1),), _next)
+async def _written(banco: Storage) -> int:
+    return await banco.unit(None, (CONTADOR.of(1),), _put)
 
 
-def _held(con: sqlite3.Connection) -> int:
+def _held(look: Any) -> int:
     """How many units the file holds; they must be the first ones, and whole."""
-    assert not con.execute("SELECT 1 FROM sqlite_master WHERE name = 'reserva'").fetchall()
-    (last,) = con.execute("SELECT ultimo FROM contador").fetchone()
-    assert con.execute("SELECT n, length(texto) FROM valores ORDER BY n").fetchall() == [
-        (n, FILLING) for n in range(1, last + 1)
-    ]
+    assert look.select(NOMES, "reserva") == []
+    last = look.get(CONTADOR, 1).ultimo
+    assert look.select(TAMANHOS) == [(n, FILLING) for n in range(1, last + 1)]
     return last
 
 
@@ -116,7 +131,7 @@ async def _live(
         nonlocal acknowledged
         banco = await Storage.open(path, synchronous=synchronous)
         for _ in range(UNITS):
-            acknowledged = await _put(banco)
+            acknowledged = await _written(banco)
         return banco
 
     disk = Disk(directory / "first", honest=honest)
@@ -142,9 +157,9 @@ async def _found(directory: Path) -> int:
     path = prepare(directory, SALA._replace(synchronous="OFF"), None)
     with closing(sqlite3.connect(path)) as con:
         assert con.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        found = _held(con)
     banco = await Storage.open(path, synchronous="OFF")
-    assert await _put(banco) == found + 1
+    found = await banco.read(None, (CONTADOR.of(1),), _held)
+    assert await _written(banco) == found + 1
     await banco.close()
     shutil.rmtree(directory)
     return found
@@ -370,7 +385,7 @@ TRACED_ORDERS: Final = 6
 # Runs an arm's module as it is, but for a log so short that its reservation does not fill the trace.
 AS_IT_IS: Final = """
 import runpy
-from common.servicos.protocolo.tabelas import Facts, Table
+from common.servicos.protocolo.tabelas import Facts, Query, Table
 from common.storage import connection
 connection.PAGES_PER_CHECKPOINT = {pages}
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)

@@ -387,7 +387,7 @@ def test_large_batches_are_written_whole(bank: Bank) -> None:
 
 
 def test_a_statement_finds_pages_and_sums(bank: Bank) -> None:
-    """Reading functions have declared statements beside the facts."""
+    """A declared statement makes rows of its own type."""
     bank.run(claim("a"), move(1, 5), move(1, 6))
     reading = Batches(SQLiteEngine(bank.con, writer=False))
     outcomes, _ = reading.run([Unit((), lambda look: look.select(SOMA, 1), (), None)])

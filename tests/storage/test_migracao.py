@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from common.erros import Categoria, ErroServico
+from common.servicos.protocolo.tabelas import Query
 from common.storage.event_loop import Storage
 from common.storage.files import DatabaseError, Sala, prepare
 from tests.support.processes import ROOT
@@ -56,6 +57,16 @@ CREATE TRIGGER sem_texto BEFORE INSERT ON cartas WHEN NEW.texto = '' BEGIN
     SELECT RAISE(ABORT, 'uma carta diz alguma coisa; sempre');
 END
 """
+
+
+class Total(NamedTuple):
+    """A count or a sum."""
+
+    total: int
+
+
+TAMANHO: Query[Total] = Query("SELECT sum(length(texto)) FROM cartas", Total)
+REMETENTES: Query[Total] = Query("SELECT count(*) FROM remetentes", Total)
 VERSAO_1 = Sala("cartas", CARTAS_1)
 VERSAO_2 = VERSAO_1._replace(migracoes=(PARA_2,))
 VERSAO_3 = Sala("cartas", CARTAS_3, migracoes=(PARA_2, PARA_3))
@@ -187,13 +198,9 @@ async def test_pagina_estragada_so_se_ve_onde_e_lida(cartas: Path) -> None:
     banco = await Storage.open(prepare(cartas.parent, VERSAO_1, None))
     try:
         with pytest.raises(ErroServico) as erro:
-            await banco.read(
-                None, lambda con: con.execute("SELECT sum(length(texto)) FROM cartas").fetchone()
-            )
+            await banco.select(None, TAMANHO)
         assert erro.value.categoria is Categoria.INDISPONIVEL
-        assert await banco.read(
-            None, lambda con: con.execute("SELECT count(*) FROM remetentes").fetchone()
-        ) == (2,)
+        assert await banco.select(None, REMETENTES) == [(2,)]
     finally:
         await banco.close()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from common.storage.batches import Batches, Unit
+from common.storage.batches import Batches
+from common.storage.overlay import Unit
 from common.storage.sqlite import SQLiteEngine
 
 if TYPE_CHECKING:
