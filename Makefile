@@ -32,7 +32,7 @@ help:
 	@echo "make run    environment, packages, the shop, $(LOAD) concurrent checkouts, the audit"
 	@echo "            (MODE=grpc|http|grpc-threads|http-threads LOAD=1000 STOCK=1000000 DATA=dados/make-run; DATA is begun anew)"
 	@echo "make test   environment, packages, the whole test suite"
-	@echo "make check  format, lint, types, import contracts, generated code and diagrams up to date"
+	@echo "make check  format, lint, types, import contracts, generated code, diagrams and the page of commands up to date"
 	@echo "make clean  remove the environment, the databases and what tools left behind"
 
 run: $(PACKAGES)
@@ -49,7 +49,7 @@ check: $(DEV_PACKAGES)
 	$(BIN)/lint-imports
 	$(BIN)/python -m proto.generate --check
 	$(BIN)/python -m common.diagrams --check
-	$(BIN)/python -m common.reference --check
+	$(BIN)/python -m docs.commands --check
 
 clean:
 	rm -rf $(VENV) dados ecommerce.db .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

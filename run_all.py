@@ -87,8 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     arm = ARMS[args.mode]
-    given = chosen(args, args.mode)
-    settings = Settings(servico="", mode=args.mode, chain_token=_secret(args), **given)
+    settings = Settings(servico="", mode=args.mode, chain_token=_secret(args), **args.given)
     check_packages((*arm.needs, *(_LOAD_NEEDS if args.load is not None or args.panel else ())))
     try:
         with supervising(settings.data_dir), Ports() as ports:
@@ -287,7 +286,7 @@ def _check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error("--complete needs --history")
     if args.mode is not None:
         try:
-            chosen(args, args.mode)
+            args.given = chosen(args, args.mode)
         except ValueError as error:
             parser.error(str(error))
     if not args.audit and args.log is None and args.mode is None:

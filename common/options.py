@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from typing import Any, Final, get_type_hints
 
@@ -74,13 +75,14 @@ def told(settings: Settings) -> dict[str, Any]:
 def settings_as_json(settings: Settings) -> str:
     """Settings as one argument of a command line. The chain's token, a secret, is left out."""
     shown = msgspec.structs.replace(settings, chain_token=None)
-    return msgspec.json.encode(shown, enc_hook=str).decode()
+    # By the standard library: a path need not be UTF-8.
+    return json.dumps(msgspec.to_builtins(shown, enc_hook=str))
 
 
 def _from_json(text: str) -> Settings:
     try:
-        settings: Settings = msgspec.json.decode(
-            text, type=Settings, dec_hook=lambda kind, value: kind(value)
+        settings: Settings = msgspec.convert(
+            json.loads(text), Settings, dec_hook=lambda kind, value: kind(value)
         )
     except (msgspec.MsgspecError, ValueError) as error:
         msg = f"expected settings as JSON: {error}"
@@ -123,7 +125,7 @@ def parse_service(mode: str, argv: list[str] | None = None) -> Settings:
     )  # fmt: skip
     add(
         "--settings", type=_from_json, metavar="JSON",
-        help="all of these at once, as run_all.py gives them; no other option counts then",
+        help="all of these at once, as run_all.py gives them; stands alone",
     )  # fmt: skip
     args = parser.parse_args(argv)
     token = os.environ.get(CHAIN_GIVEN)
@@ -131,7 +133,9 @@ def parse_service(mode: str, argv: list[str] | None = None) -> Settings:
         parser.exit(2, f"{args.servico}: {problem}\n")
     handed: Settings | None = args.settings
     if handed is not None:
-        return msgspec.structs.replace(handed, chain_token=token)
+        if vars(args) != vars(parser.parse_args([args.servico])) | {"settings": handed}:
+            parser.error("--settings holds all options: give no other")
+        return msgspec.structs.replace(handed, servico=args.servico, mode=mode, chain_token=token)
     try:
         given = chosen(args, mode)
     except ValueError as error:

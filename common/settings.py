@@ -79,15 +79,27 @@ class Settings(Struct, frozen=True, kw_only=True):
     passage_wait_s: float = 3.0
 
     data_dir: Annotated[
-        Path, Option(flag="data-dir", help="where the databases live", parse=Path)
+        Path, Option(flag="data-dir", help="where the databases live", parse=Path, metavar="DIR")
     ] = Path("dados")
     shop: Annotated[
         Path,
-        Option(flag="shop", help="the shop to import at first start", parse=Path, told=True),
+        Option(
+            flag="shop",
+            help="the shop to import at first start",
+            parse=Path,
+            metavar="FILE",
+            told=True,
+        ),
     ] = Path("ecommerce.db")
     seed: Annotated[
         int,
-        Option(flag="seed", help="seed of every simulated draw", parse=parse.natural, told=True),
+        Option(
+            flag="seed",
+            help="seed of every simulated draw",
+            parse=parse.natural,
+            metavar="N",
+            told=True,
+        ),
     ] = 42
     payment_latency: Annotated[
         tuple[float, float],

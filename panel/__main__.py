@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,7 @@ PORT: Final = 8080
 GIVEN: Final = "CHECKOUT_PANEL_TOKEN"
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run until told to stop; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m panel",
@@ -44,7 +45,7 @@ def main() -> int:
         "--failpoints", type=Path, metavar="FILE", help="the file of rules that the arm was given"
     )
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when stdin ends")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
         asyncio.run(_serve(args))
     except OSError as error:

@@ -48,7 +48,7 @@ class Run(Struct, frozen=True, kw_only=True):
     in_flight_max: int
     active_max: int
     # The event loop; null on threads.
-    loop: str | None
+    loop: str | None = None
     stats: bool = False
     telemetry: bool = True
     trace_share: float = 0.0

@@ -12,12 +12,12 @@ import pytest
 
 from blocking.execution import TaskStoppedError, ThreadTasks, run_to_end
 from blocking.storage import PlainStorage, SharedStorage
+from common.arms import THREAD_ARMS
 from common.erros import Categoria, ErroServico
 from common.servicos.protocolo.contexto import Contexto
 from common.storage import company, connection
 from common.storage.overlay import Overlay
 from common.storage.pressure import Pressure
-from common.arms import THREAD_ARMS
 from tests.support.cluster import open_cluster
 from tests.support.values import (
     NUMEROS,

@@ -15,22 +15,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-import gerador_dados
-import loadgen.attribution.cli
-import loadgen.calibration.cost
-import loadgen.calibration.pacing
-import loadgen.chaos.cli
-import loadgen.cli
-import loadgen.floor.cli
-import loadgen.report.cli
-import loadgen.study.cli
-import run_all
 from common import ROOT, contratos, diagrams
 from common.contratos import OPERACOES
 from common.erros import GRPC_CODE, STATUS_HTTP, Categoria
-from common.options import parse_service
 from common.servicos.protocolo.record import Hop, Inside, Wait, server_timing
 from common.servicos.protocolo.transicoes import diagrama
+from docs import commands
 from proto import generate
 from tests.audit.test_bad_builds import BUILDS
 from tests.support.audit_proof import NUNCA_SOZINHAS, provas, regras
@@ -43,28 +33,17 @@ if TYPE_CHECKING:
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE: Final = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 PROMISES: Final = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+REFERENCE: Final = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 FLAWS: Final = (ROOT / "docs" / "course-flaws.md").read_text(encoding="utf-8")
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
-# How each command of the README is reached, and what makes it print its options.
-COMMANDS: Final[dict[str, Callable[[], object]]] = {
-    "python run_all.py": lambda: run_all.main(["--help"]),
-    "python gerador_dados.py": lambda: gerador_dados.main(["--help"]),
-    "python -m loadgen.attribution": lambda: loadgen.attribution.cli.main(["--help"]),
-    "python -m loadgen.study": lambda: loadgen.study.cli.main(["--help"]),
-    "python -m loadgen.floor": lambda: loadgen.floor.cli.main(["--help"]),
-    "python -m loadgen.report": lambda: loadgen.report.cli.main(["--help"]),
-    "python -m loadgen.chaos": lambda: loadgen.chaos.cli.main(["--help"]),
-    "python -m loadgen": lambda: loadgen.cli.main(["--help"]),
-    "python -m loadgen.cost": lambda: loadgen.calibration.cost.main(["--help"]),
-    "python -m loadgen.pacing": lambda: loadgen.calibration.pacing.main(["--help"]),
-    "python -m grpc_aio": lambda: parse_service("grpc", ["--help"]),
-    "python -m http_aio": lambda: parse_service("http", ["--help"]),
-    "python -m blocking.grpc_threads": lambda: parse_service("grpc-threads", ["--help"]),
-    "python -m blocking.http_threads": lambda: parse_service("http-threads", ["--help"]),
+# The commands that users type, and those that make something from the code.
+TOOLS: Final[dict[str, Callable[[], object]]] = {
     "python -m common.diagrams": lambda: diagrams.main(["--help"]),
     "python -m proto.generate": generate.main,
+    "python -m docs.commands": lambda: commands.main(["--help"]),
 }
+COMMANDS: Final = (*commands.COMMANDS, *commands.SERVICES, *TOOLS)
 _FLAG: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -72,9 +51,13 @@ _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 def _options(command: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The options that a command says it has."""
     monkeypatch.setattr(sys, "argv", ["command", "--help"])
+    # No option is broken over two lines.
+    monkeypatch.setenv("COLUMNS", "10000")
+    if command not in TOOLS:
+        return set(_FLAG.findall(commands.parser_of(command).format_help()))
     out = io.StringIO()
     with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as left:
-        COMMANDS[command]()
+        TOOLS[command]()
     assert left.value.code == 0
     return set(_FLAG.findall(out.getvalue()))
 
@@ -233,12 +216,38 @@ def test_opcoes_mostradas_existem(page: str, monkeypatch: pytest.MonkeyPatch) ->
     assert loose <= everywhere
 
 
-def test_readme_mostra_cada_comando_e_suas_opcoes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README leaves out no option of the ten commands that it explains."""
-    for command in list(COMMANDS)[:10]:
-        assert f"### `{command}" in README
-        missing = _options(command, monkeypatch) - {"--help"} - set(_FLAG.findall(README))
-        assert not missing, command
+def test_each_command_is_explained_with_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README explains each command; the page of commands, made from the parsers, has its options."""
+    assert commands.page() == REFERENCE, "run python -m docs.commands"
+    sections = dict(
+        zip(*[iter(re.split(r"^## `(.*)`$", REFERENCE, flags=re.MULTILINE)[1:])] * 2, strict=True)
+    )
+    for command in commands.COMMANDS:
+        # The panel has a chapter of its own, with pictures.
+        assert f"### `{command}" in README or command == "python -m panel"
+        assert f"`{command}" in README
+        assert _options(command, monkeypatch) - {"--help"} <= set(_FLAG.findall(sections[command]))
+    (one,) = set(sections) - set(commands.COMMANDS)
+    for command in commands.SERVICES:
+        assert _options(command, monkeypatch) - {"--help"} <= set(_FLAG.findall(sections[one]))
+        assert f"`{command}`" in REFERENCE
+
+
+def test_a_page_of_commands_that_is_out_of_date_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--check finds a page that says something else, changes nothing, and making it mends it."""
+    page = tmp_path / "commands.md"
+    page.write_text(REFERENCE.replace("--payment-latency", "--payment-delay"))
+    monkeypatch.setattr(commands, "ROOT", tmp_path)
+    monkeypatch.setattr(commands, "PAGE", page)
+    before = page.read_text()
+    assert commands.main(["--check"]) == 1
+    assert "run python -m docs.commands" in capsys.readouterr().err
+    assert page.read_text() == before
+    assert commands.main([]) == 0
+    assert commands.main(["--check"]) == 0
+    assert page.read_text() == REFERENCE
 
 
 # --- names, values, links -------------------------------------------------------------------------

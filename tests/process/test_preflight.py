@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from common import ROOT
+from common.arms import ARMS
 from common.contratos import SERVICOS
 from common.process.preflight import (
     DATABASES,
@@ -27,7 +28,7 @@ from common.process.preflight import (
 )
 from common.process.runfile import NotRunningError, Run, read_run, supervising, write_run
 from common.storage.lock import InUseError, held
-from run_all import ARMS, main
+from run_all import main
 from tests.support.lancamento import comando
 from tests.support.supervisor_falso import plano
 

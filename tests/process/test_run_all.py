@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -18,15 +17,18 @@ import psutil
 import pytest
 
 from common import ROOT
+from common.arms import ARMS
 from common.contratos import SERVICOS
 from common.option_types import WORKERS_MAX
+from common.options import OPTIONS, parse_service, settings_as_json
+from common.process.planning import plan
 from common.process.runfile import read_run
+from common.process.work import load_and_audit
+from common.settings import Settings
 from common.shop.generator import Opcoes, gerar
 from common.storage.files import GATEWAY, SALAS, prepare
 from common.storage.lock import held
-from run_all import ARMS, _load_and_audit
 from run_all import _parse as argumentos_de
-from run_all import _plan as plano_de
 from tests.support.lancamento import (
     HALT_MAX_S,
     PRAZO_S,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 
 # --- The command ---------------------------------------------------------------------------------
+
+SETTINGS = f"--settings={settings_as_json(Settings(servico='pedidos'))}"
 
 
 @pytest.mark.parametrize(
@@ -87,10 +91,50 @@ def test_run_json_so_diz_o_que_o_braco_tem(
     arm: str, loop: str | None, workers: int | None, tmp_path: Path
 ) -> None:
     """An arm on threads names no event loop and one on a loop no workers; defaults are said."""
-    lancado = plano_de(argumentos_de(["--mode", arm, f"--data-dir={tmp_path}"]), {})
+    dado = argumentos_de(["--mode", arm, f"--data-dir={tmp_path}"]).given
+    lancado = plan(Settings(servico="", mode=arm, **dado), {}, None, 0.0)
     assert (lancado.run.loop, lancado.run.workers, lancado.run.storage) == (loop, workers, "shared")
-    dado = {"--loop=", "--workers=", "--storage="}
-    assert not [cada for cada in lancado.command("pedidos") if cada.startswith(tuple(dado))]
+
+
+def test_a_service_is_given_the_options_of_the_run(tmp_path: Path) -> None:
+    """Each option that was given is in the settings of every service, with its own port."""
+    # A path need not be UTF-8.
+    data_dir = tmp_path / os.fsdecode(b"dados-\xff")
+    given = {
+        "data-dir": data_dir, "shop": tmp_path / "loja.db", "seed": 7, "payment-latency": "0.1:0.2",
+        "payment-approval": 0.5, "stock": 3, "in-flight-max": 9, "active-max": 8,
+        "sweep-interval": 2, "give-up-age": 60, "circuit-breaker": "off",
+        "failpoints": tmp_path / "falhas", "allow-host": "loja.example", "stats": "on",
+        "telemetry": "off", "trace-share": 1, "workers": 5, "storage": "plain",
+    }  # fmt: skip
+    assert set(given) == {option.flag for option in OPTIONS.values()} - {"loop"}
+    args = argumentos_de(["--mode=grpc-threads", *(f"--{k}={v}" for k, v in given.items())])
+    settings = Settings(servico="", mode="grpc-threads", chain_token="segredo", **args.given)
+    addresses = {nome: f"127.0.0.1:{7000 + i}" for i, nome in enumerate(SERVICOS)}
+    command = plan(settings, addresses, addresses, 0.0).command("fiscal")
+    assert "segredo" not in " ".join(command)
+    assert parse_service("grpc-threads", command[-2:]) == Settings(
+        servico="fiscal", data_dir=data_dir, shop=tmp_path / "loja.db", port=7003,
+        metrics_port=7003, addresses=addresses, mode="grpc-threads", exit_with_parent=True,
+        seed=7, payment_latency=(0.1, 0.2), payment_approval=0.5, stock=3, in_flight_max=9,
+        active_max=8, sweep_interval_s=2.0, give_up_age_s=60.0, circuit_breaker=False,
+        failpoints=tmp_path / "falhas", allow_host=("loja.example",), stats=True,
+        telemetry=False, trace_share=1.0, workers=5, storage="plain",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--settings=pombo"], ["--settings={}"], ["--seed=1", SETTINGS], [SETTINGS, "--seed=1"]],
+)
+def test_wrong_settings_are_one_refusal(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no settings, or comes with an option beside them, is refused before anything starts."""
+    with pytest.raises(SystemExit) as left:
+        parse_service("http", ["fiscal", *wrong])
+    assert left.value.code == 2
+    assert "--settings" in capsys.readouterr().err
 
 
 def test_porta_ocupada_e_uma_linha(tmp_path: Path) -> None:
@@ -155,9 +199,9 @@ async def test_carga_que_falha_nao_deixa_o_resultado_de_outra(
         assert not (tmp_path / "history.jsonl").exists()
         return 1
 
-    monkeypatch.setattr("run_all.run_errand", falhar)
-    args = argparse.Namespace(data_dir=tmp_path, load=1, stock=1, seed=1)
-    assert await _load_and_audit(args, complete=True)() == 1
+    monkeypatch.setattr("common.process.work.run_errand", falhar)
+    settings = Settings(servico="", data_dir=tmp_path, stock=1, seed=1)
+    assert await load_and_audit(settings, 1, complete=True)() == 1
     assert len(comandos) == 2
 
 
