@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class SharedConnection:
         self._thread.start()
 
     async def hand_over(
-        self, reads: Iterable[Read], decide: Callable[..., Any], args: tuple[Any, ...]
+        self, reads: Sequence[Read], decide: Callable[..., Any], args: tuple[Any, ...]
     ) -> tuple[Any, Commit]:
         """See database.Connection."""
         caller = _Caller()
@@ -141,7 +141,7 @@ class _PlainConnection:
         self._closed = False
 
     async def hand_over(
-        self, reads: Iterable[Read], decide: Callable[..., Any], args: tuple[Any, ...]
+        self, reads: Sequence[Read], decide: Callable[..., Any], args: tuple[Any, ...]
     ) -> tuple[Any, Commit]:
         """See database.Connection."""
         with blocked(), self._turn:

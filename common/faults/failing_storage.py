@@ -6,7 +6,7 @@ A full disk and a lock are SQLite's own: its errors, its rollback. An I/O error 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -62,10 +62,6 @@ class FailingEngine(SQLiteEngine):
             msg = "disk I/O error"
             raise sqlite3.OperationalError(msg)
 
-    def blames(self, error: BaseException) -> bool:
-        """See Engine. A rule strikes the unit that it names, and no other of its batch."""
-        return self._disk.fault is not None or super().blames(error)
-
 
 class FailingStorage:
     """The port `Database` with the failpoint `banco` in it.
@@ -95,7 +91,7 @@ class FailingStorage:
     async def unit(
         self,
         ctx: Contexto | None,
-        reads: Iterable[Read],
+        reads: Sequence[Read],
         decide: Callable[Concatenate[Facts, P], R],
         *args: P.args,
         **kwargs: P.kwargs,

@@ -11,7 +11,7 @@ built without them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar
 
 from common.contratos import AndamentoResponse, Mensagem, Operacao, PedidoResponse
@@ -55,7 +55,7 @@ class StruckDatabase:
     async def unit(
         self,
         ctx: Contexto | None,
-        reads: Iterable[Read],
+        reads: Sequence[Read],
         decide: Callable[Concatenate[Facts, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -72,7 +72,7 @@ class StruckDatabase:
     async def read(
         self,
         ctx: Contexto | None,
-        reads: Iterable[Read],
+        reads: Sequence[Read],
         look: Callable[Concatenate[Look, P], R],
         *args: P.args,
         **kwargs: P.kwargs,

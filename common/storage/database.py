@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from common.erros import indisponivel
@@ -43,7 +43,7 @@ class Connection(Protocol):
         """The units that wait for it; None where every unit goes alone."""
 
     def hand_over(
-        self, reads: Iterable[Read], decide: Callable[..., Any], args: tuple[Any, ...]
+        self, reads: Sequence[Read], decide: Callable[..., Any], args: tuple[Any, ...]
     ) -> Awaitable[tuple[Any, Commit]]:
         """Have `decide(facts, *args)` run over the rows named in `reads`; its value and its commit.
 
@@ -70,7 +70,7 @@ class SQLiteDatabase:
     def unit(
         self,
         ctx: Contexto | None,
-        reads: Iterable[Read],
+        reads: Sequence[Read],
         decide: Callable[Concatenate[Facts, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -82,7 +82,7 @@ class SQLiteDatabase:
     def read(
         self,
         ctx: Contexto | None,
-        reads: Iterable[Read],
+        reads: Sequence[Read],
         look: Callable[Concatenate[Look, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -106,7 +106,7 @@ class SQLiteDatabase:
 async def _timed(
     ctx: Contexto | None,
     connection: Connection,
-    reads: Iterable[Read],
+    reads: Sequence[Read],
     decide: Callable[..., Any],
     args: tuple[Any, ...],
 ) -> Any:

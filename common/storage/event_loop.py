@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class GroupConnection(aiosqlite.Connection):
         self._patience: asyncio.TimerHandle | None = None
 
     def hand_over(
-        self, reads: Iterable[Read], decide: Callable[..., Any], args: tuple[Any, ...]
+        self, reads: Sequence[Read], decide: Callable[..., Any], args: tuple[Any, ...]
     ) -> asyncio.Future[tuple[Any, Commit]]:
         """See database.Connection."""
         if self._closing or not self._running or self._connection is None:

@@ -31,7 +31,7 @@ _NO_ROWS: Final[list[Any]] = []
 class Unit(NamedTuple):
     """A unit of work that waits: its rows, its decision, and whom to tell what it came to."""
 
-    reads: Iterable[Read]
+    reads: Sequence[Read]
     decide: Callable[..., Any]
     args: tuple[Any, ...]
     caller: Any
@@ -45,15 +45,16 @@ class _Held:
     """What a batch knows of one source."""
 
     __slots__ = (
-        "added", "appended", "changed", "follow", "ledger", "position", "rows", "source", "uniques",
-        "wanted",
+        "added", "appended", "changed", "follow", "ledger", "position", "rows", "source", "table",
+        "uniques", "wanted",
     )  # fmt: skip
 
     def __init__(self, source: Source[Any, Any]) -> None:
         self.source = source
         self.ledger = source.ledger
         self.position = source.position
-        # By key: a row, or None where there is none; in a ledger a tuple of rows.
+        # By key: a row, or None where there is none; in a ledger a tuple of rows; of another way into
+        # a table the key of the row.
         self.rows: dict[Any, Any] = {}
         # Keys that were named and are not loaded.
         self.wanted: dict[Any, None] = {}
@@ -64,8 +65,9 @@ class _Held:
         self.appended: list[Any] = []
         # Reads whose rows name keys of this source.
         self.follow: list[tuple[Source[Any, Any], Key, int]] = []
-        # The other ways into this table.
+        # The other ways into this table, and the table that this is another way into.
         self.uniques: list[_Held] = []
+        self.table: _Held | None = None
 
     def forget(self) -> None:
         """Be as new. The lists of rows belong to those who wrote them."""
@@ -105,10 +107,11 @@ class Overlay:
         """See Facts."""
         held = self._held.get(source)
         if held is not None:
-            row: Row | None = held.rows.get(key, _MISSING)
+            row: Any = held.rows.get(key, _MISSING)
             if row is not _MISSING:
-                return row
-        return self._find(held, source, key)  # type: ignore[no-any-return]
+                return _through(held, row)  # type: ignore[no-any-return]
+        found = self._find(held, source, key)
+        return _through(self._held[source], found)  # type: ignore[no-any-return]
 
     def rows(self, ledger: Ledger[K, Row], key: K) -> Sequence[Row]:
         """See Facts."""
@@ -135,7 +138,7 @@ class Overlay:
             if before is not _MISSING and before is not None:
                 raise DuplicateError(f"{source} has {key!r} already")
             if held.uniques:
-                self._insert_uniques(held.uniques, row)
+                self._insert_uniques(held.uniques, row, key)
             self._undo.append((held, key, before))
             known[key] = row
             held.added[key] = None
@@ -152,11 +155,6 @@ class Overlay:
         self._undo.append((held, key, before))
         held.rows[key] = row
         held.changed[key] = None
-        for unique in held.uniques:
-            value = row[unique.position]
-            if value in unique.rows:
-                self._undo.append((unique, value, unique.rows[value]))
-                unique.rows[value] = row
 
     def new_id(self, table: Table[int, Any]) -> int:
         """See Facts."""
@@ -247,6 +245,7 @@ class Overlay:
         if isinstance(source, Unique):
             table = self._held.get(source.table) or self._hold(source.table)
             table.uniques.append(held)
+            held.table = table
         return held
 
     def _name_following(
@@ -266,7 +265,7 @@ class Overlay:
                 self._undo.append((held, key, before))
                 held.rows[key] = (*before, row)
 
-    def _insert_uniques(self, uniques: Sequence[_Held], row: tuple[Any, ...]) -> None:
+    def _insert_uniques(self, uniques: Sequence[_Held], row: tuple[Any, ...], key: Any) -> None:
         for unique in uniques:
             value = row[unique.position]
             if value is None:
@@ -275,7 +274,7 @@ class Overlay:
             if before is not _MISSING and before is not None:
                 raise DuplicateError(f"{unique.source} has {value!r} already")
             self._undo.append((unique, value, before))
-            unique.rows[value] = row
+            unique.rows[value] = key
 
     def _find(self, held: _Held | None, source: Source[Any, Any], key: Any) -> Any:
         """What stands under a key that is not loaded."""
@@ -324,19 +323,24 @@ class Overlay:
         if source.ledger:
             rows.update(_by_key(keys, position, (*found, *held.appended)))
             return
-        if isinstance(source, Unique):
-            found = self._keep_by_key(self._held[source.table], found)
         if len(found) < len(keys):
             rows.update(dict.fromkeys(keys))
+        table = held.table
+        if table is None:
+            for row in found:
+                rows[row[position]] = row
+            return
         for row in found:
-            rows[row[position]] = row
+            key = row[table.position]
+            rows[row[position]] = key
+            # A row that is known already may have been changed since: that is the newer one.
+            if table.rows.get(key) is None:
+                table.rows[key] = row
 
-    def _keep_by_key(self, table: _Held, found: list[Any]) -> list[Any]:
-        """Keep rows that were found another way; what a unit wrote under their keys is newer."""
-        rows, position = table.rows, table.position
-        newest = [rows.get(row[position]) or row for row in found]
-        rows.update((row[position], row) for row in newest)
-        return newest
+
+def _through(held: _Held, found: Any) -> Any:
+    """The row behind what is kept under a key."""
+    return found if held.table is None or found is None else held.table.rows[found]
 
 
 def _by_key(

@@ -24,7 +24,7 @@ from loadgen.chaos.attack.attacker import CALLERS, HUNG_UP, LEFT, NOT_MADE, Atta
 from loadgen.chaos.attack.siege import AT_ONCE, MOVES, SIGNS, Call, Move, Siege
 from loadgen.chaos.customers.customer import Customer
 from loadgen.chaos.soak.schedule import SERVICES
-from loadgen.workload.dial import dial
+from loadgen.workload.dial import dial_pedidos
 from loadgen.workload.history import History
 from tests.support.chain import basket
 
@@ -141,7 +141,7 @@ async def _booth(cluster: Cluster, arm: str, path: Path, connections: int) -> As
     async with AsyncExitStack() as stack:
         customers = []
         for _ in range(connections):
-            client = dial(arm, "pedidos", cluster.addresses["pedidos"], connections=32)
+            client = dial_pedidos(arm, cluster.addresses["pedidos"], connections=32)
             stack.push_async_callback(client.close)
             customers.append(Customer(client, History(None), attempt_s=PATIENCE_S, seed=1))
         booth = Booth(cluster, path, customers)
@@ -302,7 +302,7 @@ async def test_a_cancel_that_is_not_pursued_is_found(
     monkeypatch.setattr(pursuit, "PURSUED_S", 0.1)
     if not pursued:
         # What a build does that leaves the drive of a cancelled order as it is.
-        monkeypatch.setattr(Condutor, "cancelar", lambda self, linha, _: self._viva(linha))
+        monkeypatch.setattr(Condutor, "turn", lambda self, linha, _: self._viva(linha))
     async with open_fresh() as cluster:
         gate = cluster.gateway.hold("before", "cobrar", times=1)
         buying = asyncio.create_task(cluster.create())

@@ -312,10 +312,8 @@ async def test_a_bad_disk_strikes_one_unit_of_the_order_and_keeps_nothing_of_it(
 
 
 @pytest.mark.parametrize("action", ["disk_full", "io_error"])
-async def test_a_bad_disk_strikes_no_other_unit_of_the_batch(
-    action: Action, tmp_path: Path
-) -> None:
-    """The engine fails the batch, which is halved until the order that was named is alone."""
+async def test_a_bad_disk_strikes_every_unit_of_the_batch(action: Action, tmp_path: Path) -> None:
+    """As a real one does: the transaction that they shared is gone, and nobody is acknowledged."""
     async with _failing(tmp_path, _at_storage(action, order_id=7)) as banco:
         written, free = asyncio.Event(), threading.Event()
         loop = asyncio.get_running_loop()
@@ -331,10 +329,10 @@ async def test_a_bad_disk_strikes_no_other_unit_of_the_batch(
         free.set()
         await holding
         outcomes = await asyncio.gather(*units, return_exceptions=True)
-        assert [isinstance(outcome, ErroServico) for outcome in outcomes] == [
-            False, False, True, False,
-        ]  # fmt: skip
-        assert await _noted(banco) == [5, 6, 8]
+        assert {outcome.categoria for outcome in outcomes} == {Categoria.INDISPONIVEL}
+        assert await _noted(banco) == []
+        await _note(banco, 8)
+        assert await _noted(banco) == [8]
 
 
 async def test_a_lock_that_goes_in_time_makes_a_unit_wait(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from common.erros import Categoria
+from common.erros import Categoria, indisponivel
 from common.servicos.pedidos.retentativa import DRIVE_CALLS_MAX
 from common.servicos.protocolo.contexto import Contexto
 from tests.support.chain import FORWARD, basket, step
@@ -241,3 +241,27 @@ async def test_pedido_importado_nao_e_feito_de_novo(cluster: Cluster) -> None:
         reply = await cluster.edge.call(FORWARD[servico], step(servico, pedido_id))
         assert reply.category is Categoria.CONFLITO
         assert cluster.situation(pedido_id).retirado == 0
+
+
+async def test_a_key_that_was_claimed_during_the_wait_is_answered(cluster: Cluster) -> None:
+    """A retry that found nothing, waited and was refused is looked up once more."""
+    pedidos = cluster.apps["pedidos"].service
+    asked = pedidos._precificar
+    tried = asyncio.Event()
+
+    async def claimed_meanwhile(ctx: Any, req: Any) -> Any:
+        # The first call claims its key while the retry waits for prices that do not come.
+        if tried.is_set():
+            return await asked(ctx, req)
+        tried.set()
+        first = await pedidos.criar_pedido(Contexto(ctx.prazo, ctx.chave), req)
+        assert first.status == "enviado"
+        raise indisponivel("a consulta a outro serviço falhou")
+
+    pedidos._precificar, pedidos._imediato = claimed_meanwhile, lambda: False
+    try:
+        reply = await cluster.create(key="esperou")
+    finally:
+        del pedidos._precificar, pedidos._imediato
+    assert reply.body["status"] == "enviado"
+    assert cluster.link("pagamentos").count("processar_pagamento", reply.body["pedido_id"]) == 1

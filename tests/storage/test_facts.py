@@ -421,3 +421,28 @@ def test_rows_without_a_value_are_no_duplicates(bank: Bank) -> None:
     )
     assert bank.run(insert) == [None]
     assert bank.all("SELECT id, chave FROM chaves ORDER BY id") == [(1, None), (2, None)]
+
+
+def test_a_change_that_is_taken_back_is_not_seen_by_the_other_way_in(bank: Bank) -> None:
+    """A row found by its name is the row as it stands, also after a unit that changed it raised."""
+    bank.con.execute("INSERT INTO contas (id, nome, saldo) VALUES (1, 'ana', 1)")
+    reads = (CONTAS.of(1), CONTAS_POR_NOME.of("ana"))
+
+    def change_and_raise(facts: Facts) -> None:
+        conta = facts.get(CONTAS, 1)
+        assert conta is not None
+        facts.change(CONTAS, conta._replace(saldo=99))
+        found = facts.get(CONTAS_POR_NOME, "ana")
+        assert found is not None
+        assert found.saldo == 99
+        raise precondicao("taken back")
+
+    def add(facts: Facts) -> int:
+        conta = facts.get(CONTAS_POR_NOME, "ana")
+        assert conta is not None
+        facts.change(CONTAS, conta._replace(saldo=conta.saldo + 1))
+        return conta.saldo
+
+    _, before = bank.run(Unit(reads, change_and_raise, (), None), Unit(reads, add, (), None))
+    assert before == 1
+    assert bank.accounts() == [(1, "ana", 2)]

@@ -2,7 +2,7 @@
 
 This module holds the operations; `caminho.py` is an order's way as they ask for it, `conducao.py`
 drives an order, `recuperacao.py` finds those left
-open, `livro.py` is the order book (states, schema and SQL).
+open, `livro.py` is the order book (states, schema and rules).
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ class Pedidos:
         c.validar_itens(req.itens)
         chave = self._chave(ctx)
         resumo = resumo_de(req)
-        imediato = self._imediato()
         # A known key neither waits nor is refused.
-        if not imediato and (conhecida := await self._conhecida(ctx, chave)) is not None:
+        if not self._imediato() and (conhecida := await self._conhecida(ctx, chave)) is not None:
             return await self._responder_conhecida(ctx, conhecida, resumo)
         try:
             itens = await self._precificar(ctx, req)
             place = await self._admission.take(ctx)
         except Exception:
-            conhecida = await self._conhecida(ctx, chave) if imediato else None
+            # It may have been claimed while this call waited.
+            conhecida = await self._conhecida(ctx, chave)
             if conhecida is None:
                 raise
             return await self._responder_conhecida(ctx, conhecida, resumo)

@@ -9,7 +9,7 @@ Instants are seconds on the monotonic clock unless a name says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
@@ -28,7 +28,7 @@ class Database(Protocol):
     async def unit(
         self,
         ctx: Contexto | None,
-        reads: Iterable[Read],
+        reads: Sequence[Read],
         decide: Callable[Concatenate[Facts, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -43,7 +43,7 @@ class Database(Protocol):
     async def read(
         self,
         ctx: Contexto | None,
-        reads: Iterable[Read],
+        reads: Sequence[Read],
         look: Callable[Concatenate[Look, P], R],
         *args: P.args,
         **kwargs: P.kwargs,

@@ -98,7 +98,6 @@ class Table(Source[K, Row]):
         self.fixed: Callable[[Row], Any] = itemgetter(*fixed)
         # The key, and then the columns that may change.
         self.changed_values: Callable[[Row], Any] = itemgetter(self.position, *self.changing)
-        self.uniques: list[Unique[Any, Row]] = []
 
 
 class Unique(Source[K, Row]):
@@ -107,7 +106,6 @@ class Unique(Source[K, Row]):
     def __init__(self, table: Table[Any, Row], column: str) -> None:
         super().__init__(table.name, table.row, column, table.renamed)
         self.table = table
-        table.uniques.append(self)
 
 
 class Ledger(Source[K, Row]):
