@@ -18,15 +18,19 @@ import msgspec
 
 from common import contratos as c
 from common.option_types import seconds
+from common.servicos.protocolo.record import Hop, Wait, encode, server_timing
+from common.serving.pipeline import HEADER_RECORD, HEADER_TIMING
 from loadgen.testbed.bare import serve
 
 PROTOCOLS: Final = ("grpc", "http")
 BACKLOG: Final = 16_384
-# The record that the chain would send along, so that clients have as much to read.
-TIMING: Final = ", ".join(
-    f"{name};dur=9.000;banco=2.000;commit=1.000;proximo=6.000"
-    for name in ("pedidos", "pagamentos", "estoque", "fiscal", "logistica")
+# The records that the chain would send along, so that clients have as much to read.
+_HOPS: Final = tuple(
+    Hop(name, 1_000_000, 9_000, (Wait("b", 100, 2_000), Wait("p", 2_200, 6_000)), commit=1_000)
+    for name in c.SERVICOS[:5]
 )
+TIMING: Final = server_timing(_HOPS)
+RECORD: Final = ",".join(encode(hop) for hop in _HOPS)
 ANSWER: Final = c.PedidoResponse(
     1, "enviado", None, 1_990,
     c.ResumoPagamento("aprovado", "pix"),
@@ -62,7 +66,7 @@ async def serve_grpc(stall: Stall, closing: AsyncExitStack) -> int:
 
     async def create(request: bytes, context: Any) -> bytes:
         stall.order()
-        context.set_trailing_metadata((("server-timing", TIMING),))
+        context.set_trailing_metadata(((HEADER_TIMING, TIMING), (HEADER_RECORD, RECORD)))
         return answer
 
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
@@ -112,7 +116,8 @@ async def serve_http(stall: Stall, closing: AsyncExitStack) -> int:
     body = msgspec.json.encode(ANSWER)
     head = (
         "HTTP/1.1 201 Created\r\nContent-Type: application/json; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nServer-Timing: {TIMING}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n{HEADER_TIMING}: {TIMING}\r\n"
+        f"{HEADER_RECORD}: {RECORD}\r\n\r\n"
     )
     answer = head.encode() + body
     loop = asyncio.get_running_loop()
