@@ -36,6 +36,7 @@ from common.servicos.protocolo.passo import (
 from common.servicos.protocolo.tabelas import Facts, Ledger, Look
 from common.servicos.protocolo.transicoes import AUSENTE, transicionar
 from common.storage.files import SALAS
+from common.storage.sqlite import SQLiteEngine
 
 DEDUPLICATION_OFF: Final = "deduplication off"
 TOMBSTONE_OFF: Final = "tombstone off"
@@ -47,6 +48,7 @@ _SITE: Final = Path(__file__).parent / "bad_build_site"
 _registrar: Final = Arbitro.registrar
 _cercar: Final = Arbitro.cercar
 _preparar: Final = Cobranca.prepare
+_write: Final = SQLiteEngine.write
 _numeros: Final = count(2)
 
 # The documents of orders as if an order could have several.
@@ -107,6 +109,14 @@ def _sem_lapide(self: Arbitro[Any], fatos: Facts, pedido_id: int, motivo: Any) -
     return _cercar(self, fatos, pedido_id, motivo)
 
 
+def _write_apart(self: SQLiteEngine, written: Any) -> None:
+    """Write changed rows one by one: together they are found by a key that must be unique."""
+    for source, added, changed in written:
+        _write(self, [(source, added, [])])
+        for row in changed:
+            _write(self, [(source, [], [row])])
+
+
 @contextmanager
 def bad_build(name: str) -> Iterator[None]:
     """Make this process's services those of a bad build, or leave them good when it is empty."""
@@ -114,6 +124,7 @@ def bad_build(name: str) -> Iterator[None]:
         if name == DEDUPLICATION_OFF:
             stack.enter_context(patch.object(Arbitro, "registrar", _fazer_de_novo))
             stack.enter_context(patch.object(Cobranca, "prepare", _cobrar_de_novo))
+            stack.enter_context(patch.object(SQLiteEngine, "write", _write_apart))
             unique = "pedido_id INTEGER NOT NULL UNIQUE"
             loose = {
                 nome: sala._replace(

@@ -86,7 +86,7 @@ def chave_gateway(pedido_id: int) -> str:
 
 def pedido_da_chave(chave: str) -> int:
     """The order that is charged under a key."""
-    return int(chave.removeprefix("pedido-"))
+    return int(chave.split("-")[1])
 
 
 class PassoPagamentos(Passo[c.ProcessarPagamentoRequest]):
