@@ -188,6 +188,8 @@ async def run_errand(
             finally:
                 # Also when the command itself has ended: processes of its own may be left.
                 _signal_group(process.pid, signal.SIGKILL)
+            # An interrupt can be ignored: a shell's background jobs begin so.
+            await process.wait()
 
 
 def _signal_group(group: int, sign: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""A process beside the services: begun again when it dies, and its end is never theirs."""
+"""A process that runs next to the services. It is started again when it dies; they go on."""
 
 from __future__ import annotations
 

@@ -110,11 +110,15 @@ async def until(found: list[str], count: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_o_que_roda_ao_lado_e_recomecado_e_termina_com_o_bloco(tmp_path: Path) -> None:
-    """With its variables, its standard input ending with us, and no more than a few times in a row."""
+@pytest.mark.parametrize("interrupt", ["default_int_handler", "SIG_IGN"])
+async def test_o_que_roda_ao_lado_e_recomecado_e_termina_com_o_bloco(
+    tmp_path: Path, interrupt: str
+) -> None:
+    """It gets its variables, and has ended with the block even where it ignores interrupts."""
     mark = tmp_path / "pids"
     code = (
-        "import os, sys; f = open(sys.argv[1], 'a'); print(os.getpid(), os.environ['X'], file=f,"
+        f"import os, signal, sys; signal.signal(signal.SIGINT, signal.{interrupt});"
+        " f = open(sys.argv[1], 'a'); print(os.getpid(), os.environ['X'], file=f,"
         " flush=True); sys.stdin.read()"
     )
     said: list[str] = []
