@@ -52,6 +52,8 @@ StatusPedido = Literal[
     "cancelando",
     "cancelado",
 ]
+# Statuses after which an order changes no more.
+TERMINAIS: Final[frozenset[StatusPedido]] = frozenset({"enviado", "entregue", "cancelado"})
 # Why an order ended without being shipped.
 Motivo = Literal["pagamento_rejeitado", "estoque_insuficiente", "solicitado", "expirado"]
 MotivoCancelamento = Literal["solicitado", "expirado"]

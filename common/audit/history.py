@@ -22,7 +22,6 @@ from msgspec import Meta, Struct
 
 from common import contratos as c
 from common.audit.report import AuditError
-from common.servicos.pedidos.livro import TERMINAIS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -148,7 +147,7 @@ class ClientHistory:
         if line.type == "ok":
             told = self._answer.decode(line.answer)
             pedido_id, status = told.pedido_id, told.status
-            ended, answer = status in TERMINAIS, self._encode(told).decode()
+            ended, answer = status in c.TERMINAIS, self._encode(told).decode()
         elif line.type == "invoke" and line.op == "criar_pedido":
             asked = self._request.decode(line.request)
             itens = ",".join(f"{item.produto_id}:{item.quantidade}" for item in asked.itens)

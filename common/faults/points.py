@@ -14,11 +14,19 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar
 
-from common.contratos import AndamentoResponse, Mensagem, Operacao, PedidoResponse
+from common.contratos import (
+    TERMINAIS,
+    AndamentoResponse,
+    Mensagem,
+    Operacao,
+    PedidoResponse,
+)
 from common.servicos.pagamentos.pagamentos import pedido_da_chave
+from common.servicos.pedidos import livro
 from common.servicos.pedidos.caminho import Caminho, Desistencia
-from common.servicos.pedidos.livro import TERMINAIS
+from common.servicos.pedidos.conducao import Condutor
 from common.servicos.protocolo.contexto import Contexto
+from common.servicos.protocolo.passo import Arbitro
 from common.servicos.protocolo.portas import Call, Database, GatewayPagamento, Veredito
 from common.servicos.protocolo.tabelas import Facts, Look, Query, Read, Row
 
@@ -28,9 +36,13 @@ R = TypeVar("R")
 Point = Literal["P0", "P1", "P2", "P3", "P4", "P5", "gateway", "banco"]
 
 # The point in front of each unit of work, by the rule that it runs.
-_UNITS: Final[dict[str, Point]] = {
-    "reivindicar": "P0", "registrar": "P0", "cercar": "P4", "anular": "P4", "encerrar": "P4",
-}  # fmt: skip
+_UNITS: Final[dict[Callable[..., Any], Point]] = {
+    Condutor.reivindicar: "P0",
+    Arbitro.registrar: "P0",
+    Arbitro.cercar: "P4",
+    Arbitro.anular: "P4",
+    livro.encerrar: "P4",
+}
 
 Method = Callable[[Contexto, Any], Coroutine[Any, Any, Mensagem]]
 
@@ -61,7 +73,7 @@ class StruckDatabase:
         **kwargs: P.kwargs,
     ) -> R:
         """As the storage does it, once the point lets the order pass."""
-        point = _UNITS.get(decide.__name__)
+        point = _UNITS.get(getattr(decide, "__func__", decide))
         if point is not None:
             await self._faults.at(point, order_of(args))
             if ctx is not None and point == "P0":

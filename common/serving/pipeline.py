@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, Final, NamedTuple
 
 from common.callers import HEADER_CHAIN, chain_only, same
-from common.contratos import Mensagem, Operacao, PedidoResponse, operacoes_de
+from common.contratos import TERMINAIS, Mensagem, Operacao, PedidoResponse, operacoes_de
 from common.erros import (
     Categoria,
     ErroServico,
@@ -24,7 +24,6 @@ from common.erros import (
     proibido,
     sobrecarga,
 )
-from common.servicos.pedidos.livro import TERMINAIS
 from common.servicos.protocolo.contexto import Contexto
 from common.servicos.protocolo.record import Hop, decode, encode, server_timing
 from common.serving import deadline

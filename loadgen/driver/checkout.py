@@ -17,7 +17,6 @@ from loadgen.workload.outcomes import (
     DEFEITO,
     INTERRUPTED_WORDS,
     SEM_EFEITO,
-    TERMINAIS,
     Outcome,
     of_answer,
     of_error,
@@ -83,7 +82,7 @@ class Checkout:
         else:
             if noted:
                 self._note("ok", "criar_pedido", caller, key, answer=answer)
-            if answer.status not in TERMINAIS:
+            if answer.status not in c.TERMINAIS:
                 replied_ns = time.monotonic_ns()
                 outcome = await self._follow(caller, key, ctx.prazo, answer)
             else:
@@ -112,7 +111,7 @@ class Checkout:
         """Look the order up until it is terminal or its deadline has come."""
         request = c.ConsultarPedidoRequest(answer.pedido_id)
         pause = FIRST_LOOKUP_S
-        while answer.status not in TERMINAIS:
+        while answer.status not in c.TERMINAIS:
             left = until - time.monotonic()
             if left <= 0:
                 break

@@ -9,8 +9,6 @@ from common.erros import Categoria
 
 Kind = Literal["enviado", "cancelado", "pendente", "recusado", "erro"]
 
-# Statuses after which an order changes no more.
-TERMINAIS: Final = frozenset({"enviado", "entregue", "cancelado"})
 # Categories that say for sure that the request had no effect; all others leave it unknown.
 SEM_EFEITO: Final = frozenset(
     {
@@ -59,7 +57,7 @@ def of_answer(answer: c.PedidoResponse) -> Outcome:
     """The outcome that an answer stands for."""
     if answer.status == "cancelado":
         return Outcome("cancelado", answer.motivo or "sem_motivo")
-    return SENT if answer.status in TERMINAIS else PENDING
+    return SENT if answer.status in c.TERMINAIS else PENDING
 
 
 def of_error(category: Categoria, detail: str) -> Outcome:

@@ -66,6 +66,10 @@ def test_terminais_sao_os_do_protocolo(nome: str) -> None:
     assert terminais(TABELAS[nome]) == TERMINAIS[nome]
 
 
+def test_o_contrato_chama_de_terminal_o_que_a_tabela_termina_e_o_que_foi_importado() -> None:
+    assert livro.TERMINAIS | {"entregue"} == c.TERMINAIS
+
+
 @tabelas
 def test_todo_estado_e_alcancado_e_tem_saida_para_um_terminal(nome: str) -> None:
     """No state is unreachable, and from every state an end can be reached."""

@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from common.contratos import Mensagem, Operacao, PedidoResponse
+from common.contratos import TERMINAIS, Mensagem, Operacao, PedidoResponse
 from common.erros import PROBLEM_TITLE, STATUS_HTTP, Categoria, ErroServico, Violacao
-from common.servicos.pedidos.livro import TERMINAIS
 
 JSON: Final = "application/json"
 PROBLEM_TYPE: Final = "application/problem+json"

@@ -13,7 +13,6 @@ from common.erros import Categoria, ErroServico
 from loadgen.chaos.attack.siege import Call, Move, Siege
 from loadgen.chaos.customers.crowd import OPEN, REFUSED_PAUSE_S
 from loadgen.chaos.customers.customer import Customer, Request
-from loadgen.workload.outcomes import TERMINAIS
 
 # Callers of the history that one attacker may be at once: the one that follows, and one for each
 # call of a siege.
@@ -205,6 +204,6 @@ class Attackers:
         if not order.which.done():
             order.which.set_result(answer.pedido_id)
             self._newest = max(self._newest, answer.pedido_id)
-        if order.end is None and answer.status in TERMINAIS:
+        if order.end is None and answer.status in c.TERMINAIS:
             order.end, order.outcome = answer, answer.motivo or answer.status
             self._on_end(order.begun, time.monotonic())

@@ -18,7 +18,7 @@ from common import contratos as c
 from common.erros import Categoria, ErroServico
 from common.servicos.protocolo.contexto import Contexto
 from loadgen.workload.history import History, Line, LineError, LineType, Op
-from loadgen.workload.outcomes import INTERRUPTED_WORDS, SEM_EFEITO, TERMINAIS
+from loadgen.workload.outcomes import INTERRUPTED_WORDS, SEM_EFEITO
 
 # Seconds before the same key is tried again; doubles from the first to the second, with jitter.
 PAUSE_FIRST_S: Final = 0.1
@@ -78,7 +78,7 @@ class Customer:
         pause = PAUSE_FIRST_S
         while True:
             answer = await self.ask(caller, key, request, until=until, insist=insist)
-            if answer is not None and answer.status in TERMINAIS:
+            if answer is not None and answer.status in c.TERMINAIS:
                 return answer
             left = until - time.monotonic()
             if left <= 0:
@@ -123,7 +123,7 @@ class Customer:
                 order = await self.ask(
                     canceller, key, request, until=until, attempt_s=WHICH_ORDER_S
                 )
-                if order is not None and order.status not in TERMINAIS:
+                if order is not None and order.status not in c.TERMINAIS:
                     await self._try_to_cancel(canceller, key, order.pedido_id)
             return await buying
         finally:

@@ -27,7 +27,6 @@ from loadgen.chaos.matrix.cells import PAUSE_LONG_S, Cell
 from loadgen.chaos.result import SETTLE_S
 from loadgen.workload.dial import dial_pedidos
 from loadgen.workload.history import History
-from loadgen.workload.outcomes import TERMINAIS
 from loadgen.workload.plan import Population
 
 # Seconds that a killed service may take to be ready again.
@@ -158,7 +157,7 @@ class Orders:
             except ErroServico:
                 # Not there yet, or killed: it is looked for, not asked for.
                 answer = None
-            if answer is not None and answer.status in TERMINAIS:
+            if answer is not None and answer.status in c.TERMINAIS:
                 found: c.PedidoResponse = answer
                 return found
             await asyncio.sleep(LOOK_S)
@@ -181,7 +180,7 @@ class Orders:
         answer = await self._bought(case.key, case.request)
         for other in (cancelled, first):
             # An answer that is not terminal says where the order stood.
-            if other is not None and other.status in TERMINAIS and other != answer:
+            if other is not None and other.status in c.TERMINAIS and other != answer:
                 msg = f"answered as {other}, then as {answer}"
                 raise CellError(msg)
         return answer
@@ -247,7 +246,7 @@ class Orders:
                 if error.categoria is Categoria.PRECONDICAO:
                     return None
                 raise
-            if answer is not None and answer.status in TERMINAIS:
+            if answer is not None and answer.status in c.TERMINAIS:
                 return answer
             await asyncio.sleep(AGAIN_S)
         msg = "the cancel was never answered"
